@@ -1,0 +1,24 @@
+"""A local Globus: Auth and Transfer over HTTP on loopback, with state behind it and real bytes in real folders.
+
+Wire and world are apart. A route unpacks a request, calls one method of the world, and renders what it gives.
+
+    server.py            Emulator: the HTTP server in a thread, the Flask application, how an error becomes a response
+    gate.py              what happens around every request: path clean-up, request log, faults on demand
+    control.py           the private prefix /_emulator/: the powers of the world for tests in other processes
+    auth_routes.py       Globus Auth on the wire            auth_api_routes.py  identities, consents, clients
+    transfer_routes.py   Globus Transfer: tasks             file_routes.py      Globus Transfer: collections and files
+    documents.py         renders tasks, events, endpoints   authorize_page.py   the pages a browser sees
+
+    world.py             World: everything there is         clock.py            the time all of it follows
+    auth.py              people, clients, codes, tokens     consents.py         what people allowed
+    scopes.py            the scope grammar                  signing.py          id_tokens
+    collection.py        a collection over a folder         listing.py          ls, stat, mkdir, rename
+    submit.py            checks submitted documents         filters.py          filters of task_list and ls
+    tasks.py             one task, its counters and states  board.py            the queue, progress, deadlines
+    work.py              a transfer, step by step           copying.py          sync levels, bytes, checksums
+    removing.py          a deletion, step by step           outcomes.py         faults on demand inside tasks
+    errors.py            an exception is the response
+
+Shapes are graded where they are made: *recorded* (in the SDK's fixtures), *documented* (docs.globus.org), *observed*
+(seen in public reports of the real service) or *assumed*. Timers are not built: their routes answer 501.
+"""

@@ -1,0 +1,197 @@
+"""`python -m emulator`: a local Globus in a terminal, or around a command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from .board import Progress
+from .collection import ENTITY_TYPES, Collection
+from .server import Emulator
+
+_DESCRIPTION = """\
+A local Globus: Auth and Transfer on 127.0.0.1, with folders of this computer as
+collections. Tasks really copy files. Any client id with any secret is accepted,
+and one person, researcher@example.org, consents to whatever is asked. Nothing
+reaches the real service, and nothing is remembered after the end.
+"""
+_EPILOG = """\
+Without COMMAND it serves until it is stopped, and prints the lines that aim the
+Globus SDK and command line at it. With COMMAND it runs that, aimed at it, and
+exits with its status.
+
+examples:
+  # two folders as two collections, in one terminal
+  python -m emulator --collection $SRC_ID=/data --collection $DST_ID=/tmp/archive
+
+  # one command inside it
+  python -m emulator --collection $SRC_ID=/ --collection $DST_ID=/ -- python main.py
+
+  # a Globus Connect Server collection, which asks for a data_access consent
+  python -m emulator --collection "$DST_ID=/tmp/archive,type=mapped,name=Lab archive"
+
+A DIR of "/" makes the paths of a collection those of this computer. A comma in
+DIR is part of it unless one of type=, name= or host= follows. Tests in other
+processes find more powers (clock, faults, outcomes) below /_emulator/.
+"""
+_OPTIONS = ("type", "name", "host")
+
+
+class _Usage(Exception):
+    """The arguments make no sense."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, exit 2."""
+        raise _Usage(message)
+
+
+def parse_collection(text: str) -> Collection:
+    """The collection that ID=DIR[,type=…][,name=…][,host=…] describes.
+
+    Raises:
+        ValueError: Why it describes none.
+    """
+    collection_id, equals, rest = text.partition("=")
+    if not equals or not rest:
+        raise ValueError(f"--collection {text!r} is not ID=DIR[,type=gcp|mapped|guest][,name=NAME]")
+    try:
+        collection_id = str(uuid.UUID(collection_id))
+    except ValueError:
+        raise ValueError(f"--collection {text!r}: {collection_id!r} is not a UUID") from None
+    directory, *parts = rest.split(",")
+    options: dict[str, str] = {}
+    last = ""
+    for part in parts:
+        key, has_value, value = part.partition("=")
+        if has_value and key in _OPTIONS:
+            options[key] = value
+            last = key
+        elif last:
+            options[last] += "," + part
+        else:
+            directory += "," + part
+    root = Path(directory).expanduser()
+    if not root.is_dir():
+        raise ValueError(f"--collection {text!r}: {directory!r} is not a folder")
+    if options.get("type", "gcp") not in ENTITY_TYPES:
+        raise ValueError(f"--collection {text!r}: type must be gcp, mapped or guest")
+    return Collection(
+        id=collection_id,
+        root=root.resolve(),
+        type=options.get("type", "gcp"),
+        name=options.get("name", ""),
+        host_id=options.get("host"),
+    )
+
+
+def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    own = list(arguments)
+    command: list[str] = []
+    has_command = "--" in own
+    if has_command:
+        at = own.index("--")
+        own, command = own[:at], own[at + 1 :]
+    parser = _Parser(
+        prog="python -m emulator",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="%(prog)s --collection ID=DIR[,type=gcp|mapped|guest][,name=NAME] ... [options] [-- COMMAND ...]",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--collection",
+        metavar="ID=DIR",
+        action="append",
+        default=[],
+        help="a UUID and the folder behind it; repeat for more. type is gcp (the default), mapped or guest; name is "
+        "what people call it; host is a guest's mapped collection",
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="the port on 127.0.0.1 (default: a free one)")
+    parser.add_argument(
+        "--progress",
+        default="immediate",
+        metavar="MODE",
+        help="how tasks get on: immediate (the default), polls:N (done when asked for N times), seconds:S",
+    )
+    parsed = parser.parse_args(own)
+    if has_command and not command:
+        raise _Usage("there is no COMMAND after --")
+    if not 0 <= parsed.port <= 65535:
+        raise _Usage(f"--port {parsed.port} is not between 0 and 65535")
+    return parsed, command
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve, or run a command; gives the exit status."""
+    try:
+        parsed, command = _parse(arguments)
+        if not parsed.collection:
+            raise _Usage("at least one --collection ID=DIR is needed; --help shows examples")
+        Progress.parse(parsed.progress)
+        collections = [parse_collection(text) for text in parsed.collection]
+        ids = [collection.id for collection in collections]
+        if len(set(ids)) < len(ids):
+            raise _Usage("two --collection have the same ID")
+    except (_Usage, ValueError) as problem:
+        print(f"emulator: {problem}", file=sys.stderr)
+        return 2
+    try:
+        emulator = Emulator(collections, progress=parsed.progress, port=parsed.port)
+    except (OSError, SystemExit):
+        # The server of werkzeug explains a taken port on stderr by itself and exits; the status is what we keep.
+        print(f"emulator: cannot listen on 127.0.0.1:{parsed.port}", file=sys.stderr)
+        return 2
+    with emulator:
+        return _run(emulator, command) if command else _serve(emulator)
+
+
+def _serve(emulator: Emulator) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    stop = threading.Event()
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, end)
+    for name, value in emulator.environment().items():
+        if name.startswith("GLOBUS_SDK_"):
+            print(f"export {name}={value}", flush=True)
+    print("Serving until stopped (Ctrl-C). Run the lines above in another terminal.", file=sys.stderr)
+    stop.wait()
+    return 0
+
+
+def _run(emulator: Emulator, command: list[str]) -> int:
+    """Run a command aimed at the emulator; signals are passed on to it."""
+    try:
+        child = subprocess.Popen(command, env={**os.environ, **emulator.environment()})
+    except OSError as error:
+        print(f"emulator: cannot run {command[0]!r}: {error.strerror}", file=sys.stderr)
+        return 127 if isinstance(error, FileNotFoundError) else 126
+
+    def pass_on(signum: int, frame: FrameType | None) -> None:
+        # A Ctrl-C of the terminal reaches the child by itself; both ways lead to the end of the child, then ours.
+        if signum == signal.SIGTERM:
+            child.send_signal(signum)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, pass_on)
+    status = child.wait()
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

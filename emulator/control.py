@@ -1,0 +1,168 @@
+"""The private prefix /_emulator/: the powers of the world for tests in other processes. JSON, no authentication."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from .clock import iso, parse_time
+from .collection import Collection
+from .errors import ControlRefusal
+from .gate import CONTROL_PREFIX
+from .tasks import Task
+from .wire import json_body, json_response
+from .world import World
+
+_COUNTERS = [
+    "faults",
+    "files",
+    "directories",
+    "symlinks",
+    "files_transferred",
+    "files_skipped",
+    "bytes_transferred",
+    "bytes_checksummed",
+    "subtasks_total",
+    "subtasks_succeeded",
+    "subtasks_failed",
+    "subtasks_canceled",
+    "subtasks_expired",
+    "subtasks_skipped_errors",
+]
+
+
+def control_blueprint(world: World) -> Blueprint:
+    """The routes of the private prefix; each is one call of the world."""
+    routes = Blueprint("control", __name__, url_prefix=CONTROL_PREFIX)
+
+    @routes.get("/state")
+    def state() -> Response:
+        return json_response(snapshot(world))
+
+    @routes.get("/requests")
+    def requests() -> Response:
+        return json_response({"requests": [dataclasses.asdict(entry) for entry in world.requests]})
+
+    @routes.delete("/requests")
+    def forget_requests() -> Response:
+        world.requests.clear()
+        return json_response({})
+
+    @routes.post("/clock")
+    def clock() -> Response:
+        body = _body()
+        if "set" in body:
+            world.set_clock(parse_time(str(body["set"])))
+        else:
+            world.advance_clock(float(body["advance_seconds"]))
+        return json_response({"now": iso(world.clock.now())})
+
+    @routes.post("/progress")
+    def progress() -> Response:
+        world.set_progress(str(_body()["mode"]))
+        return json_response({"mode": str(world.board.progress)})
+
+    @routes.post("/faults")
+    def add_fault() -> Response:
+        world.add_fault(**_body())
+        return json_response({}, 201)
+
+    @routes.delete("/faults")
+    def clear_faults() -> Response:
+        world.clear_faults()
+        return json_response({})
+
+    @routes.post("/outcomes")
+    def add_outcome() -> Response:
+        body = _body()
+        world.add_outcome(**{key: value for key, value in body.items() if value is not None or key == "times"})
+        return json_response({}, 201)
+
+    @routes.delete("/outcomes")
+    def clear_outcomes() -> Response:
+        world.clear_outcomes()
+        return json_response({})
+
+    @routes.patch("/tasks/<task_id>")
+    def change_task(task_id: str) -> Response:
+        world.change_task(task_id, **_body())
+        known = world.tasks.get(task_id)
+        return json_response({} if known is None else _task_state(known))
+
+    @routes.patch("/collections/<collection_id>")
+    def change_collection(collection_id: str) -> Response:
+        return json_response(_collection_state(world.change_collection(collection_id, **_body())))
+
+    @routes.post("/auth")
+    def change_auth() -> Response:
+        world.change_auth(**_body())
+        return json_response({})
+
+    @routes.patch("/limits")
+    def change_limits() -> Response:
+        for name, value in _body().items():
+            if name == "page_size":
+                world.page_size = int(value)
+            elif name in ("items_per_task", "request_bytes"):
+                setattr(world.limits, name, value)
+            else:
+                raise ControlRefusal(f"there is no limit {name!r}")
+        return json_response({**dataclasses.asdict(world.limits), "page_size": world.page_size})
+
+    @routes.errorhandler(ValueError)
+    @routes.errorhandler(TypeError)
+    @routes.errorhandler(KeyError)
+    def refuse(error: Exception) -> Response:
+        # A wrong name or value in the body surfaces where it is used; the caller is a test, which wants to see it.
+        return json_response(ControlRefusal(f"{type(error).__name__}: {error}").body(request.path), 400)
+
+    return routes
+
+
+def _body() -> dict[str, Any]:
+    body = json_body()
+    if not isinstance(body, dict):
+        raise ControlRefusal("the body must be a JSON object")
+    return body
+
+
+def snapshot(world: World) -> dict[str, Any]:
+    """The world in one document: now, tasks, conflicts, collections."""
+    details = [
+        {"path": conflict.path, "task_ids": list(conflict.task_ids), "at": iso(conflict.at)}
+        for conflict in world.conflicts
+    ]
+    return {
+        "now": iso(world.clock.now()),
+        "progress": str(world.board.progress),
+        "tasks": [_task_state(task) for task in world.tasks.values()],
+        "conflicts": [conflict.path for conflict in world.conflicts],
+        "conflict_details": details,
+        "collections": [_collection_state(collection) for collection in world.collections.values()],
+    }
+
+
+def _task_state(task: Task) -> dict[str, Any]:
+    return {
+        "task_id": task.task_id,
+        "submission_id": task.submission.submission_id,
+        "type": task.kind,
+        "label": task.label,
+        "status": task.status,
+        "owner_id": task.owner_id,
+        "is_queued": task.is_queued,
+        "is_paused": task.is_paused,
+        "nice_status": task.nice_status if task.is_open else None,
+        "fatal_error": None if task.fatal_error is None else task.fatal_error[0],
+        "request_time": iso(task.request_time),
+        "completion_time": iso(task.completion_time),
+        "deadline": iso(task.deadline),
+        "document": task.submission.document,
+        **{name: getattr(task, name) for name in _COUNTERS},
+    }
+
+
+def _collection_state(collection: Collection) -> dict[str, Any]:
+    return {**dataclasses.asdict(collection), "root": str(collection.root)}

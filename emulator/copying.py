@@ -1,0 +1,241 @@
+"""Bytes: when a file counts as the same, copying, comparing, and the faults a file system gives."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+
+CHUNK_BYTES = 1 << 20
+_EVERY_READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+_EVERY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+_EVERY_SEARCH = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+
+_CODES = {
+    errno.ENOENT: "FILE_NOT_FOUND",
+    errno.EACCES: "PERMISSION_DENIED",
+    errno.EPERM: "PERMISSION_DENIED",
+    errno.EROFS: "PERMISSION_DENIED",
+    errno.ENOTDIR: "NOT_A_DIRECTORY",
+    errno.EISDIR: "IS_A_DIRECTORY",
+    errno.EEXIST: "IS_A_FILE",
+    errno.ENOSPC: "NO_SPACE_LEFT",
+    errno.EDQUOT: "QUOTA_EXCEEDED",
+    errno.ENAMETOOLONG: "INVALID_PATH_NAME",
+    errno.EILSEQ: "INVALID_PATH_NAME",
+    errno.EINVAL: "INVALID_PATH_NAME",
+    errno.ELOOP: "INVALID_SYMLINK",
+}
+
+
+class ItemFault(Exception):
+    """A path could not be dealt with. The task goes on with others and comes back to it.
+
+    Attributes:
+        code: An event code.
+        is_at_source: Whether the source is to blame; only then skip_source_errors applies.
+    """
+
+    def __init__(self, code: str, details: str, *, is_at_source: bool) -> None:
+        super().__init__(f"{code}: {details}")
+        self.code = code
+        self.details = details
+        self.is_at_source = is_at_source
+
+
+def fault_of(error: OSError, *, is_at_source: bool) -> ItemFault:
+    """The fault that an error of the file system stands for."""
+    code = _CODES.get(error.errno or 0, "ENDPOINT_ERROR")
+    return ItemFault(code, error.strerror or str(error), is_at_source=is_at_source)
+
+
+def _denied(path: bytes, *, is_at_source: bool) -> ItemFault:
+    return ItemFault("PERMISSION_DENIED", f"Permission denied: {os.fsdecode(path)!r}", is_at_source=is_at_source)
+
+
+class Permissions:
+    """Permission as an ordinary user has it, also when the emulator runs as root: nobody's bit is nobody's right.
+
+    Looks at modes only, and remembers which directories can be searched; make a new one to look afresh.
+    """
+
+    def __init__(self) -> None:
+        self._searchable: dict[bytes, bool] = {}
+
+    def check_readable(self, path: bytes, status: os.stat_result) -> None:
+        """Refuse a source nobody may read, or whose directory nobody may search."""
+        needed = [_EVERY_READ, _EVERY_SEARCH] if stat.S_ISDIR(status.st_mode) else [_EVERY_READ]
+        if not all(status.st_mode & bits for bits in needed):
+            raise _denied(path, is_at_source=True)
+
+    def check_searchable(self, path: bytes, *, is_at_source: bool) -> None:
+        """Refuse a path below a directory nobody may search."""
+        if not self._is_searchable(os.path.dirname(path)):
+            raise _denied(path, is_at_source=is_at_source)
+
+    def _is_searchable(self, directory: bytes) -> bool:
+        known = self._searchable.get(directory)
+        if known is not None:
+            return known
+        parent = os.path.dirname(directory)
+        is_searchable = parent == directory or self._is_searchable(parent)
+        if is_searchable:
+            try:
+                is_searchable = bool(os.stat(directory).st_mode & _EVERY_SEARCH)
+            except OSError:
+                is_searchable = True  # missing: whoever opens it says so better
+        self._searchable[directory] = is_searchable
+        return is_searchable
+
+    def check_writable(self, path: bytes) -> None:
+        """Refuse a destination nobody may write: the file itself, or the directory it would be made in."""
+        try:
+            status = os.stat(path)
+        except OSError:
+            try:
+                status = os.stat(os.path.dirname(path))
+            except OSError:
+                return  # missing: whoever opens it says so better
+        if not status.st_mode & _EVERY_WRITE:
+            raise _denied(path, is_at_source=False)
+
+
+def must_copy(level: int | None, source: os.stat_result, destination: bytes) -> bool | None:
+    """Whether a sync level wants a file copied; None when only a comparison of contents can tell.
+
+    Higher levels hold the checks of lower ones; times are compared in whole seconds (documented).
+    """
+    if level is None:
+        return True
+    try:
+        present = os.stat(destination)
+    except OSError:
+        return True
+    if level == 0:
+        return False
+    if source.st_size != present.st_size:
+        return True
+    if level == 1:
+        return False
+    if level == 2:
+        return source.st_mtime_ns // 1_000_000_000 > present.st_mtime_ns // 1_000_000_000
+    return None
+
+
+def copy_bytes(source: bytes, destination: bytes, stop_after_bytes: int | None = None) -> Iterator[int]:
+    """Copy a file in place, chunk by chunk; gives the size of each chunk once it is written.
+
+    Stopped in the middle (by `stop_after_bytes`, or by closing the iterator) it leaves what it has written.
+
+    Raises:
+        ItemFault: The file system refused.
+    """
+    reader = writer = -1
+    try:
+        try:
+            reader = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as error:
+            raise fault_of(error, is_at_source=True) from None
+        try:
+            writer = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        except OSError as error:
+            raise fault_of(error, is_at_source=False) from None
+        left_bytes = stop_after_bytes
+        while left_bytes is None or left_bytes > 0:
+            want_bytes = CHUNK_BYTES if left_bytes is None else min(CHUNK_BYTES, left_bytes)
+            chunk = _read(reader, want_bytes)
+            if not chunk:
+                return
+            _write(writer, chunk)
+            if left_bytes is not None:
+                left_bytes -= len(chunk)
+            yield len(chunk)
+    finally:
+        for descriptor in (reader, writer):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _read(descriptor: int, count: int) -> bytes:
+    try:
+        return os.read(descriptor, count)
+    except OSError as error:
+        raise fault_of(error, is_at_source=True) from None
+
+
+def _write(descriptor: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except OSError as error:
+            raise fault_of(error, is_at_source=False) from None
+
+
+def is_same_content(source: bytes, destination: bytes) -> bool:
+    """Whether two files hold the same bytes; both are read.
+
+    Raises:
+        ItemFault: One of them cannot be read.
+    """
+    try:
+        with open(source, "rb", buffering=0) as left:
+            try:
+                with open(destination, "rb", buffering=0) as right:
+                    while True:
+                        chunk = left.read(CHUNK_BYTES)
+                        if chunk != right.read(CHUNK_BYTES):
+                            return False
+                        if not chunk:
+                            return True
+            except OSError as error:
+                raise fault_of(error, is_at_source=False) from None
+    except OSError as error:
+        raise fault_of(error, is_at_source=True) from None
+
+
+def checksum(path: bytes, algorithm: str) -> str:
+    """A file's checksum in lower-case hexadecimal digits.
+
+    Raises:
+        ValueError: No such algorithm.
+    """
+    digest = hashlib.new(algorithm.lower().replace("-", ""))
+    with open(path, "rb") as file:
+        for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def flip_a_byte(path: bytes) -> None:
+    """Damage a file: one byte in its middle changes."""
+    size_bytes = os.stat(path).st_size
+    if size_bytes == 0:
+        return
+    with open(path, "r+b") as file:
+        file.seek(size_bytes // 2)
+        byte = file.read(1)
+        file.seek(size_bytes // 2)
+        file.write(bytes([byte[0] ^ 0xFF]))
+
+
+def keep_timestamp(source: os.stat_result, destination: bytes) -> None:
+    """Give a copy its source's time, in whole seconds."""
+    mtime_ns = source.st_mtime_ns // 1_000_000_000 * 1_000_000_000
+    os.utime(destination, ns=(mtime_ns, mtime_ns))
+
+
+def used_bytes(root: bytes) -> int:
+    """The sizes of all regular files below a folder, added up."""
+    total = 0
+    for directory, _, names in os.walk(root):
+        for name in names:
+            try:
+                status = os.lstat(os.path.join(directory, name))
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                total += status.st_size
+    return total

@@ -1,0 +1,151 @@
+"""The emulator as an HTTP server on loopback, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+
+from .auth_api_routes import auth_api_blueprint
+from .auth_routes import auth_blueprint
+from .control import control_blueprint
+from .errors import Refusal, TransferRefusal, not_built
+from .file_routes import file_blueprint
+from .gate import Gate
+from .transfer_routes import transfer_blueprint
+from .wire import json_response
+from .world import Collection, World, make_world
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+HOST = "127.0.0.1"  # never anything else: there is no authentication worth the name
+_LOG = logging.getLogger(__name__)
+
+# Where the real services have routes: whatever is asked for below and not built here is answered 501 by name.
+_IMITATED_PREFIXES = ("/v0.10/", "/v2/", "/jobs", "/p/", "/.well-known/")
+
+
+def create_app(world: World) -> Flask:
+    """The Flask application of all imitated services and the private prefix."""
+    app = Flask("emulator", static_folder=None)
+    app.url_map.strict_slashes = False
+    for blueprint in (
+        auth_blueprint(world),
+        auth_api_blueprint(world),
+        transfer_blueprint(world),
+        file_blueprint(world),
+        control_blueprint(world),
+    ):
+        app.register_blueprint(blueprint)
+
+    @app.errorhandler(Refusal)
+    def refuse(refusal: Refusal) -> Response:
+        return json_response(refusal.body(request.path), refusal.status)
+
+    @app.errorhandler(HTTPException)
+    def explain(error: HTTPException) -> Response:
+        if error.code in (404, 405) and request.path.startswith(_IMITATED_PREFIXES):
+            refusal = not_built(request.method, request.path)
+        else:
+            refusal = TransferRefusal(error.code or 500, "ClientError.NotFound", f"No route {request.path}")
+        return json_response(refusal.body(request.path), refusal.status)
+
+    @app.errorhandler(Exception)
+    def confess(error: Exception) -> Response:
+        _LOG.exception("The emulator failed on %s %s", request.method, request.path)
+        refusal = TransferRefusal(500, "EmulatorBug", f"{type(error).__name__}: {error}")
+        return json_response(refusal.body(request.path), 500)
+
+    return app
+
+
+class _Handler(WSGIRequestHandler):
+    """HTTP/1.1 with connections kept open, and nothing on stderr."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes: together with delayed ACKs, 40 ms a request
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Say nothing: the requests are in the world's log."""
+
+
+class _Server(ThreadedWSGIServer):
+    """Knows its open connections, so that closing it closes them."""
+
+    def __init__(self, port: int, app: WSGIApplication) -> None:
+        self._open: set[socket.socket] = set()
+        super().__init__(HOST, port, app, handler=_Handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self._open.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def close_connections(self) -> None:
+        """Cut every connection; the threads that serve them come to their end."""
+        for connection in list(self._open):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # the client was faster
+
+
+class Emulator:
+    """A local Globus for the length of a with-statement.
+
+    Args:
+        collections: The folders it shows.
+        progress: How tasks get on: `immediate`, `polls:N` or `seconds:S`.
+        port: 0 picks a free one.
+        options: Fields of `World`, such as `limits` or `page_size`.
+    """
+
+    def __init__(
+        self, collections: Iterable[Collection] = (), *, progress: str = "immediate", port: int = 0, **options: Any
+    ) -> None:
+        self.world = make_world(collections, progress, options)
+        self._server = _Server(port, Gate(create_app(self.world), self.world))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The base of every service, with a slash at the end."""
+        return f"http://{HOST}:{self._server.server_port}/"
+
+    def environment(self) -> dict[str, str]:
+        """What aims the SDK, and everything built on it, at this emulator."""
+        variables = {f"GLOBUS_SDK_SERVICE_URL_{name}": self.url for name in ("AUTH", "TRANSFER", "TIMER")}
+        return {**variables, "NO_PROXY": HOST}
+
+    def start(self) -> None:
+        """Serve, in a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Serve no more; returns when the port is free."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.close_connections()
+        self._server.server_close()
+
+    def __enter__(self) -> Emulator:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

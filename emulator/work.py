@@ -1,0 +1,461 @@
+"""A transfer, step by step: items, recursion, filter rules, faults, retries."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from . import copying
+from .clock import Clock
+from .collection import Collection, decode_name
+from .copying import ItemFault, Permissions, fault_of
+from .outcomes import OutcomeRule, OutcomeRules
+from .removing import remove_extra, remove_tree
+from .submit import FilterRule, Item
+from .tasks import Arrival, SkippedError, Task
+
+STALLED = -1  # a step's cost when nothing can go on before something changes
+
+# What skip_source_errors skips (documented), and names that cannot be sent (assumed).
+_SKIPPABLE = {"PERMISSION_DENIED", "FILE_NOT_FOUND", "AMBIGUOUS_PATH", "INVALID_PATH_NAME"}
+_FATAL = {"EXTERNAL_CHECKSUM_MISMATCH"}
+
+ROOT, FILE, DIRECTORY = "root", "file", "directory"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the work on a task needs of the world.
+
+    `strike` lets a rule have its way with the task; `fail` ends the task with a fatal code.
+    """
+
+    clock: Clock
+    rules: OutcomeRules
+    source: Collection
+    destination: Collection
+    strike: Callable[[Task, OutcomeRule], None]
+    fail: Callable[[Task, str], None]
+
+
+class _Unit(NamedTuple):
+    """A path to deal with. `below` is the text of the path below its item, `source` and `destination` are local."""
+
+    kind: str
+    item: int
+    below: str
+    source: bytes
+    destination: bytes
+
+
+class TransferWork:
+    """The work on one transfer. `steps` does it; each step gives its cost: one a path, and one a byte."""
+
+    def __init__(self, task: Task, around: Surroundings) -> None:
+        self._task = task
+        self._around = around
+        self._items = task.submission.items
+        self._flags = task.submission.flags
+        self._permissions = Permissions()
+        self._used_bytes: int | None = None
+        self._stalled: list[_Unit] = []
+        self._pending: list[_Unit] = []
+        self._corrupted: set[tuple[int, str]] = set()
+        self._trees: dict[int, _Unit] = {}
+        self._items_with_skips: set[int] = set()
+
+    def steps(self) -> Iterator[int]:
+        """Do the work. After STALLED the caller resumes when it wants the failed paths tried again."""
+        task = self._task
+        task.subtasks_total = len(self._items)
+        for index, item in enumerate(self._items):
+            source = self._around.source.local_path(item.source_path)
+            destination = self._around.destination.local_path(item.destination_path)
+            yield from self._attempt(_Unit(ROOT, index, "", source, destination))
+        while self._stalled:
+            yield STALLED
+            self._permissions = Permissions()
+            self._used_bytes = None
+            again, self._stalled = self._stalled, []
+            for unit in again:
+                yield from self._attempt(unit)
+            if not self._stalled:
+                task.nice_status = "OK"
+        if self._flags["delete_destination_extra"]:
+            yield from self._remove_extra()
+        rule = self._around.rules.take_for_end(task.task_id, task.label, task.files_done)
+        if rule is not None:
+            self._around.strike(task, rule)
+            yield STALLED
+
+    def measure(self) -> int:
+        """The cost of all steps, as far as it can be seen now."""
+        total = 0
+        for item in self._items:
+            local = self._around.source.local_path(item.source_path)
+            if not os.path.isdir(local):
+                total += 1 + _size_bytes(local)
+                continue
+            for directory, folders, names in os.walk(local):
+                kept = [name for name in folders if self._is_wanted(name, "dir")]
+                folders[:] = kept
+                total += 1
+                wanted = (name for name in names if self._is_wanted(name, "file"))
+                total += sum(1 + _size_bytes(os.path.join(directory, name)) for name in wanted)
+        return total
+
+    # --- units ------------------------------------------------------------------------------------------------------
+
+    def _attempt(self, unit: _Unit) -> Iterator[int]:
+        """Deal with a unit and with the directories it leads to, one after the other."""
+        yield from self._attempt_one(unit)
+        while self._pending:
+            yield from self._attempt_one(self._pending.pop())
+
+    def _attempt_one(self, unit: _Unit) -> Iterator[int]:
+        deal = {ROOT: self._root, FILE: self._file, DIRECTORY: self._directory}[unit.kind]
+        try:
+            yield from deal(unit)
+        except ItemFault as fault:
+            yield from self._take_fault(unit, fault)
+
+    def _take_fault(self, unit: _Unit, fault: ItemFault) -> Iterator[int]:
+        task = self._task
+        if self._flags["skip_source_errors"] and fault.is_at_source and fault.code in _SKIPPABLE:
+            self._skip(unit, fault.code, fault.details)
+            return
+        task.record_fault(fault.code, self._details(unit, fault), self._around.clock.now())
+        is_fatal_quota = fault.code == "QUOTA_EXCEEDED" and self._flags["fail_on_quota_errors"]
+        if is_fatal_quota or fault.code in _FATAL:
+            self._around.fail(task, fault.code)
+            yield STALLED
+        else:
+            self._stalled.append(unit)
+
+    def _skip(self, unit: _Unit, code: str, details: str) -> None:
+        task = self._task
+        task.subtasks_skipped_errors += 1
+        task.subtasks_succeeded += self._weight(unit) - 1
+        self._items_with_skips.add(unit.item)
+        source_path, destination_path = self._paths(unit)
+        now = self._around.clock.now()
+        task.skipped.append(SkippedError(source_path, destination_path, code, details, now, unit.kind == DIRECTORY))
+
+    def _root(self, unit: _Unit) -> Iterator[int]:
+        item = self._items[unit.item]
+        self._permissions.check_searchable(unit.source, is_at_source=True)
+        if item.is_symlink:
+            yield from self._link(unit)
+            return
+        try:
+            status = os.stat(unit.source)  # a symlink at the root is followed
+        except OSError as error:
+            yield from self._rules_for_missing(unit)
+            raise fault_of(error, is_at_source=True) from None
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if is_directory and item.recursive is False:
+            raise ItemFault("IS_A_DIRECTORY", "The item is a directory and not recursive", is_at_source=True)
+        if not is_directory and item.recursive is True:
+            raise ItemFault("NOT_A_DIRECTORY", "The item is recursive and not a directory", is_at_source=True)
+        self._make_parents(unit)
+        if is_directory:
+            self._task.subtasks_succeeded += 1
+            tree = unit._replace(kind=DIRECTORY)
+            self._trees[unit.item] = tree
+            self._discover_directory(tree)
+        elif stat.S_ISREG(status.st_mode):
+            self._task.files += 1
+            self._task.subtasks_succeeded += 1
+            self._task.subtasks_total += 1
+            yield from self._attempt_one(unit._replace(kind=FILE))
+        else:
+            raise ItemFault("NOT_A_FILE", "The item is neither a file nor a directory", is_at_source=True)
+
+    def _rules_for_missing(self, unit: _Unit) -> Iterator[int]:
+        """Rules about whole tasks count a missing file like any other."""
+        rule = self._take_rule(unit)
+        if rule is not None and rule.outcome == "skip":
+            raise ItemFault(rule.code, "Skipped on demand", is_at_source=True)
+        if rule is not None and rule.outcome not in ("stall", "corrupt"):
+            self._around.strike(self._task, rule)
+            yield STALLED
+
+    def _directory(self, unit: _Unit) -> Iterator[int]:
+        self._remove_other_type(unit, is_directory=True)
+        try:
+            status = os.stat(unit.source)
+            self._permissions.check_readable(unit.source, status)
+            names = sorted(os.listdir(unit.source))
+        except OSError as error:
+            raise fault_of(error, is_at_source=True) from None
+        self._make_directory(unit.destination)
+        self._task.subtasks_succeeded += 1
+        yield 1
+        folders = []
+        for name in names:
+            child = self._child(unit, name)
+            if child is None:
+                continue
+            if child.kind == DIRECTORY:
+                folders.append(child)
+            else:
+                self._task.files += 1
+                self._task.subtasks_total += 2
+                yield from self._attempt_one(child)
+        for child in reversed(folders):
+            self._discover_directory(child)
+
+    def _discover_directory(self, unit: _Unit) -> None:
+        self._task.directories += 1
+        self._task.subtasks_total += 1
+        self._pending.append(unit)
+
+    def _child(self, parent: _Unit, name: bytes) -> _Unit | None:
+        """What recursion makes of a directory entry; None when it is left out. Special files are never opened."""
+        source = os.path.join(parent.source, name)
+        try:
+            mode = os.lstat(source).st_mode
+            if stat.S_ISLNK(mode):
+                mode = self._mode_behind_link(parent, name, source)
+        except OSError:
+            mode = stat.S_IFREG  # gone since the listing: dealing with it will say so
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            return None
+        kind = DIRECTORY if stat.S_ISDIR(mode) else FILE
+        if not self._is_wanted(name, "dir" if kind == DIRECTORY else "file"):
+            return None
+        below = decode_name(name) if not parent.below else f"{parent.below}/{decode_name(name)}"
+        return _Unit(kind, parent.item, below, source, os.path.join(parent.destination, name))
+
+    def _mode_behind_link(self, parent: _Unit, name: bytes, source: bytes) -> int:
+        """The mode to go by for a symlink met in recursion: 0 leaves it out (the default, "ignore")."""
+        policy = self._task.submission.recursive_symlinks
+        if policy == "copy":
+            return os.stat(source).st_mode
+        if policy == "keep":
+            destination = os.path.join(parent.destination, name)
+            if os.path.lexists(destination):
+                os.unlink(destination)
+            os.symlink(os.readlink(source), destination)
+            self._task.symlinks += 1
+        return 0
+
+    def _is_wanted(self, name: bytes, kind: str) -> bool:
+        """Whether the filter rules let a name in: the first that matches decides (documented)."""
+        return is_wanted(self._task.submission.filter_rules, decode_name(name), kind)
+
+    def _link(self, unit: _Unit) -> Iterator[int]:
+        try:
+            text = os.readlink(unit.source)
+        except OSError as error:
+            code = "FILE_NOT_FOUND" if isinstance(error, FileNotFoundError) else "NOT_A_SYMLINK"
+            raise ItemFault(code, error.strerror or "", is_at_source=True) from None
+        self._make_parents(unit)
+        try:
+            if os.path.islink(unit.destination):
+                os.unlink(unit.destination)
+            os.symlink(text, unit.destination)
+        except OSError as error:
+            raise fault_of(error, is_at_source=False) from None
+        self._task.symlinks += 1
+        self._task.subtasks_succeeded += 1
+        yield 1
+
+    # --- one file ---------------------------------------------------------------------------------------------------
+
+    def _file(self, unit: _Unit) -> Iterator[int]:
+        rule = self._take_rule(unit)
+        if rule is not None and rule.outcome == "skip":
+            self._skip(unit, rule.code, "Skipped on demand")
+            return
+        if rule is not None and rule.outcome == "stall":
+            raise ItemFault(rule.code, "Faulted on demand", is_at_source=False)
+        if rule is not None and rule.outcome not in ("corrupt", "half"):
+            self._around.strike(self._task, rule)
+            yield STALLED
+        name = os.path.basename(unit.source)
+        if unit.below and not _is_sendable(name):
+            raise ItemFault("INVALID_PATH_NAME", f"Name cannot be sent: {name!r}", is_at_source=True)
+        try:
+            status = os.stat(unit.source)
+        except OSError as error:
+            raise fault_of(error, is_at_source=True) from None
+        self._permissions.check_readable(unit.source, status)
+        self._remove_other_type(unit, is_directory=False)
+        if not self._must_copy(unit, status):
+            self._task.files_skipped += 1
+            self._task.subtasks_succeeded += self._weight(unit)
+            yield 1 + status.st_size
+            return
+        self._check_destination(unit.destination, status.st_size)
+        if rule is not None and rule.outcome == "half":
+            for count in copying.copy_bytes(unit.source, unit.destination, status.st_size // 2):
+                self._task.bytes_transferred += count
+                yield count
+            self._around.strike(self._task, rule)
+            yield STALLED
+        yield from self._copy(unit, status, is_corrupt=rule is not None and rule.outcome == "corrupt")
+        self._task.files_transferred += 1
+        self._task.subtasks_succeeded += self._weight(unit)
+        self._task.arrivals.append(Arrival(unit.item, unit.below, status.st_size))
+        yield 1
+
+    def _copy(self, unit: _Unit, status: os.stat_result, *, is_corrupt: bool) -> Iterator[int]:
+        key = (unit.item, unit.below)
+        for is_last_try in (False, True):
+            copied_bytes = 0
+            steps = copying.copy_bytes(unit.source, unit.destination)
+            for count in steps:
+                copied_bytes += count
+                self._task.bytes_transferred += count
+                yield count
+            if self._used_bytes is not None:
+                self._used_bytes += copied_bytes
+            if is_corrupt and key not in self._corrupted:
+                self._corrupted.add(key)
+                copying.flip_a_byte(unit.destination)
+            if self._flags["preserve_timestamp"]:
+                copying.keep_timestamp(status, unit.destination)
+            self._check_external(unit)
+            if not self._flags["verify_checksum"]:
+                return
+            self._task.bytes_checksummed += copied_bytes
+            if copying.is_same_content(unit.source, unit.destination):
+                return
+            fault = ItemFault("VERIFY_CHECKSUM", "Checksums of source and destination differ", is_at_source=False)
+            if is_last_try:
+                raise fault
+            self._task.record_fault(fault.code, self._details(unit, fault), self._around.clock.now())
+            self._task.nice_status = "OK"
+
+    def _check_external(self, unit: _Unit) -> None:
+        item = self._items[unit.item]
+        if item.external_checksum is None:
+            return
+        try:
+            found = copying.checksum(unit.destination, item.checksum_algorithm or "md5")
+        except ValueError:
+            found = ""
+        if found != item.external_checksum.lower():
+            raise ItemFault("EXTERNAL_CHECKSUM_MISMATCH", "The given checksum does not match", is_at_source=False)
+
+    def _must_copy(self, unit: _Unit, status: os.stat_result) -> bool:
+        must_copy = copying.must_copy(self._task.submission.sync_level, status, unit.destination)
+        if must_copy is None:
+            self._task.bytes_checksummed += status.st_size
+            must_copy = not copying.is_same_content(unit.source, unit.destination)
+        return must_copy
+
+    def _take_rule(self, unit: _Unit) -> OutcomeRule | None:
+        task = self._task
+        return self._around.rules.take_for_file(task.task_id, task.label, self._paths(unit)[0], task.files_done)
+
+    # --- the destination --------------------------------------------------------------------------------------------
+
+    def _check_destination(self, destination: bytes, size_bytes: int) -> None:
+        self._check_may_write()
+        self._permissions.check_searchable(destination, is_at_source=False)
+        self._permissions.check_writable(destination)
+        quota_bytes = self._around.destination.quota_bytes
+        if quota_bytes is None:
+            return
+        if self._used_bytes is None:
+            self._used_bytes = copying.used_bytes(self._around.destination.local_path("/"))
+        replaced_bytes = _size_bytes(destination)
+        if self._used_bytes - replaced_bytes + size_bytes > quota_bytes:
+            raise ItemFault("QUOTA_EXCEEDED", "Disk quota exceeded", is_at_source=False)
+        self._used_bytes -= replaced_bytes
+
+    def _check_may_write(self) -> None:
+        if self._around.destination.read_only:
+            raise ItemFault("PERMISSION_DENIED", "The collection is read-only", is_at_source=False)
+
+    def _make_parents(self, unit: _Unit) -> None:
+        parent = os.path.dirname(unit.destination)
+        if not os.path.isdir(parent):
+            missing = parent
+            while not os.path.lexists(os.path.dirname(missing)):
+                missing = os.path.dirname(missing)
+            self._check_may_write()
+            self._permissions.check_writable(missing)
+            try:
+                os.makedirs(parent, exist_ok=True)
+            except OSError as error:
+                raise fault_of(error, is_at_source=False) from None
+
+    def _make_directory(self, destination: bytes) -> None:
+        if os.path.isdir(destination):
+            return
+        self._check_may_write()
+        self._permissions.check_writable(destination)
+        try:
+            os.mkdir(destination)
+        except FileExistsError:
+            raise ItemFault("NOT_A_DIRECTORY", "The destination is a file", is_at_source=False) from None
+        except OSError as error:
+            raise fault_of(error, is_at_source=False) from None
+
+    def _remove_other_type(self, unit: _Unit, *, is_directory: bool) -> None:
+        """With delete_destination_extra, what is of another type makes room (documented)."""
+        if not self._flags["delete_destination_extra"] or not unit.below or not os.path.lexists(unit.destination):
+            return
+        if os.path.isdir(unit.destination) != is_directory:
+            remove_tree(unit.destination)
+
+    def _remove_extra(self) -> Iterator[int]:
+        rules = self._task.submission.filter_rules
+        for index, tree in self._trees.items():
+            if index in self._items_with_skips:
+                details = "Errors at the source were skipped"
+                self._task.record_event("DELETE_DESTINATION_EXTRA_SKIPPED", details, self._around.clock.now())
+                continue
+            for _ in remove_extra(tree.source, tree.destination, lambda name, kind: is_wanted(rules, name, kind)):
+                yield 1
+
+    # --- words ------------------------------------------------------------------------------------------------------
+
+    def _weight(self, unit: _Unit) -> int:
+        """The subtasks a unit stands for: a file met in recursion counts twice (recorded: n files, about 2n)."""
+        return 2 if unit.kind == FILE and unit.below else 1
+
+    def _paths(self, unit: _Unit) -> tuple[str, str]:
+        return item_paths(self._items[unit.item], unit.below)
+
+    def _details(self, unit: _Unit, fault: ItemFault) -> str:
+        """A fault in the form events have (observed)."""
+        side = self._around.source if fault.is_at_source else self._around.destination
+        path = self._paths(unit)[0 if fault.is_at_source else 1]
+        return f"Error (transfer)\nEndpoint: {side.title}\nFile: {path}\nMessage: {fault.details}\n---\n"
+
+
+def item_paths(item: Item, below: str) -> tuple[str, str]:
+    """The source and destination paths of what lies below an item."""
+    if not below:
+        return item.source_path, item.destination_path
+    return f"{item.source_path.rstrip('/')}/{below}", f"{item.destination_path.rstrip('/')}/{below}"
+
+
+def is_wanted(rules: tuple[FilterRule, ...], name: str, kind: str) -> bool:
+    """Whether filter rules let a name in; no match lets it in. `kind` is file or dir."""
+    for rule in rules:
+        if rule.type in (None, kind) and fnmatchcase(name, rule.name):
+            return not rule.is_exclude
+    return True
+
+
+def _is_sendable(name: bytes) -> bool:
+    try:
+        return b"\r\n" not in name and name.decode("utf-8") is not None
+    except UnicodeDecodeError:
+        return False
+
+
+def _size_bytes(path: bytes) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
