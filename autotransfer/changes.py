@@ -1,0 +1,188 @@
+"""Scan against trie: what is new, modified, to be retried, unsettled or vanished. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from autotransfer.paths import FOLDER_ITSELF
+from autotransfer.scan import Fingerprint, Listing
+from autotransfer.times import NS_PER_SECOND
+from autotransfer.trie import Delivered, Folder, fingerprints, is_at_rest
+
+NEW = "new"
+MODIFIED = "modified"
+OLDER = "modified to an older time"
+RETRY = "retry"
+CHECKSUM = "checksum"
+
+
+class Rules(NamedTuple):
+    """What decides whether and how a change is sent.
+
+    Args:
+        settled_before_ns: The scan's start less SETTLE_SECONDS; what was touched from then on waits for a later run.
+        settle_ns: SETTLE_SECONDS; a timestamp further in the future than this is a wrong clock and counts as settled.
+        sync_level: What ordinary changes go with.
+        preserve_timestamp: Whether copies have their sources' mtimes; if not, they have the time of arrival.
+        now_ns: Retries that are due by now are sent.
+    """
+
+    settled_before_ns: int
+    settle_ns: int
+    sync_level: str
+    preserve_timestamp: bool
+    now_ns: int
+
+    def is_settled(self, mtime_ns: int, *, seen_at_ns: int) -> bool:
+        """Whether a path was left alone long enough before it was seen.
+
+        Source of the rule that what is touched during the scan is never trusted: bup (index.py, tmax) and borg
+        (cache.py, _write_files_cache).
+        """
+        return mtime_ns < self.settled_before_ns or mtime_ns > seen_at_ns + self.settle_ns
+
+
+class Outgoing(NamedTuple):
+    """One path to be sent: its fingerprint, why, and the sync level it needs."""
+
+    mtime_ns: int
+    size_bytes: int
+    why: str
+    sync_level: str
+
+
+class FolderChange(NamedTuple):
+    """What is to be done about one folder; `folder` is its record with the vanished already forgotten.
+
+    Args:
+        outgoing: Name to what is sent, in the order of the listing.
+        unsettled: How many paths were touched too recently.
+        waiting: How many changed or new paths wait for a task that is under way.
+        pausing: How many failed paths wait for their next try.
+        vanished: How many recorded paths are gone.
+        gone_folders: Names of recorded folders that are gone.
+        is_whole: Whether all here is new and settled, so that one folder item could carry it.
+        is_dirty: Whether `folder` differs from what is stored.
+    """
+
+    rel_path: str
+    folder: Folder
+    outgoing: dict[str, Outgoing]
+    unsettled: int
+    waiting: int
+    pausing: int
+    vanished: int
+    gone_folders: tuple[str, ...]
+    is_whole: bool
+    is_dirty: bool
+
+
+def is_unchanged(listing: Listing, packed: tuple[Any, ...] | None) -> bool:
+    """Whether the folder holds exactly what was delivered, and no more is to be thought about. Cost: C speed."""
+    return (
+        packed is not None
+        and is_at_rest(packed)
+        and listing.is_readable
+        and not listing.kept
+        and "/".join(listing.folders) == packed[5]
+        and listing.files == fingerprints(packed)
+    )
+
+
+def compare(listing: Listing, folder: Folder, rules: Rules, *, is_known: bool) -> FolderChange:
+    """Sort one folder's entries by what is to be done about them.
+
+    Args:
+        listing: What the scan saw.
+        folder: What is recorded; this call changes it (vanished names go, folders are as listed). For a folder
+            without a record, one that has only what it inherits.
+        is_known: Whether there was a record.
+
+    Returns:
+        A change; outgoing paths are not yet in flight in it.
+    """
+    if not listing.is_readable:
+        return FolderChange(listing.rel_path, folder, {}, 0, 0, 0, 0, (), False, False)
+    was_dirty = not is_known
+    outgoing: dict[str, Outgoing] = {}
+    unsettled = waiting = pausing = 0
+    for name, seen in listing.files.items():
+        record = folder.delivered.get(name)
+        if record is not None and record.fingerprint == seen and name not in folder.in_flight:
+            continue
+        flying = folder.in_flight.get(name)
+        if flying is not None or folder.cover:
+            waiting += flying is None or flying.fingerprint != seen
+            continue
+        mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
+        if not rules.is_settled(mtime_ns, seen_at_ns=listing.seen_at_ns):
+            unsettled += 1
+            continue
+        retry = folder.retries.get(name)
+        if retry is not None and retry.fingerprint == seen and retry.not_before_ns > rules.now_ns:
+            pausing += 1
+            continue
+        why = RETRY if retry is not None else _why(record, seen)
+        outgoing[name] = Outgoing(*seen, why, _level(why, seen, record, folder.doubt_ns, rules))
+    vanished = forget_vanished(listing, folder)
+    present = {*listing.folders, *(folder.folders & listing.kept)}
+    gone_folders = tuple(sorted(folder.folders - present))
+    is_dirty = was_dirty or bool(vanished or gone_folders) or present != folder.folders
+    folder.folders = present
+    is_whole = (
+        not is_known
+        and bool(listing.rel_path)  # SRC_DIR itself never travels whole: what is new at its top must not wait for it
+        and listing.is_plain
+        and len(outgoing) == len(listing.files)
+    )
+    return FolderChange(
+        listing.rel_path,
+        folder,
+        outgoing,
+        unsettled + listing.moved,
+        waiting,
+        pausing,
+        vanished,
+        gone_folders,
+        is_whole,
+        is_dirty,
+    )
+
+
+def _why(record: Delivered | None, seen: Fingerprint) -> str:
+    if record is None:
+        return NEW
+    return OLDER if seen[0] < record.mtime_ns else MODIFIED
+
+
+def _level(why: str, seen: Fingerprint, record: Delivered | None, doubt_ns: int, rules: Rules) -> str:
+    """The sync level that cannot skip this change at the destination.
+
+    Globus compares modification times in whole seconds and copies when the source's is newer or the sizes differ, so a
+    change it could take for none is compared by checksum.
+    """
+    second = seen[0] // NS_PER_SECOND
+    if why == RETRY:
+        return CHECKSUM
+    if record is None:
+        return CHECKSUM if doubt_ns and second <= doubt_ns // NS_PER_SECOND else rules.sync_level
+    if not rules.preserve_timestamp or second <= record.mtime_ns // NS_PER_SECOND:
+        return CHECKSUM
+    # `exists` and `size` were chosen for what is new; a known modification is never left to them.
+    return rules.sync_level if rules.sync_level == "mtime" else CHECKSUM
+
+
+def forget_vanished(listing: Listing, folder: Folder) -> int:
+    """Drop the records of names that are gone; gives how many."""
+    present = listing.files.keys() | listing.kept
+    vanished = 0
+    for name in [*folder.delivered, *folder.retries]:
+        if name in present or not (name in folder.delivered or name in folder.retries):
+            continue
+        if name == FOLDER_ITSELF:  # no longer empty: nothing is gone
+            folder.delivered.pop(name, None)
+            folder.retries.pop(name, None)
+        else:
+            folder.forget(name)
+            vanished += 1
+    return vanished

@@ -1,0 +1,131 @@
+"""Exit statuses, and one class per remedy for what can go wrong.
+
+Problem
+├── UsageProblem           2  the command line
+├── SignInNeeded           4  a person must sign in
+├── ConfigurationProblem   5  a setting, a folder or a file of ours must be mended
+├── GlobusProblem          6  Globus refused or is unreachable
+│   ├── Unreachable           no answer came
+│   ├── TaskUnknown           Globus does not know a task
+│   ├── RequestTooLarge       a submission holds more than Globus accepts
+│   ├── IdenticalPaths        an open task already carries these paths
+│   └── OutcomeUnknown        the answer to a submission was lost
+└── RunActive              7  another run holds the lock
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """The published contract with cron and scripts; a status not listed here means failure."""
+
+    DONE = 0
+    BUG = 1
+    USAGE = 2
+    PARTIAL = 3
+    SIGN_IN = 4
+    CONFIGURATION = 5
+    GLOBUS = 6
+    ACTIVE = 7
+
+    @property
+    def meaning(self) -> str:
+        """The status in the words of the README's table."""
+        return MEANINGS[self]
+
+
+MEANINGS = {
+    ExitStatus.DONE: "done, or nothing to do",
+    ExitStatus.BUG: "a bug; the traceback is in the log",
+    ExitStatus.USAGE: "wrong arguments",
+    ExitStatus.PARTIAL: "done, but some paths were skipped, or a task failed or is stuck",
+    ExitStatus.SIGN_IN: "sign-in needed: run `test_config.py` in a terminal",
+    ExitStatus.CONFIGURATION: "a setting, a folder or the datastore must be mended",
+    ExitStatus.GLOBUS: "Globus refused or is unreachable; the next run tries again",
+    ExitStatus.ACTIVE: "another run is active",
+}
+
+
+class Problem(Exception):
+    """Something a person can act on: what happened, why in the system's own words, and what to do.
+
+    Args:
+        what: One clause in the owner's words, without a final full stop.
+        why: The reason as the operating system or Globus gave it; empty when `what` says it all.
+        remedy: One or more full sentences; says whether anything was sent or recorded where that could be feared.
+    """
+
+    exit_status = ExitStatus.BUG
+
+    def __init__(self, what: str, *, why: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        reason = f": {self.why}" if self.why else ""
+        stop = "" if (self.why or self.what).endswith((".", "!", "?")) else "."
+        return f"{self.what}{reason}{stop}" + (f" {self.remedy}" if self.remedy else "")
+
+
+class UsageProblem(Problem):
+    """The command line asks for something that cannot be."""
+
+    exit_status = ExitStatus.USAGE
+
+
+class SignInNeeded(Problem):
+    """No usable login; only a person can mend that."""
+
+    exit_status = ExitStatus.SIGN_IN
+
+
+class ConfigurationProblem(Problem):
+    """A setting, a folder or a file of ours is wrong; `details` holds one line per finding."""
+
+    exit_status = ExitStatus.CONFIGURATION
+
+    def __init__(self, what: str, *, why: str = "", remedy: str = "", details: tuple[str, ...] = ()) -> None:
+        super().__init__(what, why=why, remedy=remedy)
+        self.details = details
+
+    def __str__(self) -> str:
+        if not self.details:
+            return super().__str__()
+        lines = "".join(f"\n  - {line}" for line in self.details)
+        return f"{self.what}:{lines}" + (f"\n{self.remedy}" if self.remedy else "")
+
+
+class GlobusProblem(Problem):
+    """Globus refused or could not be reached; a later run tries again."""
+
+    exit_status = ExitStatus.GLOBUS
+
+
+class Unreachable(GlobusProblem):
+    """No answer came: nothing else need be tried in this run."""
+
+
+class TaskUnknown(GlobusProblem):
+    """Globus does not know the task, or keeps it for another identity."""
+
+
+class RequestTooLarge(GlobusProblem):
+    """The submission holds more than Globus accepts in one request."""
+
+
+class IdenticalPaths(GlobusProblem):
+    """A task with the same paths has not yet ended (HTTP 409)."""
+
+
+class OutcomeUnknown(GlobusProblem):
+    """The submission may or may not have reached Globus: send it again with its own submission_id."""
+
+
+class RunActive(Problem):
+    """Another run holds the lock."""
+
+    exit_status = ExitStatus.ACTIVE

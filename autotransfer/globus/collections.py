@@ -1,0 +1,120 @@
+"""The two ends: what kind of collection each is, whether it is ready, and what its folders show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+import globus_sdk
+
+from autotransfer.errors import GlobusProblem, Problem
+from autotransfer.globus.failures import explained
+
+
+class Collection(NamedTuple):
+    """What matters of a collection's document.
+
+    Args:
+        wants_data_access: Whether it is a mapped collection that is only reached with a consent of its own.
+        is_connected, is_paused: For Globus Connect Personal; others are always connected.
+    """
+
+    id: str
+    name: str
+    entity_type: str
+    wants_data_access: bool
+    is_connected: bool
+    is_paused: bool
+    is_functional: bool
+
+    @property
+    def title(self) -> str:
+        return f'"{self.name}" ({self.id})'
+
+
+class Collections:
+    """Asks Transfer about collections and their folders."""
+
+    def __init__(self, client: globus_sdk.TransferClient) -> None:
+        self._client = client
+
+    def get(self, collection_id: str) -> Collection:
+        """The collection.
+
+        Raises:
+            ConfigurationProblem: It does not exist.
+            SignInNeeded, GlobusProblem: It could not be asked for.
+        """
+        with explained(f"show the collection {collection_id}", effect="Nothing was sent or recorded."):
+            document = self._client.get_endpoint(collection_id).data
+            kind = str(document.get("entity_type") or "")
+            return Collection(
+                id=str(document["id"]),
+                name=str(document.get("display_name") or document.get("canonical_name") or collection_id),
+                entity_type=kind,
+                # Source: the rule of the SDK's add_app_data_access_scope and of the globus command line.
+                wants_data_access=kind == "GCSv5_mapped_collection" and document.get("high_assurance") is False,
+                is_connected=document.get("gcp_connected") is not False,
+                is_paused=document.get("gcp_paused") is True,
+                is_functional=document.get("non_functional") is not True,
+            )
+
+    def names(self, collection_id: str, path: str, *, most: int) -> dict[str, str]:
+        """The names in a folder with their types (file, dir, ...), hidden ones too; at most `most` of them."""
+        with explained(f"list {path} on collection {collection_id}", effect="Nothing was changed."):
+            entries = self._client.operation_ls(collection_id, path=path, show_hidden=True, limit=most)
+            return {str(entry["name"]): str(entry["type"]) for entry in entries["DATA"]}
+
+    def make_folder(self, collection_id: str, path: str) -> None:
+        """Make a folder whose parent exists."""
+        with explained(f"make the folder {path} on collection {collection_id}", effect="Nothing was changed."):
+            self._client.operation_mkdir(collection_id, path)
+
+    def remove_folder(self, collection_id: str, path: str) -> None:
+        """Ask for an empty folder to be deleted; used for what test_config.py made itself."""
+        document = globus_sdk.DeleteData(
+            endpoint=collection_id,
+            recursive=False,
+            label="test_config clean-up",
+            notify_on_succeeded=False,
+            notify_on_failed=False,
+            notify_on_inactive=False,
+        )
+        document.add_item(path)
+        with explained(f"delete the folder {path} on collection {collection_id}"):
+            self._client.submit_delete(document)
+
+    def service_time_seconds(self) -> float:
+        """The clock of the Transfer service, in seconds since the epoch, to the second; also proves the login."""
+        with explained("answer a first call"):
+            response = self._client.get_submission_id()
+            return parsedate_to_datetime(response.headers["Date"]).timestamp()
+
+
+def not_ready(collection: Collection) -> Problem | None:
+    """Why nothing can be sent from or to the collection now, or None."""
+    if not collection.is_functional:
+        return GlobusProblem(
+            f"Collection {collection.title} holds no data of its own",
+            why=f"it is a {collection.entity_type or 'non-functional endpoint'}",
+            remedy="Use the UUID of a collection on it. Nothing was sent or recorded.",
+        )
+    if not collection.is_connected:
+        return GlobusProblem(
+            f"Collection {collection.title} is not connected to Globus",
+            remedy="Start Globus Connect Personal on its machine. Nothing was sent or recorded; the next run tries "
+            "again.",
+        )
+    if collection.is_paused:
+        return GlobusProblem(
+            f"Collection {collection.title} is paused",
+            remedy="Unpause Globus Connect Personal on its machine. Nothing was sent or recorded; the next run tries "
+            "again.",
+        )
+    return None
+
+
+def documents_of(response: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a listing."""
+    yield from response["DATA"]

@@ -1,0 +1,242 @@
+"""One table from Globus errors to our problems and remedies.
+
+Every message carries Globus's own words with the HTTP status, the code and the request_id, so that support can trace
+it. Source of the codes: docs.globus.org/api/transfer and the SDK's recorded responses; they are matched by parts,
+because older services write them as dotted hierarchies, and the HTTP status is the fallback.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, Union
+
+import globus_sdk
+import jwt
+from globus_sdk.token_storage.validating_token_storage import IdentityMismatchError, TokenValidationError
+
+from autotransfer.errors import (
+    ConfigurationProblem,
+    GlobusProblem,
+    IdenticalPaths,
+    OutcomeUnknown,
+    Problem,
+    RequestTooLarge,
+    SignInNeeded,
+    TaskUnknown,
+    Unreachable,
+)
+
+SIGN_IN = "Run test_config.py in a terminal once; cron then continues by itself."
+NEXT_RUN = "The next run tries again."
+
+Api = globus_sdk.GlobusAPIError
+Kind = Callable[..., Problem]
+
+
+class Row(NamedTuple):
+    """One line of the table: when it applies, the class of the problem, and what to do."""
+
+    applies: Callable[[Api], bool]
+    kind: Kind
+    remedy: str
+
+
+def _code(*parts: str) -> Callable[[Api], bool]:
+    return lambda error: any(part.lower() in (error.code or "").lower() for part in parts)
+
+
+def _text(*parts: str) -> Callable[[Api], bool]:
+    return lambda error: any(part in (error.message or "").lower() for part in parts)
+
+
+def _status(*statuses: int) -> Callable[[Api], bool]:
+    return lambda error: error.http_status in statuses
+
+
+def _auth(*words: str) -> Callable[[Api], bool]:
+    def applies(error: Api) -> bool:
+        body = error.raw_json if isinstance(error, globus_sdk.AuthAPIError) else None
+        return isinstance(body, dict) and body.get("error") in words
+
+    return applies
+
+
+def _all(*conditions: Callable[[Api], bool]) -> Callable[[Api], bool]:
+    return lambda error: all(condition(error) for condition in conditions)
+
+
+def _any(*conditions: Callable[[Api], bool]) -> Callable[[Api], bool]:
+    return lambda error: any(condition(error) for condition in conditions)
+
+
+def _needs_consent(error: Api) -> bool:
+    return bool(error.info.consent_required)
+
+
+def _needs_session(error: Api) -> bool:
+    return bool(error.info.authorization_parameters)
+
+
+# The first row that applies is taken.
+TABLE = (
+    Row(_auth("invalid_grant"), SignInNeeded, f"The stored login is no longer valid. {SIGN_IN}"),
+    Row(
+        _auth("invalid_client", "unauthorized_client"),
+        ConfigurationProblem,
+        "Check CLIENT_ID, and for a service account its secret (CLIENT_SECRET_FILE or GLOBUS_CLIENT_SECRET).",
+    ),
+    Row(
+        _needs_consent,
+        SignInNeeded,
+        "The collection wants a consent that was not given yet. Run test_config.py in a terminal once: it asks for it.",
+    ),
+    Row(
+        _needs_session,
+        SignInNeeded,
+        "The collection wants a login of its own kind or a more recent one. Run test_config.py in a terminal. If that "
+        "comes back every few days, ask its administrator for a guest collection that lasts longer.",
+    ),
+    Row(_status(401), SignInNeeded, f"Globus did not accept the stored login. {SIGN_IN}"),
+    Row(_code("TaskNotFound"), TaskUnknown, "It may belong to another identity than the one now signed in."),
+    Row(
+        _any(_code("EndpointNotFound"), _text("endpoint not found", "no such endpoint")),
+        ConfigurationProblem,
+        "Check SRC_ID and DST_ID against the collections' pages in the Globus web app.",
+    ),
+    Row(
+        _any(_code("GCDisconnected", "GCNotConnected"), _text("is not currently connected")),
+        GlobusProblem,
+        f"Start Globus Connect Personal on that machine. {NEXT_RUN}",
+    ),
+    Row(
+        _any(_code("GCPaused"), _text("globus connect personal is paused", "is paused")),
+        GlobusProblem,
+        f"Unpause Globus Connect Personal on that machine, or ask the collection's administrator. {NEXT_RUN}",
+    ),
+    Row(
+        _all(_status(409), _text("identical paths")),
+        IdenticalPaths,
+        "A task with the same paths is still under way.",
+    ),
+    Row(
+        _any(_status(413), _code("TooLarge", "TooMany"), _text("too large", "too many items")),
+        RequestTooLarge,
+        "Lower MAX_ITEMS_PER_TASK.",
+    ),
+    Row(
+        _any(_status(429), _code("RateLimit", "LimitExceeded")),
+        GlobusProblem,
+        f"Globus asks for fewer requests or fewer pending tasks. {NEXT_RUN}",
+    ),
+    Row(
+        _any(_code("PermissionDenied"), _text("permission denied")),
+        GlobusProblem,
+        "Ask the collection's administrator to give the signed-in identity access, then run test_config.py. "
+        f"{NEXT_RUN}",
+    ),
+    Row(_status(500, 502, 503, 504), GlobusProblem, f"Nothing need be done. {NEXT_RUN}"),
+    Row(lambda error: True, GlobusProblem, f"{NEXT_RUN} If it says the same, run test_config.py."),
+)
+
+# Statuses after which a POST may still have been carried out.
+UNCERTAIN = (500, 502, 503, 504)
+
+
+@contextmanager
+def explained(doing: str, *, effect: str = "", is_submission: bool = False) -> Iterator[None]:
+    """Turn what Globus, the network or the token file raises under the block into a Problem.
+
+    Args:
+        doing: The end of the sentence "Globus did not ...", such as "accept task 'x'".
+        effect: What was or was not sent or recorded.
+        is_submission: Whether a lost answer leaves it open if the block's request was carried out.
+    """
+    try:
+        yield
+    except Problem:
+        raise
+    except globus_sdk.GlobusAPIError as error:
+        raise _from_answer(error, doing, effect, is_submission) from error
+    except TokenValidationError as error:
+        raise _from_token(error) from error
+    except globus_sdk.NetworkError as error:
+        kind: Kind = OutcomeUnknown if is_submission else Unreachable
+        raise kind(
+            f"Globus did not {doing}: it cannot be reached",
+            why=_network_reason(error),
+            remedy=_joined(effect, "Check this machine's network and name service.", NEXT_RUN),
+        ) from error
+    except jwt.exceptions.PyJWTError as error:
+        raise SignInNeeded(
+            "Globus's proof of who signed in does not hold here",
+            why=str(error),
+            remedy="The usual cause is a wrong clock on this machine: set it, then run test_config.py.",
+        ) from error
+    except sqlite3.Error as error:
+        raise ConfigurationProblem(
+            "The stored login (tokens.db in CODE_PATH) cannot be read or written",
+            why=str(error),
+            remedy="Check that its disk is not full and that it is this user's; if it is damaged, delete it and run "
+            "test_config.py.",
+        ) from error
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, globus_sdk.GlobusError) as error:
+        kind = OutcomeUnknown if is_submission else GlobusProblem
+        raise kind(
+            f"Globus did not {doing} in words that can be understood",
+            why=f"{type(error).__name__}: {error}",
+            remedy=_joined(effect, "A proxy between here and Globus is a usual cause.", NEXT_RUN),
+        ) from error
+
+
+def _from_answer(error: Api, doing: str, effect: str, is_submission: bool) -> Problem:
+    row = next(row for row in TABLE if row.applies(error))
+    kind = row.kind
+    if is_submission and kind is GlobusProblem and error.http_status in UNCERTAIN:
+        kind = OutcomeUnknown
+    return kind(f"Globus did not {doing}", why=_words(error), remedy=_joined(effect, row.remedy))
+
+
+def _words(error: Api) -> str:
+    body = error.raw_json if isinstance(error.raw_json, dict) else {}
+    message = error.message or str(body.get("error_description") or body.get("error") or "") or error.http_reason
+    labels = [f"HTTP {error.http_status}"]
+    if code := error.code or body.get("error"):
+        labels.append(f"code {code}")
+    if request_id := error.request_id or body.get("request_id"):
+        labels.append(f"request_id {request_id}")
+    one_line = " ".join(str(message).split())
+    return f"{one_line} ({', '.join(labels)})"
+
+
+def _from_token(error: Union[TokenValidationError, Exception]) -> Problem:
+    if isinstance(error, IdentityMismatchError):
+        return SignInNeeded(
+            "The stored login belongs to another identity",
+            why=str(error),
+            remedy="Delete tokens.db in CODE_PATH if that is meant, then run test_config.py in a terminal.",
+        )
+    return SignInNeeded("Not signed in to Globus", why=str(error), remedy=SIGN_IN)
+
+
+def _network_reason(error: globus_sdk.NetworkError) -> str:
+    reason = " ".join(str(error.underlying_exception).split())
+    return f"{error.message}: {reason}"
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def consent_scopes(error: BaseException | None) -> list[str]:
+    """The scopes that a refused request asked consent for; empty when it was refused for another reason."""
+    if isinstance(error, globus_sdk.GlobusAPIError) and error.info.consent_required:
+        return list(error.info.consent_required.required_scopes or [])
+    return []
+
+
+def as_json(document: object) -> str:
+    """A document of Globus's on one line, for the log at DEBUG."""
+    return json.dumps(document, sort_keys=True, default=str)

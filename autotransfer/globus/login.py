@@ -1,0 +1,186 @@
+"""The Globus app: a person's login kept fresh by refresh tokens, or a service account's client credentials."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from typing import Any, Callable, Union
+from urllib.parse import urlsplit
+
+import globus_sdk
+from globus_sdk.gare import GlobusAuthorizationParameters
+from globus_sdk.globus_app import GlobusApp
+from globus_sdk.login_flows import LoginFlowManager
+from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage
+
+from autotransfer.errors import ConfigurationProblem
+from autotransfer.globus.failures import explained
+from autotransfer.settings import Settings
+
+APP_NAME = "Globus Automated Transfer"
+TOKEN_FILE = "tokens.db"  # noqa: S105 - a file name
+SECRET_VARIABLE = "GLOBUS_CLIENT_SECRET"  # noqa: S105 - a variable's name
+# The next run tries again anyway, so a run gives up after 4 tries, not after the SDK's 6.
+MAX_RETRIES = 3
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+# Shows the link to a person and gives the code they bring back.
+AskForCode = Callable[[str], str]
+
+
+class Login:
+    """An open login. Use it in a `with` block.
+
+    Args:
+        settings: Whose CLIENT_ID, secret and CODE_PATH are used.
+        ask: How to reach a person; None where there is none: then nothing ever prompts.
+
+    Raises:
+        ConfigurationProblem: The secret or the token file cannot be read, or a service URL is not safe.
+    """
+
+    def __init__(self, settings: Settings, *, ask: AskForCode | None = None) -> None:
+        _refuse_unsafe_urls(os.environ)
+        self._secret = client_secret(settings)
+        self._app = self._open_app(settings, ask)
+        self.transfer = globus_sdk.TransferClient(app=self._app)
+        if not self.is_service_account:  # so that test_config.py can say who is signed in
+            self._app.add_scope_requirements({"auth.globus.org": ["openid", "profile", "email"]})
+        self.transfer.retry_config.max_retries = MAX_RETRIES
+
+    @property
+    def is_service_account(self) -> bool:
+        """Whether client credentials are used, so that no person ever needs to sign in."""
+        return self._secret is not None
+
+    def __enter__(self) -> Login:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.transfer.close()
+        self._app.close()
+
+    def want_data_access(self, collection_ids: list[str]) -> None:
+        """Ask for the consent that mapped collections want, in this process's logins from now on."""
+        if collection_ids:
+            self.transfer.add_app_data_access_scope(collection_ids)
+
+    def is_needed(self) -> bool:
+        """Whether a person must sign in; a local check unless consents are wanted.
+
+        Raises:
+            GlobusProblem, SignInNeeded: The check itself was refused.
+        """
+        with explained("tell which consents were given"):
+            return self._app.login_required()
+
+    def sign_in(self) -> None:
+        """Let a person sign in, asking for every wanted scope at once; stores the tokens.
+
+        Raises:
+            SignInNeeded, GlobusProblem: It did not work.
+        """
+        with explained("sign you in", effect="Nothing was changed."):
+            self._app.login(force=True)
+
+    def identity(self) -> str:
+        """The user name of who is signed in, such as researcher@example.org."""
+        if self.is_service_account:
+            return f"{self._app.client_id}@clients.auth.globus.org"
+        client = globus_sdk.AuthClient(app=self._app)
+        with explained("tell who is signed in"):
+            try:
+                return str(client.userinfo()["preferred_username"])
+            finally:
+                client.close()
+
+    def _open_app(self, settings: Settings, ask: AskForCode | None) -> GlobusApp:
+        with explained("open the stored login"):
+            if self._secret is not None:
+                memory = globus_sdk.GlobusAppConfig(
+                    token_storage=MemoryTokenStorage(), token_validation_error_handler=None
+                )
+                return globus_sdk.ClientApp(
+                    APP_NAME, client_id=settings.client_id, client_secret=self._secret, config=memory
+                )
+            config = globus_sdk.GlobusAppConfig(
+                request_refresh_tokens=True,
+                # The default handler prompts; under cron nobody answers.
+                token_validation_error_handler=None,
+                token_storage=_token_storage(settings.state_file(TOKEN_FILE)),
+                login_flow_manager=_flow(settings.client_id, ask),
+            )
+            return globus_sdk.UserApp(APP_NAME, client_id=settings.client_id, config=config)
+
+
+class _AskAPerson(LoginFlowManager):
+    """The command-line login of a native app, with the asking left to the script."""
+
+    def __init__(self, login_client: globus_sdk.AuthLoginClient, ask: AskForCode) -> None:
+        super().__init__(login_client, request_refresh_tokens=True, native_prefill_named_grant=APP_NAME)
+        self._ask = ask
+
+    def run_login_flow(self, auth_parameters: GlobusAuthorizationParameters) -> globus_sdk.OAuthTokenResponse:
+        url = self._get_authorize_url(auth_parameters, f"{self.login_client.base_url}v2/web/auth-code")
+        return self.login_client.oauth2_exchange_code_for_tokens(self._ask(url).strip())
+
+
+def client_secret(settings: Settings) -> str | None:
+    """The service account's secret, or None when a person signs in.
+
+    Raises:
+        ConfigurationProblem: The file cannot be read or is empty.
+    """
+    if not settings.client_secret_file:
+        return os.environ.get(SECRET_VARIABLE) or None
+    try:
+        with open(settings.client_secret_file, encoding="utf-8") as secret_file:
+            secret = secret_file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationProblem(
+            f"Cannot read CLIENT_SECRET_FILE {settings.client_secret_file}",
+            why=str(getattr(error, "strerror", None) or error).lower(),
+            remedy="Give this user permission to read it, or correct its path. Nothing was sent or recorded.",
+        ) from None
+    if not secret:
+        raise ConfigurationProblem(
+            f"CLIENT_SECRET_FILE {settings.client_secret_file} is empty",
+            remedy="Put the secret of CLIENT_ID into it. Nothing was sent or recorded.",
+        )
+    return secret
+
+
+def _flow(client_id: str, ask: AskForCode | None) -> Any:
+    # Without a person the default stays in place: it is never called, because the handler that calls it is off.
+    if ask is None:
+        return None
+    return _AskAPerson(globus_sdk.NativeAppAuthClient(client_id, app_name=APP_NAME), ask)
+
+
+def _token_storage(path: str) -> SQLiteTokenStorage:
+    """The SDK's SQLite storage: transactional, where its JSON storage is rewritten in place."""
+    try:
+        # Owner-only from its first instant, and again where it existed with a looser mode.
+        if os.path.exists(path) and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+            os.chmod(path, 0o600)
+        return SQLiteTokenStorage(path)
+    except (OSError, sqlite3.Error, ValueError) as error:
+        raise ConfigurationProblem(
+            f"Cannot open the stored login {path}",
+            why=str(getattr(error, "strerror", None) or error).lower(),
+            remedy="Check that CODE_PATH is this user's to write in; if the file is damaged, delete it and run "
+            "test_config.py. Nothing was sent or recorded.",
+        ) from None
+
+
+def _refuse_unsafe_urls(environment: Union[os._Environ[str], dict[str, str]]) -> None:
+    for variable, url in environment.items():
+        if not variable.startswith("GLOBUS_SDK_SERVICE_URL_") or not url:
+            continue
+        parts = urlsplit(url)
+        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+            raise ConfigurationProblem(
+                f"{variable} is {url}, which would send the login unencrypted",
+                remedy="Use https, or unset it to reach Globus itself. Nothing was sent or recorded.",
+            )

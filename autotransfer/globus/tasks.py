@@ -1,0 +1,99 @@
+"""Submit, watch and cancel transfer tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import globus_sdk
+
+from autotransfer.errors import GlobusProblem, OutcomeUnknown
+from autotransfer.globus.failures import explained
+
+WEB_APP = "https://app.globus.org/activity"
+
+
+class Tasks:
+    """Asks Transfer about tasks."""
+
+    def __init__(self, client: globus_sdk.TransferClient) -> None:
+        self._client = client
+
+    def submission_id(self) -> str:
+        """A fresh submission_id; the cheapest authenticated call, so it also proves the login.
+
+        Raises:
+            SignInNeeded, GlobusProblem: Nothing was sent then.
+        """
+        with explained("give a submission_id", effect="Nothing was sent or recorded."):
+            return str(self._client.get_submission_id()["value"])
+
+    def submit(self, document: dict[str, Any], *, effect: str) -> str:
+        """Post a transfer document with its submission_id (POST /transfer); gives the task_id.
+
+        A document whose submission_id Globus has already seen is not run again; the first task's id comes back.
+
+        Args:
+            document: Complete, with submission_id and DATA.
+            effect: What the message says was or was not recorded when this fails.
+
+        Raises:
+            OutcomeUnknown: It may have been accepted: post it again later, with the same submission_id.
+            IdenticalPaths, RequestTooLarge, SignInNeeded, ConfigurationProblem, GlobusProblem: It was refused.
+        """
+        with explained(f"accept task {document['label']!r}", effect=effect, is_submission=True):
+            answer = self._client.post("/v0.10/transfer", data=document).data
+            code, task_id = str(answer["code"]), str(answer["task_id"])
+        if code not in ("Accepted", "Duplicate"):
+            raise OutcomeUnknown(
+                f"Globus answered {code!r} to task {document['label']!r}",
+                remedy="It is sent again with the same submission_id by the next run.",
+            )
+        return task_id
+
+    def get(self, task_id: str) -> dict[str, Any]:
+        """The task's document (GET /task/ID).
+
+        Raises:
+            TaskUnknown: Globus has no such task for this identity.
+            SignInNeeded, GlobusProblem: It could not be asked for.
+        """
+        with explained(f"show task {task_id}"):
+            document: dict[str, Any] = self._client.get_task(task_id).data
+            if document["task_id"] != task_id or "status" not in document:
+                raise GlobusProblem(f"Globus showed another document than that of task {task_id}")
+            return document
+
+    def cancel(self, task_id: str) -> None:
+        """Ask for a task to be canceled; what it came to is seen when it is next looked at."""
+        with explained(f"cancel task {task_id}"):
+            self._client.cancel_task(task_id)
+
+    def skipped(self, task_id: str) -> Iterator[tuple[str | None, bool, str]]:
+        """What an ended task left out at the source: (source path, is_folder, code); path None where it is withheld."""
+        pages = self._client.paginated.task_skipped_errors(task_id)
+        for row in self._rows(pages, f"list what task {task_id} skipped"):
+            yield row.get("source_path"), bool(row.get("is_directory")), str(row.get("error_code") or "SKIPPED")
+
+    def successful(self, task_id: str) -> Iterator[str]:
+        """The source paths of the files that an ended task copied."""
+        pages = self._client.paginated.task_successful_transfers(task_id)
+        for row in self._rows(pages, f"list what task {task_id} transferred"):
+            if row.get("source_path"):
+                yield str(row["source_path"])
+
+    def open_tasks(self) -> Iterator[dict[str, Any]]:
+        """The documents of this identity's open transfer tasks, newest first."""
+        pages = self._client.paginated.task_list(filter={"status": ["ACTIVE", "INACTIVE"], "type": "TRANSFER"})
+        yield from self._rows(pages, "list the open tasks")
+
+    @staticmethod
+    def _rows(pages: Any, doing: str) -> Iterator[dict[str, Any]]:
+        iterator = iter(pages)
+        while True:
+            with explained(doing):
+                page = next(iterator, None)
+                if page is None:
+                    return
+                rows = list(page["DATA"])
+            yield from rows

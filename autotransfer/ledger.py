@@ -1,0 +1,181 @@
+"""The ledger: tasks prepared, in flight, ended. Pure: what Globus says comes in as documents, the clock as an argument.
+
+    prepared ──POST answered──> submitted ──> succeeded | failed | canceled | expired | lost
+        └──POST refused──> (struck out)
+
+A prepared task whose answer was lost is posted again with the same submission_id; Globus runs an id once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from autotransfer.times import DAY, HOUR, MINUTE, NS_PER_SECOND, utc_text
+
+PREPARED, SUBMITTED = "prepared", "submitted"
+SUCCEEDED, FAILED, CANCELED, EXPIRED, LOST = "succeeded", "failed", "canceled", "expired", "lost"
+RUNNING, STUCK = "running", "stuck"
+HEALTHY_STATUS = ("OK", "QUEUED")
+FIRST_PAUSE_SECONDS = 5 * MINUTE
+
+
+class Task(NamedTuple):
+    """One task of ours, open or ended.
+
+    Args:
+        number: Ours, counted from 1; the trie refers to it.
+        submission_id: Fetched before the first POST and used for every POST of this task.
+        document: What is posted, without its items and submission_id.
+        src_path, dst_dir: The roots its items lie under.
+        files, size_bytes, items: What it carries.
+        is_adopted: Whether task_id is an older task with the same paths that Globus would not run twice.
+        progress: The counters that move when Globus gets on with it; progress_at_ns: when they last did.
+        trouble: What Globus last said was wrong, or "".
+        arrived, returned: When ended: how many of its paths were recorded as delivered, and as to be sent again.
+    """
+
+    number: int
+    submission_id: str
+    label: str
+    sync_level: str
+    document: dict[str, Any]
+    src_path: str
+    dst_dir: str
+    files: int
+    size_bytes: int
+    items: int
+    prepared_at_ns: int
+    state: str = PREPARED
+    task_id: str = ""
+    submitted_at_ns: int = 0
+    is_adopted: bool = False
+    progress: tuple[int, ...] = ()
+    progress_at_ns: int = 0
+    trouble: str = ""
+    is_canceling: bool = False
+    ended_at_ns: int = 0
+    reason: str = ""
+    arrived: int = 0
+    returned: int = 0
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"task {self.task_id}" if self.task_id else f"task {self.label!r} (not yet acknowledged)"
+
+    def accepted(self, task_id: str, *, now_ns: int, is_adopted: bool = False) -> Task:
+        """The task once Globus has answered."""
+        return self._replace(
+            state=SUBMITTED, task_id=task_id, submitted_at_ns=now_ns, progress_at_ns=now_ns, is_adopted=is_adopted
+        )
+
+    def ended(self, state: str, *, now_ns: int, reason: str, arrived: int, returned: int) -> Task:
+        """The task as it goes into the history."""
+        return self._replace(
+            state=state,
+            ended_at_ns=now_ns,
+            reason=reason,
+            arrived=arrived,
+            returned=returned,
+            document={},
+            progress=(),
+            trouble="",
+        )
+
+
+class Ledger(NamedTuple):
+    """The open tasks by number, and the number the next one gets."""
+
+    open: dict[int, Task]
+    next_number: int
+
+    def as_builtins(self) -> dict[str, Any]:
+        """The ledger for the shelf."""
+        return {"next_number": self.next_number, "open": {number: task._asdict() for number, task in self.open.items()}}
+
+    @classmethod
+    def from_builtins(cls, value: Mapping[str, Any] | None) -> Ledger:
+        """The ledger that `as_builtins` gave; an empty one for None."""
+        if value is None:
+            return cls({}, 1)
+        return cls({number: Task(**fields) for number, fields in value["open"].items()}, value["next_number"])
+
+
+class Verdict(NamedTuple):
+    """What a task's document means.
+
+    Args:
+        state: RUNNING, STUCK (to be canceled), SUCCEEDED, FAILED, CANCELED or EXPIRED.
+        trouble: In words for a person, when the task needs one or is not getting on; else "".
+        reason: Why it failed, in Globus's words.
+        skipped: How many paths it left out at the source.
+    """
+
+    state: str
+    progress: tuple[int, ...] = ()
+    trouble: str = ""
+    reason: str = ""
+    skipped: int = 0
+
+
+def judge(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: float) -> Verdict:
+    """What Globus's document of a task means for us; anything not known is never taken for success.
+
+    Source: docs.globus.org/api/transfer/task (status, fatal_error, nice_status) and …/task_behavior.
+    """
+    status = document.get("status")
+    if status == "SUCCEEDED":
+        return Verdict(SUCCEEDED, skipped=int(document.get("subtasks_skipped_errors") or 0))
+    if status == "FAILED":
+        return _failure(document)
+    progress = tuple(int(document.get(field) or 0) for field in PROGRESS_FIELDS)
+    since_ns = task.progress_at_ns if progress == task.progress else now_ns
+    trouble = _trouble(document)
+    is_late = now_ns - since_ns >= stuck_hours * HOUR * NS_PER_SECOND
+    may_cancel = status == "ACTIVE" and bool(trouble) and not document.get("is_paused")
+    return Verdict(STUCK if is_late and may_cancel else RUNNING, progress, trouble)
+
+
+PROGRESS_FIELDS = ("bytes_transferred", "files_transferred", "files_skipped", "directories", "subtasks_succeeded")
+
+
+def _failure(document: Mapping[str, Any]) -> Verdict:
+    fatal = document.get("fatal_error") or {}
+    code = str(fatal.get("code") or "")
+    reason = ": ".join(filter(None, (code, str(fatal.get("description") or "")))) or "no reason given"
+    if message := document.get("canceled_by_admin_message"):
+        reason = f"{reason} ({message})"
+    state = {"CANCELED": CANCELED, "EXPIRED": EXPIRED}.get(code.upper(), FAILED)
+    if document.get("canceled_by_admin"):
+        state = CANCELED
+    return Verdict(state, reason=reason)
+
+
+def _trouble(document: Mapping[str, Any]) -> str:
+    status = document.get("status")
+    if status == "INACTIVE":
+        return "INACTIVE: its credentials expired; sign in again in the Globus web app to let it go on"
+    if status != "ACTIVE":
+        return f"status {status!r}, which is not known here"
+    if document.get("is_paused"):
+        return "PAUSED by the administrator of a collection; it goes on when they let it"
+    nice = str(document.get("nice_status") or "OK")
+    if nice.upper() in HEALTHY_STATUS or document.get("is_ok"):
+        return ""
+    details = str(document.get("nice_status_short_description") or "").strip()
+    faults = int(document.get("faults") or 0)
+    words = f"{nice}: {details}" if details and details != nice else nice
+    return f"{words} ({faults} fault{'s' * (faults != 1)} so far)"
+
+
+def pause_ns(attempts: int) -> int:
+    """How long a path rests after that many failed tries: not at all after the first, then doubling up to a day."""
+    if attempts <= 1:
+        return 0
+    return min(DAY, FIRST_PAUSE_SECONDS << min(attempts - 2, 20)) * NS_PER_SECOND
+
+
+def label_for(base: str, number: int, *, now_ns: int) -> str:
+    """A task's label: the owner's words, our number and the time, all fit for Globus's label filter."""
+    return f"{base} {number} {utc_text(now_ns).replace(':', '').rstrip('Z')}"

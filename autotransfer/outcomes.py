@@ -1,0 +1,215 @@
+"""What an ended task means for its paths: delivered, to be sent again, or gone. Pure: it changes a trie, no files.
+
+A path counts as delivered only when it still is what was observed before the task was submitted. If it changed while
+the task was under way, the destination may hold either content, so it is sent again and compared by checksum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from typing import NamedTuple, Optional
+
+from autotransfer.ledger import pause_ns
+from autotransfer.paths import FOLDER_ITSELF, split
+from autotransfer.scan import Fingerprint
+from autotransfer.times import DAY, NS_PER_SECOND
+from autotransfer.trie import Delivered, Folder, PathTrie, Retry
+
+# (folder, name) -> the path's fingerprint now, or None when it is gone; OSError when it cannot be looked at.
+Look = Callable[[str, str], Optional[Fingerprint]]
+ItemKey = tuple[str, bool]  # (rel_path, is_folder), as the items of a task are stored
+CHANGED = "CHANGED_UNDER_TRANSFER"
+# What a folder item swept up beyond what was noted may be as new as the task's end; a day covers clocks that differ.
+SWEEP_DOUBT_NS = DAY * NS_PER_SECOND
+
+
+class Tally(NamedTuple):
+    """How many paths of a task arrived, must be sent again, and are gone from disk meanwhile."""
+
+    arrived: int = 0
+    returned: int = 0
+    gone: int = 0
+
+    def __add__(self, other: object) -> Tally:
+        assert isinstance(other, Tally)
+        return Tally(*(mine + theirs for mine, theirs in zip(self, other)))
+
+
+class Closing:
+    """Closes one ended task in the trie, path by path.
+
+    Args:
+        trie: Changed by every call.
+        number: The task's.
+        items: Its items.
+        now_ns: When this is recorded.
+        look: Tells what a path is now.
+    """
+
+    def __init__(self, trie: PathTrie, number: int, items: Iterable[ItemKey], *, now_ns: int, look: Look) -> None:
+        self._trie = trie
+        self._number = number
+        self._items = list(items)
+        self._now_ns = now_ns
+        self._look = look
+
+    def give_back(self, failures: Iterable[tuple[str, bool, str]]) -> Tally:
+        """Mark paths that Globus left out, each (rel_path, is_folder, code), as to be sent again."""
+        tally = Tally()
+        for rel_path, is_folder, code in failures:
+            tally += self._return_one(rel_path, code)
+            if is_folder:
+                for folder_path in list(self._trie.below(rel_path)):
+                    tally += self._close_folder(folder_path, None, code, has_arrived=False)
+        return tally
+
+    def credit(self, rel_paths: Iterable[str]) -> Tally:
+        """Mark files that are known to have arrived although their task failed."""
+        tally = Tally()
+        for folder_path, group in groupby(map(split, rel_paths), key=lambda pair: pair[0]):
+            names = {name for _, name in group}
+            tally += self._close_folder(folder_path, names, "", has_arrived=True)
+        return tally
+
+    def close(self, *, has_arrived: bool, code: str = "", is_counted: bool = True) -> Tally:
+        """Close all that the task still carries, and lift its cover.
+
+        Args:
+            has_arrived: Whether it was delivered; otherwise it is sent again.
+            code: Why it was not.
+            is_counted: Whether this counts as a failed try of each path.
+        """
+        tally = Tally()
+        for folder_path, names in touched_folders(self._trie, self._items):
+            tally += self._close_folder(folder_path, names, code, has_arrived=has_arrived, is_counted=is_counted)
+        return tally
+
+    def strike_out(self) -> None:
+        """Undo the preparation of a task that Globus refused: its paths are as they were before."""
+        for folder_path, names in touched_folders(self._trie, self._items):
+            folder = self._trie.folder(folder_path)
+            for name in _carried(folder, names, self._number):
+                del folder.in_flight[name]
+            if folder.cover == self._number:
+                folder.cover = 0
+            self._trie.put(folder_path, folder)
+
+    def _return_one(self, rel_path: str, code: str) -> Tally:
+        folder_path, name = split(rel_path)
+        tally = self._close_folder(folder_path, {name}, code, has_arrived=False)
+        return tally + self._close_folder(rel_path, {FOLDER_ITSELF}, code, has_arrived=False)
+
+    def _close_folder(
+        self, folder_path: str, names: set[str] | None, code: str, *, has_arrived: bool, is_counted: bool = True
+    ) -> Tally:
+        folder = self._trie.folder(folder_path)
+        ours = _carried(folder, names, self._number)
+        ends_cover = names is None and folder.cover == self._number
+        if not ours and not ends_cover:
+            return Tally()
+        tally = Tally()
+        for name in ours:
+            tally += self._close_path(folder, folder_path, name, code, has_arrived, is_counted)
+        if ends_cover:
+            folder.cover = 0
+            folder.doubt_ns = max(folder.doubt_ns, self._now_ns + SWEEP_DOUBT_NS)
+        self._trie.put(folder_path, folder)
+        return tally
+
+    def _close_path(
+        self, folder: Folder, folder_path: str, name: str, code: str, has_arrived: bool, is_counted: bool
+    ) -> Tally:
+        flying = folder.in_flight.pop(name)
+        try:
+            seen = self._look(folder_path, name)
+        except OSError:  # it cannot be looked at now; the scan reports that
+            seen = flying.fingerprint
+        if seen is None:
+            folder.forget(name)
+            folder.doubt_ns = max(folder.doubt_ns, flying.mtime_ns, self._now_ns)
+            return Tally(gone=1)
+        if has_arrived and seen == flying.fingerprint:
+            folder.delivered[name] = Delivered(*flying.fingerprint, self._now_ns, self._number)
+            folder.retries.pop(name, None)
+            return Tally(arrived=1)
+        earlier = folder.retries.get(name)
+        # A file that changed under way did not fail: it starts afresh.
+        is_failure = is_counted and not has_arrived
+        attempts = (earlier.attempts if earlier and earlier.fingerprint == flying.fingerprint else 0) + is_failure
+        folder.delivered.pop(name, None)
+        folder.retries[name] = Retry(
+            *flying.fingerprint,
+            attempts if is_failure else 0,
+            self._now_ns + pause_ns(attempts) if is_failure else 0,
+            code if not has_arrived else CHANGED,
+            self._number,
+        )
+        return Tally(returned=1)
+
+
+def note_in_flight(trie: PathTrie, top: str, number: int) -> None:
+    """Give everything that was noted below a folder item to its task, and cover it. `number` 0 takes it out again."""
+    for folder_path in list(trie.below(top)):
+        folder = trie.folder(folder_path)
+        if not number:
+            folder.in_flight.clear()
+            folder.folders.clear()
+            folder.doubt_ns = 0
+        else:
+            folder.cover = number
+            folder.in_flight = {name: record._replace(task=number) for name, record in folder.in_flight.items()}
+        trie.put(folder_path, folder)
+
+
+def forget_below(trie: PathTrie, top: str) -> tuple[int, int]:
+    """Forget a folder that is gone, but not what tasks under way carry there.
+
+    Returns:
+        How many records were dropped, and the doubt_ns that the folder above must take over.
+    """
+    dropped, doubt_ns = 0, 0
+    for folder_path in list(trie.below(top)):
+        folder = trie.folder(folder_path)
+        names = [name for name in {**folder.delivered, **folder.retries} if name != FOLDER_ITSELF]
+        dropped += len(names)
+        for name in names:
+            folder.forget(name)
+        folder.delivered.clear()
+        folder.retries.clear()
+        doubt_ns = max(doubt_ns, folder.doubt_ns)
+        if not folder.in_flight and not folder.cover:
+            folder.folders.clear()
+            folder.doubt_ns = 0
+        trie.put(folder_path, folder)
+    return dropped, doubt_ns
+
+
+def renumber(trie: PathTrie, items: Iterable[ItemKey], number: int, new_number: int) -> None:
+    """Hand what one task carries for these items over to another."""
+    for folder_path, names in touched_folders(trie, items):
+        folder = trie.folder(folder_path)
+        for name in _carried(folder, names, number):
+            folder.in_flight[name] = folder.in_flight[name]._replace(task=new_number)
+        if folder.cover == number:
+            folder.cover = new_number
+        trie.put(folder_path, folder)
+
+
+def touched_folders(trie: PathTrie, items: Iterable[ItemKey]) -> Iterator[tuple[str, set[str] | None]]:
+    """The folders that items touch, each with the names in it that are meant (None: all)."""
+    files = []
+    for rel_path, is_folder in items:
+        if not is_folder:
+            files.append(split(rel_path))
+            continue
+        for folder_path in trie.below(rel_path):
+            yield folder_path, None
+    for folder_path, group in groupby(files, key=lambda pair: pair[0]):
+        yield folder_path, {name for _, name in group}
+
+
+def _carried(folder: Folder, names: set[str] | None, number: int) -> list[str]:
+    return [
+        name for name, record in folder.in_flight.items() if record.task == number and (names is None or name in names)
+    ]

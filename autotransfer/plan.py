@@ -1,0 +1,253 @@
+"""Scan, compare and plan: from the tree on disk to prepared batches in the store. No Globus, nothing committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Optional
+
+from autotransfer.batches import Batch, Batcher, Item, Note, Planner, Step
+from autotransfer.changes import MODIFIED, NEW, OLDER, RETRY, FolderChange, Rules, compare, is_unchanged
+from autotransfer.errors import ConfigurationProblem
+from autotransfer.outcomes import forget_below, note_in_flight
+from autotransfer.paths import FOLDER_ITSELF, display, join
+from autotransfer.scan import Listing, Policy, read_folder, walk
+from autotransfer.settings import Settings
+from autotransfer.store import Store, StoredItem
+from autotransfer.summary import Summary
+from autotransfer.times import NS_PER_SECOND
+from autotransfer.trie import Folder, InFlight, PathTrie
+
+# Told each path to be sent, why, and its bytes.
+OnChange = Callable[[str, str, int], None]
+# Told the folders and files seen so far.
+OnProgress = Callable[[int, int], None]
+
+
+class Prepared(NamedTuple):
+    """A batch whose items are in the store; the rest of its task is not known yet."""
+
+    number: int
+    sync_level: str
+    items: int
+    files: int
+    size_bytes: int
+    has_folders: bool
+
+
+class Plan:
+    """One pass over the tree. What it changes in the store is not committed.
+
+    Args:
+        settings: SRC_DIR, what is left out, the limits.
+        store: Its trie is compared with and brought up to date.
+        root_fd: SRC_DIR, open.
+        summary: Counted up.
+        max_items: The most items of one task.
+        max_tasks: How many tasks there is room for.
+        on_change, on_progress: Told as it goes.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        root_fd: int,
+        summary: Summary,
+        *,
+        max_items: int,
+        max_tasks: int,
+        clock_ns: Callable[[], int],
+        on_change: Optional[OnChange] = None,
+        on_progress: Optional[OnProgress] = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._trie = store.trie
+        self._root_fd = root_fd
+        self._summary = summary
+        self._clock_ns = clock_ns
+        self._on_change = on_change
+        self._on_progress = on_progress
+        self._planner = Planner()
+        self._marker = _Marker(store.trie)
+        self._batcher = Batcher(first_number=store.ledger.next_number, max_items=max_items, max_tasks=max_tasks)
+
+    def make(self) -> list[Prepared]:
+        """Scan everything; gives the prepared batches in the order of their numbers."""
+        now_ns = self._clock_ns()
+        settle_ns = int(self._settings.settle_seconds * NS_PER_SECOND)
+        rules = Rules(
+            settled_before_ns=now_ns - settle_ns,
+            settle_ns=settle_ns,
+            sync_level=self._settings.sync_level,
+            preserve_timestamp=self._settings.preserve_timestamp,
+            now_ns=now_ns,
+        )
+        prepared = []
+        for step in self._steps(rules):
+            batch = self._take(step)
+            if batch is not None:
+                prepared.append(self._put_away(batch))
+        self._marker.flush()
+        prepared.extend(map(self._put_away, self._batcher.rest()))
+        return sorted(prepared)
+
+    def _steps(self, rules: Rules) -> Iterator[Step]:
+        for listing in walk(self._root_fd, policy(self._settings), clock_ns=self._clock_ns):
+            self._count(listing)
+            packed = self._trie.packed(listing.rel_path)
+            if is_unchanged(listing, packed):
+                yield from self._planner.add(listing.rel_path, None)
+                continue
+            if packed is not None:
+                folder = Folder.unpack(packed)
+            else:
+                folder = Folder()
+                folder.doubt_ns, folder.cover = self._trie.inherited(listing.rel_path)
+            change = compare(listing, folder, rules, is_known=packed is not None)
+            self._forget_gone_folders(change)
+            self._count_change(change)
+            if change.is_dirty and not change.is_whole:
+                self._marker.flush()
+                self._trie.put(change.rel_path, change.folder)
+            yield from self._planner.add(change.rel_path, change)
+        yield from self._planner.finish()
+
+    def _take(self, step: Step) -> Batch | None:
+        if isinstance(step, Note):
+            self._marker.note(step)
+            return None
+        number, full = self._batcher.take(step)
+        if not number:
+            self._summary.waiting += step.files
+        self._marker.mark(step, number)
+        return full
+
+    def _put_away(self, batch: Batch) -> Prepared:
+        rows: list[StoredItem] = [(item.rel_path, item.is_folder, item.files, item.size_bytes) for item in batch.items]
+        self._store.put_items(batch.number, rows)
+        has_folders = any(item.is_folder for item in batch.items)
+        return Prepared(batch.number, batch.sync_level, len(rows), batch.files, batch.size_bytes, has_folders)
+
+    def _forget_gone_folders(self, change: FolderChange) -> None:
+        for name in change.gone_folders:
+            rel_path = join(change.rel_path, name)
+            dropped, doubt_ns = forget_below(self._trie, rel_path)
+            self._summary.vanished += dropped
+            change.folder.doubt_ns = max(change.folder.doubt_ns, doubt_ns)
+            if next(self._trie.below(rel_path), None) is not None:  # a task still carries something there
+                change.folder.folders.add(name)
+
+    def _count(self, listing: Listing) -> None:
+        summary = self._summary
+        summary.folders += 1
+        summary.files += len(listing.files)
+        summary.links += listing.links
+        summary.others += listing.others
+        for error in listing.errors:
+            summary.errors += 1
+            summary.notice(f"Skipped {display(join(self._settings.src_dir, error.rel_path))}: {error.why}.")
+        if self._on_progress is not None and summary.folders % 256 == 0:
+            self._on_progress(summary.folders, summary.files)
+
+    def _count_change(self, change: FolderChange) -> None:
+        summary = self._summary
+        summary.unsettled += change.unsettled
+        summary.waiting += change.waiting
+        summary.pausing += change.pausing
+        summary.vanished += change.vanished
+        for name, sent in change.outgoing.items():
+            attribute = REASON_COUNTS[sent.why]
+            setattr(summary, attribute, getattr(summary, attribute) + 1)
+            summary.bytes += sent.size_bytes
+            if self._on_change is not None:
+                path = join(change.rel_path, name)
+                self._on_change(path + "/" * (name == FOLDER_ITSELF), sent.why, sent.size_bytes)
+
+
+REASON_COUNTS = {NEW: "new", MODIFIED: "modified", OLDER: "older", RETRY: "retry"}
+
+
+class _Marker:
+    """Writes into the trie which task carries what, one write a folder: its items come one after another."""
+
+    def __init__(self, trie: PathTrie) -> None:
+        self._trie = trie
+        self._rel_path: str | None = None
+        self._folder = Folder()
+
+    def note(self, note: Note) -> None:
+        """Keep a new folder's record; what travels whole is in flight, its task's number follows."""
+        self.flush()
+        change = note.change
+        if note.travels_whole:
+            change.folder.in_flight = {
+                name: InFlight(sent.mtime_ns, sent.size_bytes, 0) for name, sent in change.outgoing.items()
+            }
+        self._trie.put(change.rel_path, change.folder)
+
+    def mark(self, item: Item, number: int) -> None:
+        """Put the item's paths in flight with the task, or take them out again when no task has room (0)."""
+        if not item.name:
+            self.flush()
+            note_in_flight(self._trie, item.folder, number)
+            return
+        if item.folder != self._rel_path:
+            self.flush()
+            self._rel_path, self._folder = item.folder, self._trie.folder(item.folder)
+        if number:
+            self._folder.in_flight[item.name] = InFlight(item.mtime_ns, item.size_bytes, number)
+        else:
+            self._folder.in_flight.pop(item.name, None)
+        if item.name == FOLDER_ITSELF:
+            self._folder.cover = number
+
+    def flush(self) -> None:
+        """Write the folder that is being marked."""
+        if self._rel_path is not None:
+            self._trie.put(self._rel_path, self._folder)
+            self._rel_path = None
+
+
+def policy(settings: Settings) -> Policy:
+    """What the settings ask of a scan."""
+    return Policy(settings.exclude, settings.symlinks == "follow")
+
+
+def check_root(settings: Settings, store: Store, root_fd: int, device: int) -> None:
+    """Refuse a SRC_DIR that looks like a disk that is not mounted.
+
+    Device numbers of network and removable disks change at every boot, so another device alone is no reason: it is one
+    when nothing that was recorded at the top is there.
+
+    Raises:
+        ConfigurationProblem: Records exist, and SRC_DIR is empty or another disk.
+    """
+    if store.trie.is_empty:
+        return
+    root = store.trie.folder("")
+    listing = read_folder(root_fd, "", None, follow_links=False)
+    if not listing.is_readable:
+        raise ConfigurationProblem(
+            f"Cannot read SRC_DIR {settings.src_dir}",
+            why=listing.errors[0].why if listing.errors else "it went away",
+            remedy="Give this user read and search permission on it. Nothing was sent or recorded.",
+        )
+    found = {*listing.files, *listing.folders, *(error.rel_path for error in listing.errors)}
+    known = {*root.delivered, *root.in_flight, *root.retries, *root.folders}
+    remedy = (
+        "Mount it. If it is meant, tell the datastore with `set_time.py now`. Nothing was sent, and nothing that is "
+        "recorded was dropped."
+    )
+    if not found and not listing.links and not listing.others:
+        raise ConfigurationProblem(
+            f"SRC_DIR {settings.src_dir} is empty, but the datastore knows files in it: is its disk not mounted?",
+            remedy=remedy,
+        )
+    recorded_device = store.shelf.get("DEVICE")
+    if recorded_device not in (None, device) and known and not known & found:
+        raise ConfigurationProblem(
+            f"SRC_DIR {settings.src_dir} is on another device than before and holds nothing of what was there: is its "
+            "disk not mounted?",
+            remedy=remedy,
+        )

@@ -1,0 +1,176 @@
+"""Set the last-transfer time of paths: the work of set_time.py. No Globus; the caller commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from autotransfer.changes import forget_vanished
+from autotransfer.errors import UsageProblem
+from autotransfer.outcomes import Closing, forget_below
+from autotransfer.paths import FOLDER_ITSELF, display, join, split
+from autotransfer.plan import policy
+from autotransfer.scan import Listing, read_folder, walk
+from autotransfer.settings import Settings
+from autotransfer.store import ITEM_LIMIT, Store
+from autotransfer.times import NS_PER_SECOND
+from autotransfer.trie import Delivered, Folder
+
+ABANDONED = "abandoned"
+
+
+class Counts(NamedTuple):
+    """What became of the paths in scope.
+
+    Args:
+        transferred: They now count as transferred.
+        to_send: The next run sends them.
+        in_flight: A task carries them; they were left alone.
+        errors: They could not be looked at.
+        abandoned_tasks: Open tasks of another route that are no longer followed.
+    """
+
+    transferred: int = 0
+    to_send: int = 0
+    in_flight: int = 0
+    errors: tuple[str, ...] = ()
+    abandoned_tasks: int = 0
+
+
+def set_times(
+    settings: Settings,
+    store: Store,
+    root_fd: int,
+    *,
+    moment_ns: int | None,
+    scopes: list[str],
+    clock_ns: Callable[[], int],
+) -> Counts:
+    """Make every path in scope count as transferred at a moment.
+
+    Paths whose mtime is not newer are recorded with today's fingerprint; newer ones, and ones touched less than
+    SETTLE_SECONDS ago, are left to be sent. With the moment None all are forgotten, so all are sent again. What is sent
+    again is compared by checksum, because the destination may hold something else under its name.
+
+    Args:
+        moment_ns: The moment, not in the future; None for "never".
+        scopes: rel_paths of files or folders; "" is all of SRC_DIR.
+
+    Raises:
+        UsageProblem: A scope is not there, or is left out of transfers. Nothing was committed.
+        ConfigurationProblem: The datastore is about another route and the scope is not all of SRC_DIR.
+    """
+    is_whole = "" in scopes
+    abandoned = _abandon_other_route(settings, store, now_ns=clock_ns()) if is_whole else 0
+    store.claim(settings.route, is_anew=is_whole)
+    if is_whole:
+        store.shelf.pop(ITEM_LIMIT, None)
+        store.shelf.pop("DEVICE", None)
+    setting = _Setting(settings, store, root_fd, moment_ns, clock_ns)
+    for scope in [""] if is_whole else _outermost(scopes):
+        setting.apply(scope)
+    return Counts(setting.transferred, setting.to_send, setting.in_flight, tuple(setting.errors), abandoned)
+
+
+class _Setting:
+    def __init__(
+        self, settings: Settings, store: Store, root_fd: int, moment_ns: int | None, clock_ns: Callable[[], int]
+    ) -> None:
+        self._settings = settings
+        self._trie = store.trie
+        self._root_fd = root_fd
+        self._moment_ns = moment_ns
+        self._clock_ns = clock_ns
+        self._settled_before_ns = clock_ns() - int(settings.settle_seconds * NS_PER_SECOND)
+        self.transferred = self.to_send = self.in_flight = 0
+        self.errors: list[str] = []
+
+    def apply(self, scope: str) -> None:
+        for listing, names in self._listings(scope):
+            self.errors.extend(
+                f"{display(join(self._settings.src_dir, error.rel_path))}: {error.why}" for error in listing.errors
+            )
+            if listing.is_readable:
+                self._apply_to_folder(listing, names)
+
+    def _listings(self, scope: str) -> Iterator[tuple[Listing, set[str] | None]]:
+        wanted = policy(self._settings)
+        if scope:
+            folder_path, name = split(scope)
+            parent = read_folder(
+                self._root_fd, folder_path, wanted.excludes(), follow_links=wanted.follow_links, clock_ns=self._clock_ns
+            )
+            if name in parent.files:
+                yield parent._replace(errors=()), {name}
+                return
+            if name not in parent.folders:
+                raise UsageProblem(
+                    f"{display(join(self._settings.src_dir, scope))} {self._why_not(parent, name)}",
+                    remedy="Nothing was changed.",
+                )
+        for listing in walk(self._root_fd, wanted, start=scope, clock_ns=self._clock_ns):
+            yield listing, None
+
+    def _why_not(self, parent: Listing, name: str) -> str:
+        if name in parent.kept:
+            return "is left out by EXCLUDE, or cannot be looked at"
+        for error in parent.errors:
+            if error.rel_path in (join(parent.rel_path, name), parent.rel_path):
+                return f"cannot be sent: {error.why}"
+        if parent.links or parent.others:
+            return "does not exist, or is a symlink or a special file, which are not sent"
+        return "does not exist"
+
+    def _apply_to_folder(self, listing: Listing, names: set[str] | None) -> None:
+        packed = self._trie.packed(listing.rel_path)
+        folder = Folder() if packed is None else Folder.unpack(packed)
+        if packed is None:
+            folder.doubt_ns, folder.cover = self._trie.inherited(listing.rel_path)
+        for name, seen in listing.files.items():
+            if names is not None and name not in names:
+                continue
+            if name in folder.in_flight or folder.cover:
+                self.in_flight += 1
+                continue
+            mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
+            if self._counts_as_transferred(mtime_ns):
+                assert self._moment_ns is not None
+                folder.retries.pop(name, None)
+                folder.delivered[name] = Delivered(*seen, self._moment_ns, 0)
+                self.transferred += 1
+            else:
+                folder.forget(name)
+                self.to_send += 1
+        if names is None:
+            forget_vanished(listing, folder)
+            for gone in folder.folders - {*listing.folders, *listing.kept}:
+                _, doubt_ns = forget_below(self._trie, join(listing.rel_path, gone))
+                folder.doubt_ns = max(folder.doubt_ns, doubt_ns)
+            folder.folders = {*listing.folders, *(folder.folders & listing.kept)}
+        self._trie.put(listing.rel_path, folder)
+
+    def _counts_as_transferred(self, mtime_ns: int) -> bool:
+        if self._moment_ns is None or mtime_ns > self._moment_ns:
+            return False
+        return mtime_ns < self._settled_before_ns
+
+
+def _outermost(scopes: list[str]) -> list[str]:
+    """The scopes that lie in no other one, so that no path is counted twice."""
+    return [
+        scope
+        for scope in sorted(set(scopes))
+        if not any(scope.startswith(f"{other}/") for other in scopes if other != scope)
+    ]
+
+
+def _abandon_other_route(settings: Settings, store: Store, *, now_ns: int) -> int:
+    known = store.shelf.get("ROUTE")
+    if known is None or known == settings.route:
+        return 0
+    open_tasks = list(store.ledger.open.values())
+    for task in open_tasks:
+        items = [(row[0], row[1]) for row in store.items(task.number)]
+        Closing(store.trie, task.number, items, now_ns=now_ns, look=lambda folder, name: None).strike_out()
+        store.archive(task.ended(ABANDONED, now_ns=now_ns, reason="the route was changed", arrived=0, returned=0))
+    return len(open_tasks)

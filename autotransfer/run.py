@@ -1,0 +1,252 @@
+"""The run itself: orders the rooms, decides nothing alone.
+
+settle the ledger -> scan, compare, plan -> submit -> (wait) -> summary
+
+A run that finds nothing to do and has no open task opens no socket and does not import globus_sdk: the rooms that talk
+to Globus are imported when there is something to say.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from autotransfer.errors import Problem, SignInNeeded
+from autotransfer.ledger import PREPARED, Task
+from autotransfer.plan import Plan, check_root, policy
+from autotransfer.scan import Looker, open_root
+from autotransfer.settings import Settings
+from autotransfer.store import ITEM_LIMIT, Store
+from autotransfer.summary import Summary
+from autotransfer.times import NS_PER_SECOND
+
+if TYPE_CHECKING:
+    from autotransfer.globus.login import Login
+    from autotransfer.globus.tasks import Tasks
+    from autotransfer.settle import Settling
+    from autotransfer.submit import Submitting
+
+log = logging.getLogger(__name__)
+FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.5, 15.0
+
+
+class Watcher:
+    """Whoever watches a run; every call may be ignored."""
+
+    def change(self, rel_path: str, why: str, size_bytes: int) -> None:
+        """A path is to be sent."""
+
+    def scanning(self, folders: int, files: int) -> None:
+        """The scan has come so far."""
+
+    def submitted(self, task: Task) -> None:
+        """Globus accepted a task."""
+
+    def waiting(self, done_bytes: int, total_bytes: int, open_tasks: int) -> None:
+        """Open tasks have come so far."""
+
+    def remark(self, text: str) -> None:
+        """Something that only a watcher cares for."""
+
+
+class Run:
+    """One run of one route. The caller holds the run lock.
+
+    Args:
+        settings: The route.
+        store: Its datastore, open.
+        watcher: Told how it goes.
+        is_dry: Whether to change nothing, here and at Globus.
+        clock_ns, pause: The clock, and how to let time pass while waiting.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        watcher: Watcher,
+        *,
+        is_dry: bool = False,
+        clock_ns: Callable[[], int] = time.time_ns,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._watcher = watcher
+        self._is_dry = is_dry
+        self._clock_ns = clock_ns
+        self._pause = pause
+        self._login: Login | None = None
+        self._stack = ExitStack()
+        self.summary = Summary(started_at_ns=clock_ns())
+
+    def perform(self, *, wait_seconds: float | None = None) -> Summary:
+        """Do the run; gives its summary, which is also kept as `summary` when a Problem ends the run early.
+
+        Args:
+            wait_seconds: How long to stay until the open tasks have ended; None: not at all.
+
+        Raises:
+            ConfigurationProblem, SignInNeeded, GlobusProblem: As the rooms say; what was committed before stands.
+        """
+        try:
+            with self._stack, self._store.explained():
+                self._perform(wait_seconds)
+        except Problem as problem:
+            self._close(int(problem.exit_status), str(problem))
+            raise
+        self._close(int(self.summary.exit_status), "")
+        return self.summary
+
+    def _perform(self, wait_seconds: float | None) -> None:
+        root_fd = open_root(self._settings.src_dir)
+        self._stack.callback(os.close, root_fd)
+        device = os.fstat(root_fd).st_dev
+        self._store.claim(self._settings.route)
+        check_root(self._settings, self._store, root_fd, device)
+        look = Looker(root_fd, follow_links=policy(self._settings).follow_links)
+        self._stack.callback(look.close)
+        self._settle(look)
+        self._plan_and_submit(root_fd, device)
+        if wait_seconds is not None and not self._is_dry:
+            self._wait(look, wait_seconds)
+
+    def _settle(self, look: Looker) -> None:
+        if not self._store.ledger.open:
+            return
+        if self._is_dry:
+            try:
+                self._settling(look).settle_all()
+            except Problem as problem:
+                self._watcher.remark(f"Open tasks are shown as recorded, because Globus was not asked: {problem}")
+            return
+        settling = self._settling(look)
+        if any(task.state == PREPARED for task in self._store.ledger.open.values()):
+            self._submitting().post_all(is_again=True)
+        settling.settle_all()
+
+    def _plan_and_submit(self, root_fd: int, device: int) -> None:
+        ledger = self._store.ledger
+        plan = Plan(
+            self._settings,
+            self._store,
+            root_fd,
+            self.summary,
+            max_items=min(self._settings.max_items_per_task, self._store.shelf.get(ITEM_LIMIT) or 1 << 62),
+            max_tasks=max(0, self._settings.max_tasks_in_flight - len(ledger.open)),
+            clock_ns=self._clock_ns,
+            on_change=self._watcher.change,
+            on_progress=self._watcher.scanning,
+        )
+        prepared = plan.make()
+        if self._is_dry:
+            return
+        if self._store.shelf.get("DEVICE") != device:
+            self._store.shelf["DEVICE"] = device
+        if not prepared:
+            self._store.commit()
+            return
+        self._check_collections()
+        submitting = self._submitting()
+        submitting.prepare(prepared)
+        submitting.post_all()
+
+    def _wait(self, look: Looker, wait_seconds: float) -> None:
+        waited_for = {task.number: task.size_bytes for task in self._store.ledger.open.values()}
+        settling = self._settling(look) if waited_for else None
+        until_ns = self._clock_ns() + int(wait_seconds * NS_PER_SECOND)
+        poll_seconds = FIRST_POLL_SECONDS
+        while settling is not None:
+            under_way = settling.settle_all()
+            self._show_waiting(waited_for, under_way)
+            open_tasks = len(self._store.ledger.open)
+            left_seconds = (until_ns - self._clock_ns()) / NS_PER_SECOND
+            if not open_tasks:
+                return
+            if left_seconds <= 0:
+                self.summary.notice(f"{open_tasks} tasks were still under way when the time to wait was over.")
+                return
+            self._pause(min(poll_seconds, left_seconds))
+            poll_seconds = min(poll_seconds * 1.5, LONGEST_POLL_SECONDS)
+
+    def _show_waiting(self, waited_for: dict[int, int], under_way: list[dict[str, Any]]) -> None:
+        open_tasks = self._store.ledger.open
+        moved_bytes = {document["task_id"]: int(document.get("bytes_transferred") or 0) for document in under_way}
+        done_bytes = 0
+        for number, size_bytes in waited_for.items():
+            task = open_tasks.get(number)
+            done_bytes += size_bytes if task is None else min(size_bytes, moved_bytes.get(task.task_id, 0))
+        self._watcher.waiting(done_bytes, sum(waited_for.values()), len(open_tasks))
+
+    def _check_collections(self) -> None:
+        from autotransfer.globus.collections import Collections, not_ready
+
+        login = self._signed_in()
+        collections = Collections(login.transfer)
+        ends = [collections.get(self._settings.src_id), collections.get(self._settings.dst_id)]
+        for end in ends:
+            if problem := not_ready(end):
+                raise problem
+        if login.is_service_account:  # a person gave this consent when they signed in
+            login.want_data_access([end.id for end in ends if end.wants_data_access])
+
+    def _signed_in(self) -> Login:
+        if self._login is None:
+            from autotransfer.globus.login import Login
+
+            self._login = self._stack.enter_context(Login(self._settings))
+            if not self._login.is_service_account and self._login.is_needed():
+                raise SignInNeeded(
+                    "Not signed in to Globus",
+                    remedy="Run test_config.py in a terminal once; cron then continues by itself. Nothing was sent or "
+                    "recorded.",
+                )
+        return self._login
+
+    def _tasks(self) -> Tasks:
+        from autotransfer.globus.tasks import Tasks
+
+        return Tasks(self._signed_in().transfer)
+
+    def _settling(self, look: Looker) -> Settling:
+        from autotransfer.settle import Settling
+
+        return Settling(
+            self._store,
+            self._tasks(),
+            self.summary,
+            look=look,
+            stuck_hours=self._settings.stuck_hours,
+            clock_ns=self._clock_ns,
+            commit=(lambda: None) if self._is_dry else self._store.commit,
+            may_act=not self._is_dry,
+        )
+
+    def _submitting(self) -> Submitting:
+        from autotransfer.submit import Submitting
+
+        return Submitting(
+            self._settings,
+            self._store,
+            self._tasks(),
+            self.summary,
+            clock_ns=self._clock_ns,
+            on_submitted=self._watcher.submitted,
+        )
+
+    def _close(self, status: int, problem: str) -> None:
+        """Count what is left and keep the summary; what the run did not commit is dropped."""
+        seconds = (self._clock_ns() - self.summary.started_at_ns) / NS_PER_SECOND
+        self._store.rollback()
+        self.summary.close(seconds=seconds, in_flight_tasks=len(self._store.ledger.open))
+        if self._is_dry:
+            return
+        try:
+            self._store.shelf["LAST_RUN"] = {**self.summary.as_builtins(), "status": status, "problem": problem}
+            self._store.commit()
+        except Exception as error:  # noqa: BLE001 - the run's own outcome must not be hidden by its record
+            log.warning("the summary could not be kept: %s", error)

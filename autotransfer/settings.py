@@ -1,0 +1,268 @@
+"""config.py, checked and frozen: one table of settings, every problem found at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from autotransfer.errors import ConfigurationProblem
+
+REQUIRED = ("SRC_DIR", "DST_DIR", "SRC_ID", "DST_ID", "CLIENT_ID", "CODE_PATH")
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+SYNC_LEVELS = ("exists", "size", "mtime", "checksum")
+NOTIFY = ("succeeded", "failed", "inactive")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+Check = Callable[[Any], "str | None"]
+
+
+class Settings(NamedTuple):
+    """The settings of one route, every value checked; names are those of config.py in lower case."""
+
+    src_dir: str
+    dst_dir: str
+    src_id: str
+    dst_id: str
+    client_id: str
+    code_path: str
+    src_path: str
+    client_secret_file: str
+    exclude: tuple[str, ...]
+    settle_seconds: float
+    symlinks: str
+    sync_level: str
+    preserve_timestamp: bool
+    verify_checksum: bool
+    encrypt_data: bool
+    skip_source_errors: bool
+    fail_on_quota_errors: bool
+    notify: tuple[str, ...]
+    deadline_hours: float
+    stuck_hours: float
+    label: str
+    max_items_per_task: int
+    max_tasks_in_flight: int
+    log_level: str
+    log_max_bytes: int
+    config_file: str
+
+    @property
+    def route(self) -> dict[str, str]:
+        """What the datastore's records are about: from where to where."""
+        return {"SRC_ID": self.src_id, "SRC_DIR": self.src_dir, "DST_ID": self.dst_id, "DST_DIR": self.dst_dir}
+
+    def state_file(self, name: str) -> str:
+        """The path of one of our own files in CODE_PATH."""
+        return os.path.join(self.code_path, name)
+
+
+def _absolute(value: Any) -> str | None:
+    if not isinstance(value, str) or not value.startswith("/"):
+        return "must be an absolute path, such as '/data/run7'"
+    if "\0" in value or "\r\n" in value or ".." in value.split("/"):
+        return "must not hold '..', a NUL or a CR LF"
+    return None if _is_unicode(value) else "must be UTF-8; Globus can carry no other name"
+
+
+def _collection_path(value: Any) -> str | None:
+    return _absolute(value)
+
+
+def _optional_path(value: Any) -> str | None:
+    return None if value == "" else _absolute(value)
+
+
+def _uuid(value: Any) -> str | None:
+    if isinstance(value, str) and UUID.fullmatch(value):
+        return None
+    return "must be a UUID, such as 'ddb59aef-6d04-11e5-ba46-22000b92c6ec'"
+
+
+def _patterns(value: Any) -> str | None:
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        return "must be a list of name patterns, such as ['*.tmp', 'scratch']"
+    for pattern in value:
+        if not isinstance(pattern, str) or not pattern or not _is_unicode(pattern):
+            return f"holds {pattern!r}; each pattern must be a non-empty string"
+        if "/" in pattern:
+            return f"holds {pattern!r}; patterns match names, not paths, so '/' never matches"
+    return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _yes_no(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "must be True or False"
+
+
+def _one_of(*choices: str) -> Check:
+    def check(value: Any) -> str | None:
+        return None if value in choices else f"must be one of {', '.join(map(repr, choices))}"
+
+    return check
+
+
+def _some_of(*choices: str) -> Check:
+    def check(value: Any) -> str | None:
+        if isinstance(value, (list, tuple)) and all(choice in choices for choice in value):
+            return None
+        return f"must be a list of any of {', '.join(map(repr, choices))}; [] for none"
+
+    return check
+
+
+def _number(least: float, most: float) -> Check:
+    def check(value: Any) -> str | None:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most:
+            return None
+        return f"must be a number from {least:g} to {most:g}"
+
+    return check
+
+
+def _whole(least: int, most: int) -> Check:
+    def check(value: Any) -> str | None:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return None
+        return f"must be a whole number from {least} to {most}"
+
+    return check
+
+
+def _label(value: Any) -> str | None:
+    if not isinstance(value, str) or value != value.strip() or len(value) > 90:
+        return "must be at most 90 characters, without blanks at its ends"
+    if any(mark in value for mark in "\r\n,/:") or not value.isprintable():
+        return "must not hold ',', '/', ':' or control characters (tasks are looked up by label)"
+    return None
+
+
+class Setting(NamedTuple):
+    """One row of the table: the name in config.py, its default (None: required) and its check."""
+
+    name: str
+    default: Any
+    check: Check
+
+
+TABLE = (
+    Setting("SRC_DIR", None, _absolute),
+    Setting("DST_DIR", None, _collection_path),
+    Setting("SRC_ID", None, _uuid),
+    Setting("DST_ID", None, _uuid),
+    Setting("CLIENT_ID", None, _uuid),
+    Setting("CODE_PATH", None, _absolute),
+    Setting("SRC_PATH", "", _optional_path),
+    Setting("CLIENT_SECRET_FILE", "", _optional_path),
+    Setting("EXCLUDE", [], _patterns),
+    Setting("SETTLE_SECONDS", 10, _number(0, 86400)),
+    Setting("SYMLINKS", "ignore", _one_of("ignore", "follow")),
+    Setting("SYNC_LEVEL", "mtime", _one_of(*SYNC_LEVELS)),
+    Setting("PRESERVE_TIMESTAMP", True, _yes_no),
+    Setting("VERIFY_CHECKSUM", True, _yes_no),
+    Setting("ENCRYPT_DATA", True, _yes_no),
+    Setting("SKIP_SOURCE_ERRORS", True, _yes_no),
+    Setting("FAIL_ON_QUOTA_ERRORS", False, _yes_no),
+    Setting("NOTIFY", [], _some_of(*NOTIFY)),
+    Setting("DEADLINE_HOURS", 0, _number(0, 24 * 365)),
+    Setting("STUCK_HOURS", 24, _number(0.1, 24 * 90)),
+    Setting("LABEL", "", _label),
+    Setting("MAX_ITEMS_PER_TASK", 10_000, _whole(1, 1_000_000)),
+    Setting("MAX_TASKS_IN_FLIGHT", 20, _whole(1, 100)),
+    Setting("LOG_LEVEL", "INFO", _one_of(*LOG_LEVELS)),
+    Setting("LOG_MAX_BYTES", 10_000_000, _whole(10_000, 10_000_000_000)),
+)
+NAMES = tuple(setting.name for setting in TABLE)
+
+
+def check_settings(values: Mapping[str, Any], *, config_file: str) -> Settings:
+    """The settings that a configuration gives.
+
+    Args:
+        values: The names that the configuration defines; those that are not written in capitals are ignored.
+        config_file: Where they come from, for the messages.
+
+    Raises:
+        ConfigurationProblem: With every finding at once; an unknown name comes with the closest known one.
+    """
+    if not any(values.get(name) for name in REQUIRED if name != "CODE_PATH"):
+        raise ConfigurationProblem(
+            f"{config_file} is not filled in yet",
+            details=tuple(f"{name} is empty" for name in REQUIRED if not values.get(name)),
+            remedy="Fill in these settings, then run test_config.py. To see it all work first, without an account: "
+            "`make demo`.",
+        )
+    findings = [f"{name} is not a setting{_suggestion(name)}" for name in values if _is_unknown(name)]
+    for setting in TABLE:
+        value = values.get(setting.name, setting.default)
+        if setting.default is None and value in (None, ""):
+            findings.append(f"{setting.name} is empty")
+        elif finding := setting.check(value):
+            findings.append(f"{setting.name} {finding}; it is {value!r}")
+    if not findings:
+        findings = _together(values)
+    if findings:
+        raise ConfigurationProblem(
+            f"{config_file} has {len(findings)} wrong setting{'s' * (len(findings) > 1)}",
+            details=tuple(findings),
+            remedy="Mend them and run test_config.py. Nothing was sent or recorded.",
+        )
+    return _frozen(values, config_file)
+
+
+def _frozen(values: Mapping[str, Any], config_file: str) -> Settings:
+    chosen = {setting.name.lower(): values.get(setting.name, setting.default) for setting in TABLE}
+    for name in ("exclude", "notify"):
+        chosen[name] = tuple(chosen[name])
+    for name in ("src_dir", "dst_dir", "code_path", "src_path"):
+        chosen[name] = _tidy(chosen[name])
+    for name in ("src_id", "dst_id", "client_id"):
+        chosen[name] = chosen[name].lower()
+    chosen["src_path"] = chosen["src_path"] or chosen["src_dir"]
+    chosen["label"] = chosen["label"] or _label_from(chosen["src_dir"])
+    return Settings(**chosen, config_file=config_file)
+
+
+def _tidy(path: str) -> str:
+    if not path:
+        return ""
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def _label_from(src_dir: str) -> str:
+    name = src_dir.rsplit("/", 1)[-1] or "root"
+    plain = "".join(mark if mark.isprintable() and mark not in ",/:" else "_" for mark in name).strip()
+    return plain[:90].strip() or "transfer"
+
+
+def _together(values: Mapping[str, Any]) -> list[str]:
+    findings = []
+    src_dir, code_path = _tidy(values["SRC_DIR"]), _tidy(values["CODE_PATH"])
+    if f"{code_path}/".startswith(f"{src_dir.rstrip('/')}/"):
+        findings.append(
+            f"CODE_PATH {code_path} lies inside SRC_DIR {src_dir}, so the login and the datastore would be sent too"
+        )
+    same_ends = values["SRC_ID"].lower() == values["DST_ID"].lower()
+    src_path, dst_dir = _tidy(values.get("SRC_PATH") or src_dir), _tidy(values["DST_DIR"])
+    if same_ends and f"{dst_dir}/".startswith(f"{src_path.rstrip('/')}/"):
+        findings.append(f"DST_DIR {dst_dir} lies inside SRC_DIR on the same collection, so it would copy itself")
+    return findings
+
+
+def _is_unknown(name: str) -> bool:
+    return name.isupper() and not name.startswith("_") and name not in NAMES
+
+
+def _suggestion(name: str) -> str:
+    import difflib  # only a misspelt setting pays for it
+
+    close = difflib.get_close_matches(name, NAMES, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; the settings are {', '.join(NAMES)}"

@@ -1,0 +1,205 @@
+"""Settle the ledger: ask Globus what became of each open task, and record what arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from autotransfer import ledger
+from autotransfer.errors import GlobusProblem, TaskUnknown, Unreachable
+from autotransfer.globus.tasks import WEB_APP, Tasks
+from autotransfer.ledger import Task, judge
+from autotransfer.outcomes import Closing, Look, Tally
+from autotransfer.paths import display, from_collection
+from autotransfer.store import Store
+from autotransfer.summary import Summary
+
+ENDED_BADLY = (ledger.FAILED, ledger.CANCELED, ledger.EXPIRED)
+
+
+class Settling:
+    """Brings the open tasks up to date with Globus, one commit for each that moved.
+
+    Args:
+        tasks: How to ask Globus.
+        look: Tells what a path is now, so that what changed under way is not taken for delivered.
+        may_act: Whether a stuck task may be canceled; a dry run only looks.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tasks: Tasks,
+        summary: Summary,
+        *,
+        look: Look,
+        stuck_hours: float,
+        clock_ns: Callable[[], int],
+        commit: Callable[[], None],
+        may_act: bool = True,
+    ) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._summary = summary
+        self._look = look
+        self._stuck_hours = stuck_hours
+        self._clock_ns = clock_ns
+        self._commit = commit
+        self._may_act = may_act
+
+    def settle_all(self) -> list[dict[str, Any]]:
+        """Settle every acknowledged open task; gives the documents of those that are still under way.
+
+        Raises:
+            Unreachable, SignInNeeded: Nothing more can be asked; what was settled before is recorded.
+        """
+        under_way = []
+        for task in list(self._store.ledger.open.values()):
+            if task.state != ledger.SUBMITTED:
+                continue
+            try:
+                document = self._settle(task)
+            except Unreachable:
+                raise
+            except GlobusProblem as problem:  # one task that cannot be shown must not hold up the others
+                self._summary.notice(str(problem))
+                continue
+            if document is not None:
+                under_way.append(document)
+        return under_way
+
+    def _settle(self, task: Task) -> dict[str, Any] | None:
+        now_ns = self._clock_ns()
+        try:
+            document = self._tasks.get(task.task_id)
+        except TaskUnknown as problem:
+            self._end(
+                task,
+                ledger.LOST,
+                str(problem.why),
+                lambda closing: closing.close(has_arrived=False, code="TASK_UNKNOWN", is_counted=False),
+            )
+            self._summary.notice(
+                f"Globus no longer knows {task.name} ({problem.why}). Its {task.files} paths are sent again."
+            )
+            return None
+        verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
+        if verdict.state == ledger.STUCK and self._may_act:
+            self._cancel(task, verdict.trouble)
+            document = self._tasks.get(task.task_id)
+            verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
+        if verdict.state == ledger.SUCCEEDED:
+            self._end_succeeded(task, document, verdict.skipped)
+            return None
+        if verdict.state in ENDED_BADLY:
+            self._end_failed(task, verdict)
+            return None
+        self._keep_watching(task, verdict, now_ns)
+        return document
+
+    def _end_succeeded(self, task: Task, document: dict[str, Any], skipped: int) -> None:
+        if task.is_adopted:
+            # It was submitted before our own look at these paths, so what it carried is not known.
+            self._end(
+                task,
+                ledger.SUCCEEDED,
+                "adopted",
+                lambda closing: closing.close(has_arrived=False, code="ADOPTED", is_counted=False),
+            )
+            return
+        failures = list(self._failures(task)) if skipped else []
+        if len(failures) < skipped:  # the list is no longer kept, or is withheld: any path may be missing
+            tally = self._end(
+                task,
+                ledger.SUCCEEDED,
+                f"{skipped} paths skipped",
+                lambda closing: closing.close(has_arrived=False, code="SKIPPED", is_counted=False),
+            )
+            self._summary.notice(
+                f"{_title(task)} left out {skipped} paths, and Globus does not say which any more. All its "
+                f"{tally.returned} paths are sent again, compared by checksum."
+            )
+            return
+        reason = f"{skipped} paths skipped" if skipped else ""
+        self._end(
+            task,
+            ledger.SUCCEEDED,
+            reason,
+            lambda closing: closing.give_back(failures) + closing.close(has_arrived=True),
+        )
+        for rel_path, _, code in failures:
+            self._summary.notice(
+                f"Globus could not read {display(rel_path)} ({code}), so {_title(task)} left it out. Mend its "
+                "permissions; it is tried again with growing pauses, at once after `set_time.py never --path`."
+            )
+
+    def _end_failed(self, task: Task, verdict: ledger.Verdict) -> None:
+        arrived: Iterator[str] = iter(()) if task.is_adopted else self._arrived(task)
+        tally = self._end(
+            task,
+            verdict.state,
+            verdict.reason,
+            lambda closing: (
+                closing.credit(arrived)
+                + closing.close(has_arrived=False, code=verdict.reason.split(":")[0], is_counted=not task.is_canceling)
+            ),
+        )
+        self._summary.notice(
+            f"{_title(task)} ended {verdict.state} ({verdict.reason}): {tally.arrived} of its {task.files} paths "
+            f"arrived, the rest is sent again. Its events: {WEB_APP}/{task.task_id}/event_log"
+        )
+
+    def _end(self, task: Task, state: str, reason: str, close: Callable[[Closing], Tally]) -> Tally:
+        now_ns = self._clock_ns()
+        items = [(row[0], row[1]) for row in self._store.items(task.number)]
+        tally = close(Closing(self._store.trie, task.number, items, now_ns=now_ns, look=self._look))
+        self._store.archive(
+            task.ended(state, now_ns=now_ns, reason=reason, arrived=tally.arrived, returned=tally.returned)
+        )
+        self._commit()
+        self._summary.watch(task.number, "")
+        self._summary.arrived += tally.arrived
+        self._summary.returned += tally.returned
+        if state == ledger.SUCCEEDED:
+            self._summary.succeeded += 1
+        else:
+            self._summary.failed += 1
+        return tally
+
+    def _keep_watching(self, task: Task, verdict: ledger.Verdict, now_ns: int) -> None:
+        since_ns = task.progress_at_ns if verdict.progress == task.progress else now_ns
+        watched = task._replace(progress=verdict.progress, progress_at_ns=since_ns, trouble=verdict.trouble)
+        if watched != task:
+            self._store.put_task(watched)
+            self._commit()
+        trouble = (
+            f"{_title(task)} is not getting on: {verdict.trouble}. Its {task.files} paths wait for it; without "
+            f"progress it is canceled after {self._stuck_hours:g} hours and they are sent again. Its events: "
+            f"{WEB_APP}/{task.task_id}/event_log"
+        )
+        self._summary.watch(task.number, trouble if verdict.trouble else "")
+
+    def _cancel(self, task: Task, trouble: str) -> None:
+        self._store.put_task(task._replace(is_canceling=True))
+        self._commit()
+        self._tasks.cancel(task.task_id)
+        self._summary.notice(
+            f"{_title(task)} made no progress for {self._stuck_hours:g} hours ({trouble}), so it was canceled. What "
+            "had not arrived is sent again."
+        )
+
+    def _failures(self, task: Task) -> Iterator[tuple[str, bool, str]]:
+        for source_path, is_folder, code in self._tasks.skipped(task.task_id):
+            rel_path = None if source_path is None else from_collection(task.src_path, source_path)
+            if rel_path is not None:
+                yield rel_path, is_folder, code
+
+    def _arrived(self, task: Task) -> Iterator[str]:
+        for source_path in self._tasks.successful(task.task_id):
+            rel_path = from_collection(task.src_path, source_path)
+            if rel_path:
+                yield rel_path
+
+
+def _title(task: Task) -> str:
+    return f"Task {task.task_id} ({task.label})"

@@ -1,0 +1,318 @@
+"""The shelf `datastore`: one file in CODE_PATH, one transaction per commit point, restricted reading.
+
+It is a `shelve.Shelf` over a small mapping on SQLite that uses the table of the standard library's `dbm.sqlite3`, so
+`shelve.open("datastore")` of Python 3.13 reads it, and on older Pythons it is just as safe. Why not plain
+`shelve.open`: where only dbm.dumb exists, a process killed during an update leaves every record unreadable.
+
+Keys: FORMAT_VERSION, ROUTE (what the records are about), LEDGER (open tasks), LAST_RUN; "task N" for each ended task,
+"items N" for each open one; "/" and a folder's rel_path for each folder (see trie).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import sqlite3
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from shelve import Shelf
+from typing import Any, Callable
+
+from autotransfer.errors import ConfigurationProblem, Problem
+from autotransfer.ledger import Ledger, Task
+from autotransfer.trie import PathTrie
+
+FORMAT_VERSION = 1
+# (rel_path, is_folder, files, size_bytes)
+StoredItem = tuple[str, bool, int, int]
+# The key of the most items a request may hold, once Globus has refused one as too large.
+ITEM_LIMIT = "ITEM_LIMIT"
+# version -> the step that makes the next one out of it; none yet.
+UPGRADES: dict[int, Callable[[Store], None]] = {}
+# 32 KiB pages: a folder's record is a few KB, and with small pages most of each would stay empty.
+PAGE_BYTES = 32768
+CACHE_KIB = 8192
+KEYS_AT_A_TIME = 500
+LOCKED_WAIT_SECONDS = 30
+# A store that leaves no file, for a dry run where there is none yet.
+IN_MEMORY = ":memory:"
+
+
+class _Builtins(pickle.Unpickler):
+    """Reads builtins and nothing else: a datastore that someone else can write must not become code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"the datastore names {module}.{name}; it may hold only plain values")
+
+
+class _Table(MutableMapping[bytes, bytes]):
+    """bytes to bytes in the table of dbm.sqlite3."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getitem__(self, key: bytes) -> bytes:
+        row = self._connection.execute("SELECT value FROM Dict WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        value: bytes = row[0]
+        return value
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self._connection.execute("REPLACE INTO Dict (key, value) VALUES (?, ?)", (key, value))
+
+    def __delitem__(self, key: bytes) -> None:
+        if not self._connection.execute("DELETE FROM Dict WHERE key = ?", (key,)).rowcount:
+            raise KeyError(key)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.keys_from(b"", None)
+
+    def __len__(self) -> int:
+        count: int = self._connection.execute("SELECT COUNT(*) FROM Dict").fetchone()[0]
+        return count
+
+    def keys_from(self, first: bytes, end: bytes | None) -> Iterator[bytes]:
+        """The keys from `first` to before `end`, in order; fetched in pieces, so the table may change meanwhile."""
+        comparison = ">="
+        while True:
+            limit = "" if end is None else "AND key < ?"
+            # The two variable parts are constants of this function.
+            query = f"SELECT key FROM Dict WHERE key {comparison} ? {limit} ORDER BY key LIMIT {KEYS_AT_A_TIME}"  # noqa: S608
+            keys = self._connection.execute(query, (first,) if end is None else (first, end)).fetchall()
+            yield from (bytes(row[0]) for row in keys)
+            if len(keys) < KEYS_AT_A_TIME:
+                return
+            first, comparison = keys[-1][0], ">"
+
+
+class _Shelf(Shelf[Any]):
+    """A shelf of builtins that reads nothing else, and keeps no cache."""
+
+    dict: _Table
+
+    def __init__(self, table: _Table) -> None:
+        super().__init__(table, protocol=4)
+        self.table = table
+
+    def __getitem__(self, key: str) -> Any:
+        return _Builtins(io.BytesIO(self.table[key.encode()])).load()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def __delitem__(self, key: str) -> None:
+        del self.table[key.encode()]
+
+    def keys_below(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with the prefix, in order; the shelf may change meanwhile."""
+        first = prefix.encode()
+        end = first[:-1] + bytes([first[-1] + 1])
+        return (key.decode() for key in self.table.keys_from(first, end))
+
+
+class Store:
+    """The datastore, open. Use it in a `with` block; nothing is kept but what `commit` was called for.
+
+    Raises:
+        ConfigurationProblem: The file cannot be opened or written, is damaged, or has an unknown format. Nothing in it
+            was changed then.
+    """
+
+    def __init__(self, path: str, *, is_read_only: bool = False) -> None:
+        self.path = path
+        with self._explained("open"):
+            self._connection = _connect(path, is_read_only=is_read_only)
+            try:
+                self.shelf = _Shelf(_Table(self._connection))
+                self._check_version(is_read_only)
+            except BaseException:
+                self._connection.close()
+                raise
+        self.trie = PathTrie(self.shelf)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was not committed is gone."""
+        try:
+            self._connection.rollback()
+        except sqlite3.Error:
+            pass  # the disk may be gone; nothing can be lost that was committed
+        self._connection.close()
+
+    def commit(self) -> None:
+        """Make everything since the last commit durable, in one step."""
+        with self._explained("write"):
+            self._connection.commit()
+
+    def rollback(self) -> None:
+        """Forget everything since the last commit."""
+        with self._explained("read"):
+            self._connection.rollback()
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn the faults of the file under the block into a problem with its remedy."""
+        with self._explained("read or write"):
+            yield
+
+    def claim(self, route: dict[str, str], *, is_anew: bool = False) -> None:
+        """Make sure that the records are about this route; note it when there are none yet, or when told to.
+
+        Raises:
+            ConfigurationProblem: They are about another one.
+        """
+        known = self.shelf.get("ROUTE")
+        if known == route:
+            return
+        if known is not None and not is_anew:
+            changes = [
+                f"{name} was {known.get(name)}, is now {route[name]}"
+                for name in route
+                if known.get(name) != route[name]
+            ]
+            raise ConfigurationProblem(
+                f"The datastore {self.path} is about another route",
+                details=tuple(changes),
+                remedy="For a second route give it a CODE_PATH of its own. If this route has moved, say what has "
+                "arrived at its new place: `set_time.py never` (nothing: all is sent) or `set_time.py now` (all is "
+                "there). Nothing was sent or recorded.",
+            )
+        self.shelf["ROUTE"] = route
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger.from_builtins(self.shelf.get("LEDGER"))
+
+    @ledger.setter
+    def ledger(self, ledger: Ledger) -> None:
+        self.shelf["LEDGER"] = ledger.as_builtins()
+
+    def items(self, number: int) -> list[StoredItem]:
+        """The items of an open task."""
+        items: list[StoredItem] = self.shelf.get(f"items {number}") or []
+        return items
+
+    def put_items(self, number: int, items: list[StoredItem]) -> None:
+        """Keep the items of an open task."""
+        self.shelf[f"items {number}"] = items
+
+    def archive(self, task: Task) -> None:
+        """Move a task from the open ones to the history."""
+        self.shelf[f"task {task.number}"] = task._asdict()
+        self.drop(task.number)
+
+    def drop(self, number: int) -> None:
+        """Take a task off the open ones."""
+        ledger = self.ledger
+        open_tasks = {other: task for other, task in ledger.open.items() if other != number}
+        self.ledger = ledger._replace(open=open_tasks)
+        self.shelf.pop(f"items {number}", None)
+
+    def put_task(self, task: Task) -> None:
+        """Keep an open task."""
+        ledger = self.ledger
+        self.ledger = Ledger({**ledger.open, task.number: task}, max(ledger.next_number, task.number + 1))
+
+    def history(self) -> Iterator[Task]:
+        """The ended tasks, in the order of their keys."""
+        return (Task(**self.shelf[key]) for key in self.shelf.keys_below("task "))
+
+    def _check_version(self, is_read_only: bool) -> None:
+        found = self.shelf.get("FORMAT_VERSION")
+        if found is None:
+            if len(self.shelf.table):
+                raise self._damaged("it holds no FORMAT_VERSION, so another program made it")
+            if not is_read_only:
+                self.shelf["FORMAT_VERSION"] = FORMAT_VERSION
+                self._connection.commit()
+            return
+        while found != FORMAT_VERSION and found in UPGRADES:
+            UPGRADES[found](self)
+            found += 1
+            self.shelf["FORMAT_VERSION"] = found
+        if found != FORMAT_VERSION:
+            raise ConfigurationProblem(
+                f"The datastore {self.path} has format {found!r}; this version reads format {FORMAT_VERSION}",
+                remedy="Run the version of this tool that wrote it, or move the file away and tell the new one "
+                "what has arrived with set_time.py. Nothing was sent or recorded.",
+            )
+        if not is_read_only:
+            self._connection.commit()
+
+    def _damaged(self, why: str) -> ConfigurationProblem:
+        return ConfigurationProblem(
+            f"The datastore {self.path} cannot be used",
+            why=why,
+            remedy="Restore it from a backup, or move it away and tell a new one what has arrived with set_time.py. "
+            "Nothing was sent or recorded.",
+        )
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except Problem:
+            raise
+        except sqlite3.OperationalError as error:
+            raise ConfigurationProblem(
+                f"Cannot {doing} the datastore {self.path}",
+                why=str(error),
+                remedy="Check that its folder exists, is this user's, and that the disk is not full. What was recorded "
+                "before is unharmed.",
+            ) from None
+        except OSError as error:
+            raise ConfigurationProblem(
+                f"Cannot {doing} the datastore {self.path}",
+                why=(error.strerror or str(error)).lower(),
+                remedy="Check CODE_PATH: the folder must exist and this user must be able to write in it. Nothing was "
+                "sent or recorded.",
+            ) from None
+        except (sqlite3.DatabaseError, pickle.UnpicklingError) as error:
+            raise self._damaged(str(error)) from None
+        except (EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
+            raise self._damaged(f"a record cannot be read ({type(error).__name__}: {error})") from None
+
+
+def _connect(path: str, *, is_read_only: bool) -> sqlite3.Connection:
+    if path == IN_MEMORY:
+        return _prepared(sqlite3.connect(IN_MEMORY))
+    if is_read_only:
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # the system's own words when it cannot be read
+        connection = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=LOCKED_WAIT_SECONDS)
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1")
+        return connection
+    # Owner-only from its first instant, and again where it existed with a looser mode.
+    file_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        if os.fstat(file_fd).st_mode & 0o077:
+            os.fchmod(file_fd, 0o600)
+    finally:
+        os.close(file_fd)
+    return _prepared(sqlite3.connect(path, timeout=LOCKED_WAIT_SECONDS))
+
+
+def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
+    try:
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("CREATE TABLE IF NOT EXISTS Dict (key BLOB UNIQUE NOT NULL, value BLOB NOT NULL)")
+        connection.commit()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _quoted(path: str) -> str:
+    return "".join(f"%{byte:02x}" if byte in b"%?#" else chr(byte) for byte in os.fsencode(path))

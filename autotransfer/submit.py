@@ -1,0 +1,194 @@
+"""Submit, three commit points: prepared, posted, acknowledged. Whatever dies wherever, a batch becomes one task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autotransfer import ledger
+from autotransfer.batches import item_documents, transfer_document
+from autotransfer.errors import GlobusProblem, IdenticalPaths, OutcomeUnknown, Problem, RequestTooLarge
+from autotransfer.globus.tasks import Tasks
+from autotransfer.ledger import Task, label_for
+from autotransfer.outcomes import Closing, renumber
+from autotransfer.plan import Prepared
+from autotransfer.settings import Settings
+from autotransfer.store import ITEM_LIMIT, Store, StoredItem
+from autotransfer.summary import Summary
+
+NOTHING_RECORDED = "Nothing of it was transferred and nothing was recorded."
+KEPT = "It is recorded, and sent again with the same submission_id by the next run, so it cannot run twice."
+
+
+class Submitting:
+    """Turns prepared batches into tasks.
+
+    Args:
+        store: Committed at each of the three points.
+        on_submitted: Told each task that Globus accepted.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        tasks: Tasks,
+        summary: Summary,
+        *,
+        clock_ns: Callable[[], int],
+        on_submitted: Callable[[Task], None],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._tasks = tasks
+        self._summary = summary
+        self._clock_ns = clock_ns
+        self._on_submitted = on_submitted
+
+    def prepare(self, batches: list[Prepared]) -> None:
+        """Commit point (a): what each task carries, and the submission_id it will be posted with.
+
+        Raises:
+            SignInNeeded, GlobusProblem: No submission_id was to be had; nothing was committed.
+        """
+        for batch in batches:
+            now_ns = self._clock_ns()
+            label = label_for(self._settings.label, batch.number, now_ns=now_ns)
+            self._store.put_task(
+                Task(
+                    number=batch.number,
+                    submission_id=self._tasks.submission_id(),
+                    label=label,
+                    sync_level=batch.sync_level,
+                    document=transfer_document(
+                        self._settings,
+                        sync_level=batch.sync_level,
+                        label=label,
+                        now_ns=now_ns,
+                        has_folders=batch.has_folders,
+                    ),
+                    src_path=self._settings.src_path,
+                    dst_dir=self._settings.dst_dir,
+                    files=batch.files,
+                    size_bytes=batch.size_bytes,
+                    items=batch.items,
+                    prepared_at_ns=now_ns,
+                )
+            )
+        self._store.commit()
+
+    def post_all(self, *, is_again: bool = False) -> None:
+        """Post every prepared task, oldest first: (b) the POST, (c) its task_id is committed.
+
+        Args:
+            is_again: Whether an earlier run prepared them, so that they may have been accepted already.
+
+        Raises:
+            OutcomeUnknown: An answer was lost; that task and those after it stay prepared.
+            SignInNeeded, ConfigurationProblem, GlobusProblem: Globus refused one. If these are this run's own, none of
+                the rest was posted, and they are struck out: their paths are found again by the next run.
+        """
+        todo = self._prepared_numbers()
+        while todo:
+            number = todo.pop(0)
+            task = self._store.ledger.open[number]
+            try:
+                self._post(task)
+            except RequestTooLarge as problem:
+                todo[:0] = self._halve(task, problem)
+            except IdenticalPaths as problem:
+                self._adopt(task, problem)
+            except OutcomeUnknown:
+                raise
+            except Problem:
+                # Refused before Globus looked at the submission_id, an earlier acceptance may stand: keep it then.
+                if not is_again:
+                    self._strike_out([number, *todo])
+                raise
+
+    def _prepared_numbers(self) -> list[int]:
+        return sorted(number for number, task in self._store.ledger.open.items() if task.state == ledger.PREPARED)
+
+    def _post(self, task: Task) -> None:
+        rows = self._store.items(task.number)
+        document: dict[str, Any] = {
+            **task.document,
+            "submission_id": task.submission_id,
+            "DATA": item_documents(_keys(rows), src_path=task.src_path, dst_dir=task.dst_dir),
+        }
+        task_id = self._tasks.submit(document, effect=KEPT)
+        accepted = task.accepted(task_id, now_ns=self._clock_ns())
+        self._store.put_task(accepted)
+        self._store.commit()
+        self._summary.count_submitted(task_id, items=task.items, files=task.files, size_bytes=task.size_bytes)
+        self._on_submitted(accepted)
+
+    def _adopt(self, task: Task, problem: IdenticalPaths) -> None:
+        """Wait for the open task that carries these paths; when it ends, they are sent again by checksum."""
+        known = {other.task_id for other in self._store.ledger.open.values()}
+        ends = (task.document["source_endpoint"], task.document["destination_endpoint"])
+        candidates = [
+            document
+            for document in self._tasks.open_tasks()
+            if (document.get("source_endpoint_id"), document.get("destination_endpoint_id")) == ends
+            and document.get("task_id") not in known
+        ]
+        ours = [one for one in candidates if str(one.get("label") or "").startswith(self._settings.label + " ")]
+        found = next(iter(ours or candidates), None)
+        if found is None:
+            self._strike_out([task.number])
+            raise GlobusProblem(problem.what, why=problem.why, remedy=f"No such task was found. {NOTHING_RECORDED}")
+        self._store.put_task(task.accepted(str(found["task_id"]), now_ns=self._clock_ns(), is_adopted=True))
+        self._store.commit()
+        self._summary.notice(
+            f"Globus already has an open task with the paths of {task.label!r}: {found['task_id']}, which this "
+            "datastore did not know. It is waited for; then these paths are compared by checksum."
+        )
+
+    def _halve(self, task: Task, problem: RequestTooLarge) -> list[int]:
+        """Make two tasks of one that Globus called too large; gives their numbers."""
+        rows = self._store.items(task.number)
+        if len(rows) <= 1:
+            self._strike_out([task.number])
+            raise GlobusProblem(problem.what, why=problem.why, remedy=f"It holds one item. {NOTHING_RECORDED}")
+        middle = (len(rows) + 1) // 2
+        numbers = [self._part(task, task.number, rows[:middle])]
+        if len(self._store.ledger.open) < self._settings.max_tasks_in_flight:
+            second_number = self._store.ledger.next_number
+            renumber(self._store.trie, _keys(rows[middle:]), task.number, second_number)
+            numbers.append(self._part(task, second_number, rows[middle:]))
+        else:  # no room for a second task: these wait for the next run
+            self._closing(task.number, rows[middle:]).strike_out()
+            self._summary.waiting += sum(row[2] for row in rows[middle:])
+        self._store.shelf[ITEM_LIMIT] = middle
+        self._store.commit()
+        return numbers
+
+    def _part(self, task: Task, number: int, rows: list[StoredItem]) -> int:
+        label = label_for(self._settings.label, number, now_ns=task.prepared_at_ns)
+        part = task._replace(
+            number=number,
+            # A refused id is not used again with another body.
+            submission_id=self._tasks.submission_id(),
+            label=label,
+            document={**task.document, "label": label},
+            items=len(rows),
+            files=sum(row[2] for row in rows),
+            size_bytes=sum(row[3] for row in rows),
+        )
+        self._store.put_items(number, rows)
+        self._store.put_task(part)
+        return number
+
+    def _strike_out(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self._closing(number, self._store.items(number)).strike_out()
+            self._store.drop(number)
+        self._store.commit()
+
+    def _closing(self, number: int, rows: list[StoredItem]) -> Closing:
+        return Closing(self._store.trie, number, _keys(rows), now_ns=0, look=lambda folder, name: None)
+
+
+def _keys(rows: list[StoredItem]) -> list[tuple[str, bool]]:
+    return [(row[0], row[1]) for row in rows]

@@ -1,0 +1,74 @@
+"""Moments and ages: everything inside is integer nanoseconds since the epoch, UTC; text only at the edges."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+
+from autotransfer.errors import UsageProblem
+
+NS_PER_SECOND = 1_000_000_000
+SECOND, MINUTE, HOUR, DAY, WEEK = 1, 60, 3600, 86400, 604800
+UNIT_SECONDS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
+AGE = re.compile(r"(?:\d+[smhdw])+")
+EXAMPLES = "2026-03-01, 2026-03-01T06:00, 2026-03-01T06:00+01:00, 36h, 7d, now or never"
+
+
+def utc_text(moment_ns: int) -> str:
+    """The moment as ISO 8601 in UTC to the second, such as 2026-03-01T05:00:00Z."""
+    return datetime.fromtimestamp(moment_ns // NS_PER_SECOND, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def local_text(moment_ns: int) -> str:
+    """The moment as a person here reads it, with the offset from UTC: 2026-03-01 06:00:00 +0100."""
+    return datetime.fromtimestamp(moment_ns // NS_PER_SECOND, timezone.utc).astimezone().strftime("%F %T %z")
+
+
+def age_seconds(text: str) -> int:
+    """The seconds in an age such as 36h, 7d or 1d12h.
+
+    Raises:
+        UsageProblem: The text is anything else.
+    """
+    if not AGE.fullmatch(text):
+        raise UsageProblem(f"{text!r} is not an age", remedy="Give a number and a unit: 90s, 30m, 36h, 7d or 2w.")
+    return sum(int(count) * UNIT_SECONDS[unit] for count, unit in re.findall(r"(\d+)([smhdw])", text))
+
+
+def parse_moment_ns(text: str, *, now_ns: int) -> int:
+    """The moment that a person wrote, in nanoseconds since the epoch.
+
+    Args:
+        text: ISO 8601 (local time unless it carries an offset or Z), `now`, or an age before now.
+        now_ns: What the clock says.
+
+    Raises:
+        UsageProblem: Not a time, or one in the future.
+    """
+    text = text.strip()
+    if text == "now":
+        return now_ns
+    if AGE.fullmatch(text):
+        moment_ns = now_ns - age_seconds(text) * NS_PER_SECOND
+    else:
+        moment_ns = _iso_ns(text)
+    if moment_ns > now_ns:
+        raise UsageProblem(
+            f"{text} is in the future (it is {local_text(now_ns)} now)",
+            remedy="Give a time that has passed. Nothing was changed.",
+        )
+    return moment_ns
+
+
+def _iso_ns(text: str) -> int:
+    # Python 3.9 and 3.10 do not read the Z of their own ISO 8601 output.
+    plain = text[:-1] + "+00:00" if text[-1:] in "zZ" and text else text
+    try:
+        moment = datetime.fromisoformat(plain)
+        aware = moment if moment.tzinfo else moment.astimezone()
+        seconds = aware.replace(microsecond=0).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageProblem(
+            f"{text!r} is not a time", remedy=f"Write it like one of: {EXAMPLES}. Nothing was changed."
+        ) from None
+    return int(seconds) * NS_PER_SECOND + moment.microsecond * 1000

@@ -1,0 +1,221 @@
+"""One run: find what was added or modified in SRC_DIR, submit exactly that to Globus, record what Globus confirms.
+
+Cron starts it every few minutes; README.md, section 6, says how.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import utils
+from autotransfer.errors import ExitStatus, Problem
+from autotransfer.paths import display
+from autotransfer.run import Run, Watcher
+from autotransfer.store import IN_MEMORY, Store
+
+if TYPE_CHECKING:
+    import argparse
+
+    from autotransfer.ledger import Task
+    from autotransfer.settings import Settings
+    from autotransfer.summary import Summary
+
+FOREVER_SECONDS = 10.0 * 365 * 86400
+EXAMPLES = """\
+  python /opt/transfer/main.py                     what cron runs: says nothing when all is well
+  python main.py --dry-run                         what would be sent, and why; changes nothing
+  python main.py -v --wait 3600                    run, then watch the tasks for up to an hour
+  python main.py --config /etc/transfer/run7.py    another route with a datastore of its own"""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = utils.parser(
+        "Send what was added or modified in SRC_DIR since the last transfer, and record what arrived.", EXAMPLES
+    )
+    parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be sent and why; change nothing")
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        nargs="?",
+        type=float,
+        const=FOREVER_SECONDS,
+        help="stay until the open tasks have ended, at most this long",
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("-v", "--verbose", action="store_true", help="say what is done, also when nobody watches")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="print nothing but problems")
+    chosen = parser.parse_args()
+    if chosen.wait is not None and not 0 <= chosen.wait <= FOREVER_SECONDS:
+        parser.error("--wait takes a number of seconds that is not negative")
+    if chosen.dry_run and chosen.wait is not None:
+        parser.error("--dry-run and --wait do not go together: a dry run starts no task")
+    return chosen
+
+
+class Console(Watcher):
+    """Tells a run to whoever watches; silent under cron."""
+
+    def __init__(self, *, is_talking: bool, lists_changes: bool) -> None:
+        self._is_talking = is_talking
+        self._lists_changes = lists_changes
+        self._line = utils.ProgressLine()
+
+    def change(self, rel_path: str, why: str, size_bytes: int) -> None:
+        if self._lists_changes:
+            self._line.clear()
+            utils.say(f"{why:<25} {utils.size_text(size_bytes):>9}  {display(rel_path)}")
+
+    def scanning(self, folders: int, files: int) -> None:
+        self._line.show(f"scanning: {files:,} files in {folders:,} folders")
+
+    def submitted(self, task: Task) -> None:
+        utils.log.info(
+            "submitted task_id=%s label=%r items=%d files=%d bytes=%d sync_level=%s",
+            *(task.task_id, task.label, task.items, task.files, task.size_bytes, task.sync_level),
+        )
+        self.remark(
+            f"Submitted task {task.task_id}: {_count(task.files, 'path')}, {utils.size_text(task.size_bytes)}, in "
+            f"{_count(task.items, 'item')}, sync level {task.sync_level}."
+        )
+
+    def waiting(self, done_bytes: int, total_bytes: int, open_tasks: int) -> None:
+        self._line.show(
+            f"{utils.bar(done_bytes, total_bytes)} {utils.size_text(done_bytes)} of {utils.size_text(total_bytes)}, "
+            f"{_count(open_tasks, 'task')} under way"
+        )
+
+    def remark(self, text: str) -> None:
+        if self._is_talking:
+            self._line.clear()
+            utils.say(text)
+
+    def finish(self) -> None:
+        """Leave the terminal clean."""
+        self._line.clear()
+
+
+def main() -> int:
+    """Do one run; gives the exit status."""
+    chosen = arguments()
+    settings = utils.load_settings(chosen.config)
+    is_talking = not chosen.quiet and not chosen.json and (chosen.verbose or utils.is_watched() or chosen.dry_run)
+    console = Console(is_talking=is_talking, lists_changes=chosen.dry_run and is_talking)
+    with utils.run_lock(settings):
+        if not chosen.dry_run:
+            utils.open_log(settings)
+        datastore = settings.state_file("datastore")
+        with Store(IN_MEMORY if chosen.dry_run and not os.path.exists(datastore) else datastore) as store:
+            run = Run(settings, store, console, is_dry=chosen.dry_run)
+            return _perform(run, chosen, console, settings, is_talking=is_talking)
+
+
+def _perform(run: Run, chosen: argparse.Namespace, console: Console, settings: Settings, *, is_talking: bool) -> int:
+    problem: Problem | None = None
+    try:
+        run.perform(wait_seconds=chosen.wait)
+    except Problem as met:
+        problem = met
+    finally:
+        console.finish()
+    summary = run.summary
+    status = int(problem.exit_status if problem else summary.exit_status)
+    for notice in summary.notices:
+        utils.log.warning("%s", notice)
+    utils.log.info("%s", summary.as_line())
+    if chosen.json:
+        utils.say(json.dumps(_document(summary, status, problem, chosen.dry_run)))
+    elif not chosen.quiet:
+        _show_notices(summary)
+    if problem:
+        return utils.end(problem)
+    if is_talking:
+        utils.say(_dry_words(summary, settings) if chosen.dry_run else _words(summary))
+    return status
+
+
+def _document(summary: Summary, status: int, problem: Problem | None, is_dry: bool) -> dict[str, Any]:
+    return {
+        **summary.as_builtins(),
+        "status": status,
+        "meaning": ExitStatus(status).meaning,
+        "dry_run": is_dry,
+        "problem": None if problem is None else str(problem),
+        "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(summary.started_at_ns // 10**9)),
+    }
+
+
+def _show_notices(summary: Summary) -> None:
+    for notice in summary.notices:
+        utils.warn(notice)
+    if summary.unlisted_notices:
+        utils.warn(f"... and {summary.unlisted_notices:,} more like these.")
+
+
+def _words(summary: Summary) -> str:
+    if summary.submitted:
+        first = (
+            f"Sent {_count(summary.sent_files, 'path')} ({utils.size_text(summary.sent_bytes)}) in "
+            f"{_count(summary.submitted, 'task')}: {_reasons(summary)}."
+        )
+    elif summary.changes:
+        first = f"{_count(summary.changes, 'path')} to be sent, which wait for the next run."
+    else:
+        first = "Nothing to send."
+    parts = [first, *_sides(summary)]
+    parts.append(f"Looked at {_count(summary.files, 'path')} in {summary.seconds:.2f} s.")
+    return " ".join(parts)
+
+
+def _dry_words(summary: Summary, settings: Settings) -> str:
+    if not summary.changes:
+        first = "Nothing would be sent."
+    else:
+        first = (
+            f"{_count(summary.changes, 'path')} ({utils.size_text(summary.bytes)}) would be sent: {_reasons(summary)}."
+        )
+    return " ".join([first, *_sides(summary), f"Dry run: nothing was changed, here or at {settings.dst_dir}."])
+
+
+def _reasons(summary: Summary) -> str:
+    counts = {
+        "new": summary.new,
+        "modified": summary.modified,
+        "modified to an older time": summary.older,
+        "to be retried": summary.retry,
+    }
+    return ", ".join(f"{count:,} {why}" for why, count in counts.items() if count)
+
+
+def _sides(summary: Summary) -> list[str]:
+    sides = []
+    if summary.succeeded or summary.failed:
+        ended = _count(summary.succeeded + summary.failed, "task")
+        sides.append(
+            f"{ended} ended: {_count(summary.arrived, 'path')} arrived, {summary.returned:,} to be sent again."
+        )
+    for count, words in (
+        (summary.in_flight_tasks, "tasks under way"),
+        (summary.unsettled, "touched too recently"),
+        (summary.waiting, "waiting for a task under way or for room"),
+        (summary.pausing, "resting after failures"),
+        (summary.vanished, "gone from disk"),
+        (summary.links, "symlinks left out"),
+        (summary.others, "special files left out"),
+        (summary.errors, "skipped"),
+    ):
+        if count:
+            sides.append(f"{count:,} {words}.")
+    return sides
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+if __name__ == "__main__":
+    utils.run_script(main)

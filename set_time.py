@@ -1,0 +1,121 @@
+"""Set the last-transfer time of paths: what is older counts as transferred, what is newer is sent by the next run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import utils
+from autotransfer import paths
+from autotransfer.errors import ExitStatus, UsageProblem
+from autotransfer.reset import Counts, set_times
+from autotransfer.scan import open_root
+from autotransfer.store import IN_MEMORY, Store
+from autotransfer.times import EXAMPLES as TIMES
+from autotransfer.times import local_text, parse_moment_ns
+
+if TYPE_CHECKING:
+    import argparse
+
+    from autotransfer.settings import Settings
+
+EXAMPLES = """\
+  python set_time.py 2026-03-01                    what was modified before March counts as transferred
+  python set_time.py now                           everything there is counts as transferred
+  python set_time.py 7d --path /data/run7/scan3    only below one folder: send what the last week brought
+  python set_time.py never --path broken.h5        send one file again (the path may be relative to here)
+  python set_time.py never --dry-run               what would be sent again; changes nothing"""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = utils.parser(
+        "Set the last-transfer time of every path in SRC_DIR, or of some. Paths that were not modified after it count "
+        "as transferred; the others are sent by the next run.",
+        EXAMPLES,
+    )
+    parser.add_argument("time", metavar="TIME", nargs="?", help=f"such as {TIMES}; asked for when left out")
+    parser.add_argument(
+        "--path",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="a file, or a folder with all in it; may be repeated",
+    )
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only count; change nothing")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Set the times; gives the exit status."""
+    chosen = arguments()
+    settings = utils.load_settings(chosen.config)
+    text = chosen.time if chosen.time is not None else _asked()
+    moment_ns = None if text.strip() == "never" else parse_moment_ns(text, now_ns=time.time_ns())
+    scopes = [_scope(settings, path) for path in chosen.path] or [""]
+    with utils.run_lock(settings):
+        if not chosen.dry_run:
+            utils.open_log(settings)
+        root_fd = open_root(settings.src_dir)
+        try:
+            datastore = settings.state_file("datastore")
+            path = IN_MEMORY if chosen.dry_run and not os.path.exists(datastore) else datastore
+            with Store(path) as store, store.explained():
+                counts = set_times(settings, store, root_fd, moment_ns=moment_ns, scopes=scopes, clock_ns=time.time_ns)
+                if not chosen.dry_run:
+                    store.commit()
+        finally:
+            os.close(root_fd)
+    return _tell(counts, moment_ns, scopes, is_dry=chosen.dry_run)
+
+
+def _asked() -> str:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageProblem(
+            "TIME is missing, and there is no terminal to ask on",
+            remedy=f"Give it as the first argument: {TIMES}. Nothing was changed.",
+        )
+    try:
+        return input(f"Last-transfer time ({TIMES}): ")
+    except EOFError:
+        raise UsageProblem("No time was given", remedy="Nothing was changed.") from None
+
+
+def _scope(settings: Settings, path: str) -> str:
+    rel_path = paths.below(settings.src_dir, path, cwd=os.getcwd())
+    if rel_path is None:
+        # A path relative to SRC_DIR is what the messages of this suite show.
+        rel_path = None if path.startswith("/") else paths.below(settings.src_dir, path, cwd=settings.src_dir)
+    if rel_path is None:
+        raise UsageProblem(
+            f"{paths.display(path)} is not inside SRC_DIR {settings.src_dir}",
+            remedy="Give a file or folder in it. Nothing was changed.",
+        )
+    return rel_path
+
+
+def _tell(counts: Counts, moment_ns: int | None, scopes: list[str], *, is_dry: bool) -> int:
+    when = "never" if moment_ns is None else local_text(moment_ns)
+    where = "SRC_DIR" if "" in scopes else ", ".join(map(paths.display, scopes))
+    told = (
+        f"Last-transfer time of {where} {'would be' if is_dry else 'is now'} {when}: {counts.transferred:,} paths "
+        f"count as transferred, {counts.to_send:,} will be sent by the next run."
+    )
+    if counts.in_flight:
+        told += f" {counts.in_flight:,} are in flight and were left alone."
+    if counts.abandoned_tasks:
+        told += f" {counts.abandoned_tasks} open tasks of the former route go on at Globus but are no longer followed."
+    utils.say(told + (" Dry run: nothing was changed." if is_dry else ""))
+    utils.log.info(
+        "set_time time=%s scope=%r transferred=%d to_send=%d in_flight=%d",
+        *(when, where, counts.transferred, counts.to_send, counts.in_flight),
+    )
+    for error in counts.errors:
+        utils.warn(f"Skipped {error}.")
+    return int(ExitStatus.PARTIAL if counts.errors else ExitStatus.DONE)
+
+
+if __name__ == "__main__":
+    utils.run_script(main)

@@ -1,0 +1,247 @@
+"""What the scripts share: settings from config.py, the log, the run lock, progress, and how a script ends."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from autotransfer.errors import MEANINGS, ConfigurationProblem, Problem, RunActive, UsageProblem
+from autotransfer.settings import Settings, check_settings
+
+CODE_FOLDER = os.path.dirname(os.path.realpath(__file__))
+LOG_FORMAT = "%(asctime)sZ %(process)d %(levelname)s %(message)s"
+log = logging.getLogger("autotransfer")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose mistakes end like every other problem of the suite."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageProblem(message[:1].upper() + message[1:], remedy=f"See {self.prog} --help.")
+
+
+def parser(description: str, examples: str) -> Parser:
+    """A parser with what every script takes, and a help that ends in examples and the exit statuses."""
+    statuses = "\n".join(f"  {int(status)}  {meaning}" for status, meaning in MEANINGS.items())
+    made = Parser(
+        description=description,
+        epilog=f"examples:\n{examples}\n\nexit status:\n{statuses}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--config", metavar="FILE", help="the settings of another route (default: config.py beside this script)"
+    )
+    return made
+
+
+def config_file(chosen: str | None) -> str:
+    """The absolute path of the configuration that the command line chose."""
+    return os.path.abspath(chosen) if chosen else os.path.join(CODE_FOLDER, "config.py")
+
+
+def load_settings(chosen: str | None) -> Settings:
+    """The settings of one route.
+
+    The file is Python by design: it is the owner's own, and is run as such. It is compiled anew each time, because a
+    cached copy can miss an edit made within the same second.
+
+    Raises:
+        ConfigurationProblem: The file is missing or does not run, or settings are wrong; all of them at once.
+    """
+    path = config_file(chosen)
+    values: dict[str, Any] = {"__file__": path, "__name__": "config"}
+    try:
+        with open(path, "rb") as source:
+            exec(compile(source.read(), path, "exec"), values)  # noqa: S102
+    except OSError as error:
+        raise ConfigurationProblem(
+            f"Cannot read the configuration {path}",
+            why=(error.strerror or str(error)).lower(),
+            remedy="Copy config.py there and fill it in, or give another file with --config.",
+        ) from None
+    except SyntaxError as error:
+        raise ConfigurationProblem(
+            f"The configuration {path} is not Python in line {error.lineno}", why=str(error.msg), remedy="Correct it."
+        ) from None
+    except Exception as error:  # noqa: BLE001 - whatever the owner's file raises
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+        where = f" in line {lines[-1]}" if lines else ""
+        raise ConfigurationProblem(
+            f"The configuration {path} fails{where}", why=f"{type(error).__name__}: {error}", remedy="Correct it."
+        ) from None
+    return check_settings(values, config_file=path)
+
+
+def is_watched() -> bool:
+    """Whether a person watches: standard error is a terminal that can do more than print."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
+def say(text: str) -> None:
+    """Print for the person or program that asked."""
+    try:
+        print(_printable(text, sys.stdout), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def warn(text: str) -> None:
+    """Print what a person must read; cron mails it."""
+    if sys.stderr is not None:
+        print(_printable(text, sys.stderr), file=sys.stderr, flush=True)
+
+
+def _printable(text: str, stream: Any) -> str:
+    encoding = getattr(stream, "encoding", None) or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+@contextmanager
+def run_lock(settings: Settings) -> Iterator[None]:
+    """Hold the route's lock; it falls with the process, so nothing is left behind by a crash.
+
+    Raises:
+        RunActive: Another run holds it.
+        ConfigurationProblem: CODE_PATH is missing or not writable.
+    """
+    path = settings.state_file("lock")
+    try:
+        lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise ConfigurationProblem(
+            f"Cannot write in CODE_PATH {settings.code_path}",
+            why=(error.strerror or str(error)).lower(),
+            remedy="Make the folder, or give this user write permission on it. Nothing was sent or recorded.",
+        ) from None
+    try:
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(lock_fd, 100, 0).decode("ascii", "replace").strip()
+            raise RunActive(
+                f"Another run of this route is active ({holder or 'starting'})",
+                remedy="Nothing was done; nothing need be.",
+            ) from None
+        os.ftruncate(lock_fd, 0)
+        os.pwrite(lock_fd, f"pid {os.getpid()}\n".encode("ascii"), 0)
+        yield
+    finally:
+        os.close(lock_fd)
+
+
+def open_log(settings: Settings) -> None:
+    """Write the log to CODE_PATH/log, owner-only; a log grown past LOG_MAX_BYTES is set aside as log.1 first.
+
+    The caller holds the run lock. Times are UTC; names that are not text are written as escapes.
+
+    Raises:
+        ConfigurationProblem: The log cannot be written.
+    """
+    path = settings.state_file("log")
+    try:
+        log_fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if os.fstat(log_fd).st_size >= settings.log_max_bytes:
+            os.replace(path, f"{path}.1")
+            os.close(log_fd)
+            log_fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if os.fstat(log_fd).st_mode & 0o077:
+            os.fchmod(log_fd, 0o600)
+        stream = os.fdopen(log_fd, "a", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise ConfigurationProblem(
+            f"Cannot write the log {path}",
+            why=(error.strerror or str(error)).lower(),
+            remedy="Make it this user's own, or free space on its disk. Nothing was sent or recorded.",
+        ) from None
+    writer = logging.StreamHandler(stream)
+    formatter = logging.Formatter(LOG_FORMAT, "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    writer.setFormatter(formatter)
+    log.addHandler(writer)
+    log.setLevel(settings.log_level)
+
+
+def size_text(size_bytes: float) -> str:
+    """Bytes as a person reads them: 512 B, 3.4 MB, 1.2 TB."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} PB"
+
+
+class ProgressLine:
+    """One line on a watched terminal that is written over; nothing anywhere else."""
+
+    def __init__(self) -> None:
+        self._is_on = is_watched()
+        self._shown_at = 0.0
+
+    def show(self, text: str) -> None:
+        """Show the text in place of the last one, at most ten times a second."""
+        if self._is_on and time.monotonic() - self._shown_at >= 0.1:
+            self._shown_at = time.monotonic()
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._is_on and self._shown_at:
+            self._shown_at = 0.0
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def bar(done: int, total: int, *, width: int = 30) -> str:
+    """A bar such as [#####-----]."""
+    filled = width if total <= 0 else min(width, done * width // total)
+    return f"[{'#' * filled}{'-' * (width - filled)}]"
+
+
+def end(problem: Problem) -> int:
+    """Tell a problem where it belongs, once; gives the exit status."""
+    log.error("%s", problem)
+    if not isinstance(problem, RunActive) or is_watched():
+        warn(f"{_script_name()}: {problem}")
+    return int(problem.exit_status)
+
+
+def run_script(main: Callable[[], int]) -> NoReturn:
+    """Run a script's main and exit with its status; no traceback reaches a user."""
+    os.umask(0o077)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        status = main()
+    except Problem as problem:
+        status = end(problem)
+    except KeyboardInterrupt:
+        log.warning("interrupted")
+        warn(f"{_script_name()}: Interrupted. What was recorded stands; the next run goes on from there.")
+        status = 130
+    except BrokenPipeError:
+        status = 1
+    except Exception as error:
+        log.critical("a bug: %s", error, exc_info=True)
+        where = "The traceback is in the log" if log.handlers else traceback.format_exc().splitlines()[-2].strip()
+        warn(
+            f"{_script_name()}: This is a bug: {type(error).__name__}: {error}. {where}. What was committed before it "
+            "stands; the next run goes on from there."
+        )
+        status = 1
+    logging.shutdown()
+    sys.exit(status)
+
+
+def _interrupt(signal_number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _script_name() -> str:
+    return os.path.basename(sys.argv[0]) or "globus-automated-transfer"
