@@ -1,0 +1,151 @@
+"""A route for tests: a tree, its place, a configuration, and the scripts run on it as cron runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+from emulator.server import Emulator
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SRC_ID = "aaaaaaaa-0000-4000-8000-000000000001"
+DST_ID = "aaaaaaaa-0000-4000-8000-000000000002"
+CLIENT_ID = "aaaaaaaa-0000-4000-8000-00000000000c"
+LONG_AGO = 1_700_000_000  # a moment that no test calls recent, in seconds since the epoch
+
+
+class Result(NamedTuple):
+    """What a script did."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """What `--json` printed."""
+        return json.loads(self.stdout)
+
+
+class Route:
+    """One route: a tree, a place for it, a configuration, and the scripts run on it in cron's bare environment.
+
+    Attributes:
+        src, dst: The folders on disk behind SRC_DIR and DST_DIR.
+        code_path: Where datastore, log and login are kept.
+        settings: What the configuration says; change it, then call `configure`.
+        environment: What the scripts get beside PATH and HOME.
+    """
+
+    def __init__(self, folder: Path, globus: Emulator | None) -> None:
+        self.folder = folder
+        self.src = folder / "src"
+        self.dst = folder / "dst"
+        self.code_path = folder / "state"
+        self.config = folder / "route.py"
+        self.globus = globus
+        self.src.mkdir()
+        self.code_path.mkdir(mode=0o700)
+        secret = folder / "secret"
+        secret.write_text("a secret\n")
+        secret.chmod(0o600)
+        self.environment: dict[str, str] = globus.environment() if globus else {}
+        self.settings: dict[str, Any] = {
+            "SRC_DIR": str(self.src),
+            "DST_DIR": str(self.dst),
+            "SRC_ID": SRC_ID,
+            "DST_ID": DST_ID,
+            "CLIENT_ID": CLIENT_ID,
+            "CODE_PATH": str(self.code_path),
+            "CLIENT_SECRET_FILE": str(secret),
+            "SETTLE_SECONDS": 0,
+        }
+        self.configure()
+
+    def configure(self, **settings: Any) -> None:
+        """Write the configuration with these settings changed."""
+        self.settings.update(settings)
+        self.config.write_text("".join(f"{name} = {value!r}\n" for name, value in self.settings.items()))
+
+    def write(self, rel_path: str, content: str | bytes = "content", *, mtime_seconds: Optional[float] = None) -> Path:
+        """Write a file in the tree, by default with a modification time long ago."""
+        path = self.src / rel_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        moment = LONG_AGO if mtime_seconds is None else mtime_seconds
+        os.utime(path, ns=(int(moment * 10**9), int(moment * 10**9)))
+        return path
+
+    def command(self, *words: str) -> list[str]:
+        """The command line of a script of the suite with this route's configuration."""
+        script, *arguments = words
+        return [sys.executable, str(ROOT / script), "--config", str(self.config), *arguments]
+
+    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a script as cron would, without waiting for it."""
+        return subprocess.Popen(
+            self.command(*words),
+            cwd="/",
+            env=self.bare_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    def bare_environment(self) -> dict[str, str]:
+        """Cron's environment, and where the emulator is."""
+        return {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), **self.environment}
+
+    def run(self, *words: str, status: int | None = 0, says: str | None = None) -> Result:
+        """Run a script as cron would; it must end with this status (None: any) and say this on stdout or stderr."""
+        __tracebackhide__ = True
+        process = self.start(*words)
+        stdout, stderr = process.communicate(timeout=120)
+        result = Result(process.returncode, stdout, stderr)
+        story = (
+            f"{' '.join(words)} ended with {result.status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n{self.calls()}"
+        )
+        if status is not None:
+            assert result.status == status, story
+        if says is not None:
+            assert says in stdout + stderr, f"{says!r} was not said\n{story}"
+        assert "Traceback" not in stdout + stderr, story
+        return result
+
+    def calls(self) -> str:
+        """The requests the emulator saw, a line each."""
+        if self.globus is None:
+            return ""
+        return "\n".join(f"{call.status} {call.method} {call.path}" for call in self.globus.world.requests)
+
+    def summary(self, *options: str, status: int | None = 0) -> Any:
+        """Run main.py --json and give its summary."""
+        return self.run("main.py", "--json", *options, status=status).json
+
+    def deliver(self) -> Any:
+        """Run main.py until what it sends has arrived; gives the summary."""
+        return self.summary("--wait", "60")
+
+    def tree(self, folder: Path | None = None) -> dict[str, bytes | None]:
+        """The rel_paths below a folder (the source's by default): content of files, None for folders."""
+        top = folder or self.src
+        return {
+            str(path.relative_to(top)): path.read_bytes() if path.is_file() else None for path in sorted(top.rglob("*"))
+        }
+
+    def sent(self) -> list[dict[str, Any]]:
+        """The documents of the transfer tasks that the emulator accepted, in order."""
+        assert self.globus is not None
+        documents = [task.submission.document for task in self.globus.world.tasks.values()]
+        return [document for document in documents if document["DATA_TYPE"] == "transfer"]
+
+    def sent_paths(self, document: dict[str, Any]) -> set[str]:
+        """The paths of a document's items below SRC_DIR; folders end in a slash."""
+        root = self.settings.get("SRC_PATH") or str(self.src)
+        return {str(item["source_path"])[len(root) + 1 :] for item in document["DATA"]}
