@@ -142,7 +142,7 @@ class Route:
     def sent(self) -> list[dict[str, Any]]:
         """The documents of the transfer tasks that the emulator accepted, in order."""
         assert self.globus is not None
-        documents = [task.submission.document for task in self.globus.world.tasks.values()]
+        documents = [dict(task.submission.document) for task in self.globus.world.tasks.values()]
         return [document for document in documents if document["DATA_TYPE"] == "transfer"]
 
     def sent_paths(self, document: dict[str, Any]) -> set[str]:
