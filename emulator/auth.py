@@ -6,7 +6,7 @@ import base64
 import hashlib
 import secrets
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -51,6 +51,7 @@ class Client:
     secret: str | None
     is_public: bool = False
     parent_id: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,12 @@ class AuthState:
             raise OAuthRefusal(401, "invalid_client")
         return client_id
 
-    def register_client(self, name: str, *, parent_id: str | None, is_public: bool = False) -> Client:
-        """A new client with a secret of its own (none for a public one)."""
+    def register_client(
+        self, name: str, *, parent_id: str | None, is_public: bool = False, attributes: Mapping[str, Any] | None = None
+    ) -> Client:
+        """A new client with a secret of its own (none for a public one); `attributes` are kept for its document."""
         secret = None if is_public else base64.b64encode(secrets.token_bytes(32)).decode()
-        client = Client(str(uuid.uuid4()), name, secret, is_public, parent_id)
+        client = Client(str(uuid.uuid4()), name, secret, is_public, parent_id, dict(attributes or {}))
         self.clients[client.id] = client
         return client
 

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, request
 from .auth import Client, Person
 from .auth_routes import auth_token, basic_credentials
 from .errors import AuthApiRefusal
+from .scopes import scope_id
 from .wire import json_body, json_response
 from .world import World
 
@@ -38,7 +39,11 @@ def auth_api_blueprint(world: World) -> Blueprint:
         if not isinstance(wanted, dict) or not isinstance(wanted.get("name"), str):
             raise AuthApiRefusal(400, "BAD_REQUEST", "A client needs a name", "Bad Request")
         is_public = wanted.get("public_client") is True or wanted.get("client_type") == "public_installed_client"
-        client = world.auth.register_client(wanted["name"], parent_id=wanted.get("template_id"), is_public=is_public)
+        template_id = wanted.get("template_id")
+        attributes = {key: value for key, value in wanted.items() if key != "template_id"}
+        client = world.auth.register_client(
+            wanted["name"], parent_id=template_id, is_public=is_public, attributes=attributes
+        )
         return json_response(_creation(client), 201)
 
     @routes.get("/clients/<client_id>")
@@ -114,11 +119,12 @@ def client_document(client: Client) -> dict[str, Any]:
         "redirect_uris": [],
         "required_idp": None,
         "preselect_idp": None,
-        "project": None,
+        "project": None if client.parent_id else scope_id(client.id),
         "visibility": "private",
         "userinfo_from_effective_identity": True,
         "prompt_for_named_grant": False,
         "links": {"privacy_policy": None, "terms_and_conditions": None},
+        **client.attributes,
     }
 
 

@@ -91,10 +91,10 @@ class Board:
             TransferRefusal: 409: an open task of the owner has identical paths, or too many tasks wait.
         """
         mine = [task for task in self.tasks.values() if task.is_open and task.owner_id == owner_id]
-        if submission.kind == "TRANSFER":
-            if any(task.kind == "TRANSFER" and task.submission.identity == submission.identity for task in mine):
-                message = "A transfer with identical paths has not yet completed"  # observed
-                raise TransferRefusal(409, "Conflict", message)
+        identity = submission.identity
+        if any(submission.kind == task.kind == "TRANSFER" and task.submission.identity == identity for task in mine):
+            # observed
+            raise TransferRefusal(409, "Conflict", "A transfer with identical paths has not yet completed")
         if len(mine) >= ACTIVE_TASKS_PER_KIND + PENDING_TASKS:
             raise TransferRefusal(409, "LimitExceeded", f"Only {PENDING_TASKS} tasks may be pending")  # assumed
         now = self.clock.now()

@@ -43,7 +43,7 @@ def control_blueprint(world: World) -> Blueprint:
 
     @routes.get("/requests")
     def requests() -> Response:
-        return json_response({"requests": [dataclasses.asdict(entry) for entry in world.requests]})
+        return json_response([dataclasses.asdict(entry) for entry in world.requests])
 
     @routes.delete("/requests")
     def forget_requests() -> Response:

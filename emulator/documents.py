@@ -264,7 +264,7 @@ def endpoint_document(collection: Collection, owner_id: str, owner_username: str
         "port": None if is_gcp else 443,
         "scheme": None if is_gcp else "tlsftp",
         "id": 1,
-        "subject": None,
+        "subject": None if is_gcp else f"/C=US/CN={domain}",
     }
     nothing = dict.fromkeys(_NULL_KEYS)
     return {

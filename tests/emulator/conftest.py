@@ -1,0 +1,112 @@
+"""What the tests of the emulator share: an emulator with four collections, and the real SDK aimed at it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import globus_sdk
+import pytest
+
+from emulator.auth import RESEARCHER
+from emulator.scopes import TRANSFER_ALL, parse_scopes
+from emulator.server import Emulator
+from emulator.world import Collection
+
+SOURCE = "5a0c9d5e-0000-4000-8000-000000000001"
+DESTINATION = "5a0c9d5e-0000-4000-8000-000000000002"
+MAPPED = "5a0c9d5e-0000-4000-8000-000000000003"
+GUEST = "5a0c9d5e-0000-4000-8000-000000000004"
+CLIENT = "5a0c9d5e-0000-4000-8000-00000000000c"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """The folder behind the collection "Instrument"."""
+    folder = tmp_path / "instrument"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> Path:
+    """The folder behind the collection "Archive"."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def globus(source: Path, destination: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """An emulator with a source, a destination, a mapped collection and a guest on it; the SDK is aimed at it."""
+    mapped = tmp_path / "mapped"
+    (mapped / "shared").mkdir(parents=True)
+    collections = [
+        Collection(id=SOURCE, root=source, name="Instrument"),
+        Collection(id=DESTINATION, root=destination, name="Archive"),
+        Collection(id=MAPPED, root=mapped, type="mapped", name="Cluster", description="A cluster's disk"),
+        Collection(id=GUEST, type="guest", host_id=MAPPED, subfolder="/shared", name="Shared"),
+    ]
+    with Emulator(collections) as emulator:
+        for name, value in emulator.environment().items():
+            monkeypatch.setenv(name, value)
+        yield emulator
+
+
+@pytest.fixture
+def bearer(globus: Emulator) -> Callable[..., str]:
+    """Makes access tokens for the researcher, without a login."""
+
+    def make(scope: str = TRANSFER_ALL, identity_id: str = RESEARCHER.id) -> str:
+        auth = globus.world.auth
+        auth.access_token_lifetime_seconds = 10**9  # tests move the clock
+        scopes = parse_scopes(scope)
+        auth.consents.grant(identity_id, CLIENT, scopes, at=globus.world.clock.now(), allows_refresh=True)
+        value: str = auth.grant(CLIENT, identity_id, scopes, is_offline=False)["access_token"]
+        return value
+
+    return make
+
+
+@pytest.fixture
+def transfer(bearer: Callable[..., str]) -> Iterator[globus_sdk.TransferClient]:
+    """The SDK's Transfer client, signed in as the researcher; it does not retry."""
+    with globus_sdk.TransferClient(authorizer=globus_sdk.AccessTokenAuthorizer(bearer())) as client:
+        client.retry_config.max_retries = 0
+        yield client
+
+
+@pytest.fixture
+def submit(transfer: globus_sdk.TransferClient) -> Callable[..., str]:
+    """Submits (source, destination[, recursive]) items; `fields` replace what the SDK made; gives the task_id."""
+
+    def post(
+        *items: tuple[Any, ...], submission_id: str | None = None, fields: dict[str, Any] | None = None, **options: Any
+    ) -> str:
+        document = globus_sdk.TransferData(
+            source_endpoint=options.pop("source_endpoint", SOURCE),
+            destination_endpoint=options.pop("destination_endpoint", DESTINATION),
+            submission_id=submission_id or str(uuid.uuid4()),
+            **options,
+        )
+        for item in items:
+            recursive = item[2] if len(item) > 2 else globus_sdk.MISSING
+            document.add_item(item[0], item[1], recursive=recursive)
+        document.update(fields or {})
+        task_id: str = transfer.submit_transfer(document)["task_id"]
+        return task_id
+
+    return post
+
+
+@pytest.fixture
+def copy(transfer: globus_sdk.TransferClient, submit: Callable[..., str]) -> Callable[..., dict[str, Any]]:
+    """Submits as `submit` does; gives the task's document afterwards."""
+
+    def post(*items: tuple[Any, ...], **options: Any) -> dict[str, Any]:
+        document: dict[str, Any] = transfer.get_task(submit(*items, **options)).data
+        return document
+
+    return post
