@@ -5,7 +5,6 @@ Cron starts it every few minutes; README.md, section 6, says how.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -128,6 +127,8 @@ def _perform(run: Run, chosen: argparse.Namespace, console: Console, settings: S
         utils.log.warning("%s", notice)
     utils.log.info("%s", summary.as_line())
     if chosen.json:
+        import json  # a run without --json, which is nearly every one, need not load it
+
         utils.say(json.dumps(_document(summary, status, problem, chosen.dry_run)))
     elif not chosen.quiet:
         _show_notices(summary)
@@ -199,13 +200,13 @@ def _sides(summary: Summary) -> list[str]:
             f"{ended} ended: {_count(summary.arrived, 'path')} arrived, {summary.returned:,} to be sent again."
         )
     for count, words in (
-        (summary.in_flight_tasks, "tasks under way"),
+        (summary.in_flight_tasks, "task under way" if summary.in_flight_tasks == 1 else "tasks under way"),
         (summary.unsettled, "touched too recently"),
         (summary.waiting, "waiting for a task under way or for room"),
         (summary.pausing, "resting after failures"),
         (summary.vanished, "gone from disk"),
-        (summary.links, "symlinks left out"),
-        (summary.others, "special files left out"),
+        (summary.links, "symlink left out" if summary.links == 1 else "symlinks left out"),
+        (summary.others, "special file left out" if summary.others == 1 else "special files left out"),
         (summary.errors, "skipped"),
     ):
         if count:
