@@ -149,9 +149,8 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         emulator = Emulator(collections, progress=parsed.progress, port=parsed.port)
-    except (OSError, SystemExit):
-        # The server of werkzeug explains a taken port on stderr by itself and exits; the status is what we keep.
-        print(f"emulator: cannot listen on 127.0.0.1:{parsed.port}", file=sys.stderr)
+    except OSError as error:
+        print(f"emulator: cannot listen on 127.0.0.1:{parsed.port}: {error.strerror}", file=sys.stderr)
         return 2
     with emulator:
         return _run(emulator, command) if command else _serve(emulator)

@@ -82,7 +82,10 @@ class _Server(ThreadedWSGIServer):
 
     def __init__(self, port: int, app: WSGIApplication) -> None:
         self._open: set[socket.socket] = set()
-        super().__init__(HOST, port, app, handler=_Handler)
+        # A socket of our own, since the base class answers a taken port with print and sys.exit. It listens from
+        # here on, so that no client comes too early.
+        with socket.create_server((HOST, port), backlog=128) as listener:
+            super().__init__(HOST, port, app, handler=_Handler, fd=listener.fileno())
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
@@ -122,7 +125,7 @@ class Emulator:
     @property
     def url(self) -> str:
         """The base of every service, with a slash at the end."""
-        return f"http://{HOST}:{self._server.server_port}/"
+        return f"http://{HOST}:{self._server.port}/"
 
     def environment(self) -> dict[str, str]:
         """What aims the SDK, and everything built on it, at this emulator."""
