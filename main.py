@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from autotransfer.settings import Settings
     from autotransfer.summary import Summary
 
+MOST_SHOWN = 50
 FOREVER_SECONDS = 10.0 * 365 * 86400
 EXAMPLES = """\
   python /opt/transfer/main.py                     what cron runs: says nothing when all is well
@@ -151,10 +152,11 @@ def _document(summary: Summary, status: int, problem: Problem | None, is_dry: bo
 
 
 def _show_notices(summary: Summary) -> None:
-    for notice in summary.notices:
+    for notice in summary.notices[:MOST_SHOWN]:
         utils.warn(notice)
-    if summary.unlisted_notices:
-        utils.warn(f"... and {summary.unlisted_notices:,} more like these.")
+    unshown = len(summary.notices[MOST_SHOWN:]) + summary.unlisted_notices
+    if unshown:
+        utils.warn(f"... and {unshown:,} more; the log has them.")
 
 
 def _words(summary: Summary) -> str:

@@ -60,9 +60,9 @@ class Task(NamedTuple):
     returned: int = 0
 
     @property
-    def name(self) -> str:
+    def title(self) -> str:
         """How messages call it."""
-        return f"task {self.task_id}" if self.task_id else f"task {self.label!r} (not yet acknowledged)"
+        return f"Task {self.task_id} ({self.label})"
 
     def accepted(self, task_id: str, *, now_ns: int, is_adopted: bool = False) -> Task:
         """The task once Globus has answered."""
@@ -109,7 +109,7 @@ class Verdict(NamedTuple):
         state: RUNNING, STUCK (to be canceled), SUCCEEDED, FAILED, CANCELED or EXPIRED.
         trouble: In words for a person, when the task needs one or is not getting on; else "".
         reason: Why it failed, in Globus's words.
-        skipped: How many paths it left out at the source.
+        skipped: How many paths it left out at the source; UNKNOWN when the document does not say.
     """
 
     state: str
@@ -126,10 +126,10 @@ def judge(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: 
     """
     status = document.get("status")
     if status == "SUCCEEDED":
-        return Verdict(SUCCEEDED, skipped=int(document.get("subtasks_skipped_errors") or 0))
+        return Verdict(SUCCEEDED, skipped=_count(document, "subtasks_skipped_errors", missing=UNKNOWN))
     if status == "FAILED":
         return _failure(document)
-    progress = tuple(int(document.get(field) or 0) for field in PROGRESS_FIELDS)
+    progress = tuple(_count(document, field) for field in PROGRESS_FIELDS)
     since_ns = task.progress_at_ns if progress == task.progress else now_ns
     trouble = _trouble(document)
     is_late = now_ns - since_ns >= stuck_hours * HOUR * NS_PER_SECOND
@@ -138,6 +138,14 @@ def judge(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: 
 
 
 PROGRESS_FIELDS = ("bytes_transferred", "files_transferred", "files_skipped", "directories", "subtasks_succeeded")
+
+
+UNKNOWN = -1
+
+
+def _count(document: Mapping[str, Any], field: str, *, missing: int = 0) -> int:
+    count = document.get(field)
+    return count if isinstance(count, int) else missing
 
 
 def _failure(document: Mapping[str, Any]) -> Verdict:
@@ -164,7 +172,7 @@ def _trouble(document: Mapping[str, Any]) -> str:
     if nice.upper() in HEALTHY_STATUS or document.get("is_ok"):
         return ""
     details = str(document.get("nice_status_short_description") or "").strip()
-    faults = int(document.get("faults") or 0)
+    faults = _count(document, "faults")
     words = f"{nice}: {details}" if details and details != nice else nice
     return f"{words} ({faults} fault{'s' * (faults != 1)} so far)"
 

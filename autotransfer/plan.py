@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional
 
@@ -214,6 +215,18 @@ def policy(settings: Settings) -> Policy:
     return Policy(settings.exclude, settings.symlinks == "follow")
 
 
+def _is_bare(root_fd: int, settings: Settings) -> bool:
+    try:
+        with os.scandir(root_fd) as entries:
+            return next(entries, None) is None
+    except OSError as error:
+        raise ConfigurationProblem(
+            f"Cannot read SRC_DIR {settings.src_dir}",
+            why=(error.strerror or str(error)).lower(),
+            remedy="Check its disk or its mount. Nothing was sent or recorded.",
+        ) from None
+
+
 def check_root(settings: Settings, store: Store, root_fd: int, device: int) -> None:
     """Refuse a SRC_DIR that looks like a disk that is not mounted.
 
@@ -223,29 +236,24 @@ def check_root(settings: Settings, store: Store, root_fd: int, device: int) -> N
     Raises:
         ConfigurationProblem: Records exist, and SRC_DIR is empty or another disk.
     """
-    if store.trie.is_empty:
+    recorded_device = store.shelf.get("DEVICE")
+    is_bare = _is_bare(root_fd, settings)
+    if store.trie.is_empty or not (is_bare or recorded_device not in (None, device)):
         return
     root = store.trie.folder("")
     listing = read_folder(root_fd, "", None, follow_links=False)
-    if not listing.is_readable:
-        raise ConfigurationProblem(
-            f"Cannot read SRC_DIR {settings.src_dir}",
-            why=listing.errors[0].why if listing.errors else "it went away",
-            remedy="Give this user read and search permission on it. Nothing was sent or recorded.",
-        )
     found = {*listing.files, *listing.folders, *(error.rel_path for error in listing.errors)}
     known = {*root.delivered, *root.in_flight, *root.retries, *root.folders}
     remedy = (
         "Mount it. If it is meant, tell the datastore with `set_time.py now`. Nothing was sent, and nothing that is "
         "recorded was dropped."
     )
-    if not found and not listing.links and not listing.others:
+    if is_bare:
         raise ConfigurationProblem(
             f"SRC_DIR {settings.src_dir} is empty, but the datastore knows files in it: is its disk not mounted?",
             remedy=remedy,
         )
-    recorded_device = store.shelf.get("DEVICE")
-    if recorded_device not in (None, device) and known and not known & found:
+    if not known & found:
         raise ConfigurationProblem(
             f"SRC_DIR {settings.src_dir} is on another device than before and holds nothing of what was there: is its "
             "disk not mounted?",

@@ -80,7 +80,7 @@ class Settling:
                 lambda closing: closing.close(has_arrived=False, code="TASK_UNKNOWN", is_counted=False),
             )
             self._summary.notice(
-                f"Globus no longer knows {task.name} ({problem.why}). Its {task.files} paths are sent again."
+                f"{task.title} is no longer known to Globus ({problem.why}). Its {task.files} paths are sent again."
             )
             return None
         verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
@@ -116,7 +116,7 @@ class Settling:
                 lambda closing: closing.close(has_arrived=False, code="SKIPPED", is_counted=False),
             )
             self._summary.notice(
-                f"{_title(task)} left out {skipped} paths, and Globus does not say which any more. All its "
+                f"{task.title} left out {skipped} paths, and Globus does not say which any more. All its "
                 f"{tally.returned} paths are sent again, compared by checksum."
             )
             return
@@ -129,7 +129,7 @@ class Settling:
         )
         for rel_path, _, code in failures:
             self._summary.notice(
-                f"Globus could not read {display(rel_path)} ({code}), so {_title(task)} left it out. Mend its "
+                f"Globus could not read {display(rel_path)} ({code}), so {task.title} left it out. Mend its "
                 "permissions; it is tried again with growing pauses, at once after `set_time.py never --path`."
             )
 
@@ -145,7 +145,7 @@ class Settling:
             ),
         )
         self._summary.notice(
-            f"{_title(task)} ended {verdict.state} ({verdict.reason}): {tally.arrived} of its {task.files} paths "
+            f"{task.title} ended {verdict.state} ({verdict.reason}): {tally.arrived} of its {task.files} paths "
             f"arrived, the rest is sent again. Its events: {WEB_APP}/{task.task_id}/event_log"
         )
 
@@ -173,7 +173,7 @@ class Settling:
             self._store.put_task(watched)
             self._commit()
         trouble = (
-            f"{_title(task)} is not getting on: {verdict.trouble}. Its {task.files} paths wait for it; without "
+            f"{task.title} is not getting on: {verdict.trouble}. Its {task.files} paths wait for it; without "
             f"progress it is canceled after {self._stuck_hours:g} hours and they are sent again. Its events: "
             f"{WEB_APP}/{task.task_id}/event_log"
         )
@@ -184,7 +184,7 @@ class Settling:
         self._commit()
         self._tasks.cancel(task.task_id)
         self._summary.notice(
-            f"{_title(task)} made no progress for {self._stuck_hours:g} hours ({trouble}), so it was canceled. What "
+            f"{task.title} made no progress for {self._stuck_hours:g} hours ({trouble}), so it was canceled. What "
             "had not arrived is sent again."
         )
 
@@ -199,7 +199,3 @@ class Settling:
             rel_path = from_collection(task.src_path, source_path)
             if rel_path:
                 yield rel_path
-
-
-def _title(task: Task) -> str:
-    return f"Task {task.task_id} ({task.label})"

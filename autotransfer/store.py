@@ -21,7 +21,7 @@ from typing import Any, Callable
 
 from autotransfer.errors import ConfigurationProblem, Problem
 from autotransfer.ledger import Ledger, Task
-from autotransfer.trie import PathTrie
+from autotransfer.trie import FOLDER_FIELDS, PathTrie
 
 FORMAT_VERSION = 1
 # (rel_path, is_folder, files, size_bytes)
@@ -97,7 +97,16 @@ class _Shelf(Shelf[Any]):
         self.table = table
 
     def __getitem__(self, key: str) -> Any:
-        return _Builtins(io.BytesIO(self.table[key.encode()])).load()
+        pickled = self.table[key.encode()]
+        try:
+            value = _Builtins(io.BytesIO(pickled)).load()
+            if key.startswith("/") and len(value) != FOLDER_FIELDS:
+                raise pickle.UnpicklingError(f"a folder's record has {len(value)} fields, not {FOLDER_FIELDS}")
+        except pickle.UnpicklingError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever damaged bytes make the unpickler do
+            raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from None
+        return value
 
     def get(self, key: str, default: Any = None) -> Any:
         try:
@@ -126,7 +135,15 @@ class Store:
     def __init__(self, path: str, *, is_read_only: bool = False) -> None:
         self.path = path
         with self._explained("open"):
-            self._connection = _connect(path, is_read_only=is_read_only)
+            try:
+                self._connection = _connect(path, is_read_only=is_read_only)
+            except OSError as error:
+                raise ConfigurationProblem(
+                    f"Cannot open the datastore {path}",
+                    why=(error.strerror or str(error)).lower(),
+                    remedy="Check CODE_PATH: the folder must exist and this user must be able to write in it. Nothing "
+                    "was sent or recorded.",
+                ) from None
             try:
                 self.shelf = _Shelf(_Table(self._connection))
                 self._check_version(is_read_only)
@@ -270,17 +287,8 @@ class Store:
                 remedy="Check that its folder exists, is this user's, and that the disk is not full. What was recorded "
                 "before is unharmed.",
             ) from None
-        except OSError as error:
-            raise ConfigurationProblem(
-                f"Cannot {doing} the datastore {self.path}",
-                why=(error.strerror or str(error)).lower(),
-                remedy="Check CODE_PATH: the folder must exist and this user must be able to write in it. Nothing was "
-                "sent or recorded.",
-            ) from None
         except (sqlite3.DatabaseError, pickle.UnpicklingError) as error:
             raise self._damaged(str(error)) from None
-        except (EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
-            raise self._damaged(f"a record cannot be read ({type(error).__name__}: {error})") from None
 
 
 def _connect(path: str, *, is_read_only: bool) -> sqlite3.Connection:

@@ -7,7 +7,14 @@ from typing import Any
 
 from autotransfer import ledger
 from autotransfer.batches import item_documents, transfer_document
-from autotransfer.errors import GlobusProblem, IdenticalPaths, OutcomeUnknown, Problem, RequestTooLarge
+from autotransfer.errors import (
+    GlobusProblem,
+    IdenticalPaths,
+    OutcomeUnknown,
+    Problem,
+    RequestTooLarge,
+    SignInNeeded,
+)
 from autotransfer.globus.tasks import Tasks
 from autotransfer.ledger import Task, label_for
 from autotransfer.outcomes import Closing, renumber
@@ -85,8 +92,9 @@ class Submitting:
 
         Raises:
             OutcomeUnknown: An answer was lost; that task and those after it stay prepared.
-            SignInNeeded, ConfigurationProblem, GlobusProblem: Globus refused one. If these are this run's own, none of
-                the rest was posted, and they are struck out: their paths are found again by the next run.
+            SignInNeeded, ConfigurationProblem, GlobusProblem: Globus refused one. It is struck out, and with it, if
+                they are this run's own, those after it: their paths are found again by the next run. But a task of an
+                earlier run stays prepared when the refusal is about the login.
         """
         todo = self._prepared_numbers()
         while todo:
@@ -100,11 +108,15 @@ class Submitting:
                 self._adopt(task, problem)
             except OutcomeUnknown:
                 raise
-            except Problem:
-                # Refused before Globus looked at the submission_id, an earlier acceptance may stand: keep it then.
+            except SignInNeeded:
+                # Refused before Globus looked at the submission_id: an earlier acceptance may stand.
                 if not is_again:
                     self._strike_out([number, *todo])
                 raise
+            except Problem:
+                if not (is_again and self._recognize(task)):
+                    self._strike_out([number] if is_again else [number, *todo])
+                    raise
 
     def _prepared_numbers(self) -> list[int]:
         return sorted(number for number, task in self._store.ledger.open.items() if task.state == ledger.PREPARED)
@@ -123,8 +135,19 @@ class Submitting:
         self._summary.count_submitted(task_id, items=task.items, files=task.files, size_bytes=task.size_bytes)
         self._on_submitted(accepted)
 
+    def _recognize(self, task: Task) -> bool:
+        """Find the task under its label, which is only ever used once: it was accepted, and the answer was lost."""
+        document = self._tasks.find_by_label(task.label)
+        if document is None:
+            return False
+        self._store.put_task(task.accepted(str(document["task_id"]), now_ns=self._clock_ns()))
+        self._store.commit()
+        return True
+
     def _adopt(self, task: Task, problem: IdenticalPaths) -> None:
         """Wait for the open task that carries these paths; when it ends, they are sent again by checksum."""
+        if self._recognize(task):
+            return
         known = {other.task_id for other in self._store.ledger.open.values()}
         ends = (task.document["source_endpoint"], task.document["destination_endpoint"])
         candidates = [

@@ -6,7 +6,8 @@ from typing import Any
 
 from autotransfer.errors import ExitStatus
 
-MOST_NOTICES = 50
+# More than anyone reads, and few enough to hold.
+MOST_NOTICES = 1000
 
 
 class Summary:

@@ -17,6 +17,7 @@ from autotransfer.scan import Fingerprint
 
 Column = Union[int, "tuple[str, bytes]"]
 SEPARATOR = "/"  # no name can hold it
+FOLDER_FIELDS = 10
 
 
 class Delivered(NamedTuple):

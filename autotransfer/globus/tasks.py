@@ -87,6 +87,12 @@ class Tasks:
         pages = self._client.paginated.task_list(filter={"status": ["ACTIVE", "INACTIVE"], "type": "TRANSFER"})
         yield from self._rows(pages, "list the open tasks")
 
+    def find_by_label(self, label: str) -> dict[str, Any] | None:
+        """The document of this identity's transfer task with exactly this label, open or ended, or None."""
+        pages = self._client.paginated.task_list(filter={"type": "TRANSFER", "label": f"={label}"})
+        rows = self._rows(pages, f"find the task {label!r}")
+        return next((row for row in rows if row.get("label") == label), None)
+
     @staticmethod
     def _rows(pages: Any, doing: str) -> Iterator[dict[str, Any]]:
         iterator = iter(pages)
