@@ -175,19 +175,22 @@ def _serve(emulator: Emulator) -> int:
 
 def _run(emulator: Emulator, command: list[str]) -> int:
     """Run a command aimed at the emulator; signals are passed on to it."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def pass_on(signum: int, frame: FrameType | None) -> None:
+        # The Ctrl-C of a terminal reaches the command by itself. Its end is ours.
+        if signum == signal.SIGTERM or not sys.stdin.isatty():
+            for child in running:
+                child.send_signal(signum)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, pass_on)
     try:
         child = subprocess.Popen(command, env={**os.environ, **emulator.environment()})
     except OSError as error:
         print(f"emulator: cannot run {command[0]!r}: {error.strerror}", file=sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126
-
-    def pass_on(signum: int, frame: FrameType | None) -> None:
-        # A Ctrl-C of the terminal reaches the child by itself; both ways lead to the end of the child, then ours.
-        if signum == signal.SIGTERM:
-            child.send_signal(signum)
-
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, pass_on)
+    running.append(child)
     status = child.wait()
     return status if status >= 0 else 128 - status
 

@@ -37,7 +37,8 @@ def delete_steps(task: Task, collection: Collection, clock: Clock) -> Iterator[i
     for item in task.submission.items:
         paths = [collection.local_path(item.source_path)]
         if flags["interpret_globs"]:
-            paths = sorted(glob.glob(paths[0])) or paths
+            root = collection.local_path("/")
+            paths = sorted(glob.glob(glob.escape(root) + paths[0][len(root) :])) or paths
         for path in paths:
             try:
                 _delete(task, path, is_recursive=flags["recursive"], may_miss=flags["ignore_missing"])

@@ -291,7 +291,7 @@ class TransferWork:
             self._task.subtasks_succeeded += self._weight(unit)
             yield 1 + status.st_size
             return
-        self._check_destination(unit.destination, status.st_size)
+        self._check_destination(unit.destination, status)
         if rule is not None and rule.outcome == "half":
             for count in copying.copy_bytes(unit.source, unit.destination, status.st_size // 2):
                 self._task.bytes_transferred += count
@@ -356,8 +356,11 @@ class TransferWork:
 
     # --- the destination --------------------------------------------------------------------------------------------
 
-    def _check_destination(self, destination: bytes, size_bytes: int) -> None:
+    def _check_destination(self, destination: bytes, source: os.stat_result) -> None:
         self._check_may_write()
+        if _is_file(destination, source):
+            # Opening it for writing would empty it. What Globus does is not known; here nobody loses a file.
+            raise ItemFault("ENDPOINT_ERROR", "Source and destination are the same file", is_at_source=False)
         self._permissions.check_searchable(destination, is_at_source=False)
         self._permissions.check_writable(destination)
         quota_bytes = self._around.destination.quota_bytes
@@ -366,7 +369,7 @@ class TransferWork:
         if self._used_bytes is None:
             self._used_bytes = copying.used_bytes(self._around.destination.local_path("/"))
         replaced_bytes = _size_bytes(destination)
-        if self._used_bytes - replaced_bytes + size_bytes > quota_bytes:
+        if self._used_bytes - replaced_bytes + source.st_size > quota_bytes:
             raise ItemFault("QUOTA_EXCEEDED", "Disk quota exceeded", is_at_source=False)
         self._used_bytes -= replaced_bytes
 
@@ -451,6 +454,13 @@ def _is_sendable(name: bytes) -> bool:
     try:
         return b"\r\n" not in name and name.decode("utf-8") is not None
     except UnicodeDecodeError:
+        return False
+
+
+def _is_file(path: bytes, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), status)
+    except OSError:
         return False
 
 

@@ -101,6 +101,7 @@ class World:
             if host is None or host.root is None:
                 raise ValueError(f"collection {collection.id} has neither a root nor a known host")
             collection.root = host.root / collection.subfolder.strip("/")
+        collection.id = collection.id.lower()
         self.collections[collection.id] = collection
 
     def collection(self, collection_id: str) -> Collection:
@@ -109,7 +110,7 @@ class World:
         Raises:
             TransferRefusal: 404 EndpointNotFound.
         """
-        collection = self.collections.get(collection_id.lower()) or self.collections.get(collection_id)
+        collection = self.collections.get(collection_id.lower())
         if collection is None:
             raise endpoint_not_found(collection_id)
         return collection
