@@ -184,6 +184,6 @@ def pause_ns(attempts: int) -> int:
     return min(DAY, FIRST_PAUSE_SECONDS << min(attempts - 2, 20)) * NS_PER_SECOND
 
 
-def label_for(base: str, number: int, *, now_ns: int) -> str:
-    """A task's label: the owner's words, our number and the time, all fit for Globus's label filter."""
-    return f"{base} {number} {utc_text(now_ns).replace(':', '').rstrip('Z')}"
+def label_for(base: str, number: int, submission_id: str, *, now_ns: int) -> str:
+    """A task's label: the owner's words, our number, the time, and what makes it unique; fit for Globus's filter."""
+    return f"{base} {number} {utc_text(now_ns).replace(':', '').rstrip('Z')} {submission_id[:8]}"

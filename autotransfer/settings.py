@@ -138,8 +138,8 @@ def _whole(least: int, most: int) -> Check:
 
 
 def _label(value: Any) -> str | None:
-    if not isinstance(value, str) or value != value.strip() or len(value) > 90:
-        return "must be at most 90 characters, without blanks at its ends"
+    if not isinstance(value, str) or value != value.strip() or len(value) > 80:
+        return "must be at most 80 characters, without blanks at its ends"
     if any(mark in value for mark in "\r\n,/:") or not value.isprintable():
         return "must not hold ',', '/', ':' or control characters (tasks are looked up by label)"
     return None
@@ -240,7 +240,7 @@ def _tidy(path: str) -> str:
 def _label_from(src_dir: str) -> str:
     name = src_dir.rsplit("/", 1)[-1] or "root"
     plain = "".join(mark if mark.isprintable() and mark not in ",/:" else "_" for mark in name).strip()
-    return plain[:90].strip() or "transfer"
+    return plain[:80].strip() or "transfer"
 
 
 def _together(values: Mapping[str, Any]) -> list[str]:

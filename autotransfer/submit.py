@@ -60,11 +60,12 @@ class Submitting:
         """
         for batch in batches:
             now_ns = self._clock_ns()
-            label = label_for(self._settings.label, batch.number, now_ns=now_ns)
+            submission_id = self._tasks.submission_id()
+            label = label_for(self._settings.label, batch.number, submission_id, now_ns=now_ns)
             self._store.put_task(
                 Task(
                     number=batch.number,
-                    submission_id=self._tasks.submission_id(),
+                    submission_id=submission_id,
                     label=label,
                     sync_level=batch.sync_level,
                     document=transfer_document(
@@ -188,11 +189,12 @@ class Submitting:
         return numbers
 
     def _part(self, task: Task, number: int, rows: list[StoredItem]) -> int:
-        label = label_for(self._settings.label, number, now_ns=task.prepared_at_ns)
+        # A refused id is not used again with another body.
+        submission_id = self._tasks.submission_id()
+        label = label_for(self._settings.label, number, submission_id, now_ns=task.prepared_at_ns)
         part = task._replace(
             number=number,
-            # A refused id is not used again with another body.
-            submission_id=self._tasks.submission_id(),
+            submission_id=submission_id,
             label=label,
             document={**task.document, "label": label},
             items=len(rows),

@@ -122,14 +122,14 @@ TABLE = (
         "A task with the same paths is still under way.",
     ),
     Row(
-        _any(_status(413), _code("TooLarge", "TooMany"), _text("too large", "too many items")),
-        RequestTooLarge,
-        "Lower MAX_ITEMS_PER_TASK.",
-    ),
-    Row(
         _any(_status(429), _code("RateLimit", "LimitExceeded")),
         GlobusProblem,
         f"Globus asks for fewer requests or fewer pending tasks. {NEXT_RUN}",
+    ),
+    Row(
+        _any(_status(413), _code("TooLarge", "TooManyItems"), _text("too large", "too many items")),
+        RequestTooLarge,
+        "Lower MAX_ITEMS_PER_TASK.",
     ),
     Row(
         _any(_code("PermissionDenied"), _text("permission denied")),

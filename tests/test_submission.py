@@ -1,0 +1,154 @@
+"""Submitting when things go wrong: nothing is lost, nothing runs twice, and the message says what was recorded."""
+
+from __future__ import annotations
+
+import pytest
+from suite import Route
+
+from emulator.server import Emulator
+
+LOST_ANSWERS = {
+    "the connection drops after Globus processed the request": {"reset": "after"},
+    "the connection drops before Globus sees it": {"reset": "before"},
+    "a gateway fails": {"status": 502, "json": {"code": "BadGateway", "message": "upstream"}},
+    "a proxy answers in HTML": {"status": 200, "text": "<html>Sign in to the guest network</html>"},
+}
+
+
+@pytest.mark.parametrize("fault", LOST_ANSWERS.values(), ids=LOST_ANSWERS.keys())
+def test_a_submission_whose_answer_is_lost_becomes_one_task(
+    route: Route, globus: Emulator, fault: dict[str, object]
+) -> None:
+    route.write("a.txt")
+    globus.world.add_fault("POST /v0.10/transfer", times=4, **fault)
+
+    first = route.run("main.py", status=6)
+    globus.world.clear_faults()
+    route.deliver()
+
+    assert "sent again with the same submission_id" in first.stderr
+    assert len(route.sent()) == 1
+    assert len({document["submission_id"] for document in route.sent()}) == 1
+    assert route.tree(route.dst) == route.tree()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "exit_status"),
+    [(403, "PermissionDenied", 6), (404, "EndpointNotFound", 5), (429, "TooManyRequests", 6), (400, "BadRequest", 6)],
+)
+def test_a_refused_submission_records_nothing_and_the_next_run_finds_its_paths_again(
+    route: Route, globus: Emulator, status: int, code: str, exit_status: int
+) -> None:
+    route.write("a.txt")
+    route.write("new/b.txt")
+    refusal = {"code": code, "message": "No.", "request_id": "abc123DEF"}
+    globus.world.add_fault("POST /v0.10/transfer", times=4, status=status, json=refusal)
+
+    result = route.run("main.py", status=exit_status)
+    globus.world.clear_faults()
+    summary = route.deliver()
+
+    assert f"No. (HTTP {status}, code {code}, request_id abc123DEF)" in result.stderr
+    assert summary["new"] == 2
+    assert route.tree(route.dst) == route.tree()
+
+
+def test_a_refused_login_keeps_a_task_whose_answer_was_lost(route: Route, globus: Emulator) -> None:
+    route.write("a.txt")
+    globus.world.add_fault("POST /v0.10/transfer", times=4, reset="after")
+    route.run("main.py", status=6)
+    refusal = {"code": "ClientError.AuthenticationFailed", "message": "Token is not valid"}
+    globus.world.clear_faults()
+    globus.world.add_fault("POST /v0.10/transfer", times=4, status=401, json=refusal)
+
+    route.run("main.py", status=4, says="Run test_config.py")
+    globus.world.clear_faults()
+    route.deliver()
+
+    assert len(route.sent()) == 1
+    assert route.tree(route.dst) == route.tree()
+
+
+def test_a_lost_task_that_globus_refuses_the_second_time_is_found_by_its_label(route: Route, globus: Emulator) -> None:
+    route.write("a.txt")
+    globus.world.add_fault("POST /v0.10/transfer", times=4, reset="after")
+    route.run("main.py", status=6)
+    globus.world.clear_faults()
+    refusal = {"code": "BadRequest", "message": "The deadline is in the past"}
+    globus.world.add_fault("POST /v0.10/transfer", times=1, status=400, json=refusal)
+
+    summary = route.summary()
+
+    assert (summary["succeeded"], summary["arrived"], len(route.sent())) == (1, 1, 1)
+
+
+def test_a_prepared_task_that_globus_refuses_for_good_does_not_block_the_route(route: Route, globus: Emulator) -> None:
+    route.write("a.txt")
+    globus.world.add_fault("POST /v0.10/transfer", times=4, reset="before")
+    route.run("main.py", status=6)
+    globus.world.clear_faults()
+    refusal = {"code": "BadRequest", "message": "The deadline is in the past"}
+    globus.world.add_fault("POST /v0.10/transfer", times=1, status=400, json=refusal)
+    route.run("main.py", status=6, says="The deadline is in the past")
+
+    assert route.deliver()["new"] == 1
+    assert route.tree(route.dst) == route.tree()
+
+
+def test_an_open_task_with_the_same_paths_is_adopted_when_the_datastore_was_lost(
+    route: Route, globus: Emulator
+) -> None:
+    globus.world.set_progress("polls:3")
+    route.write("a.txt")
+    route.summary()
+    (route.code_path / "datastore").unlink()
+
+    first = route.summary(status=3)
+    for _ in range(8):
+        route.summary()
+
+    assert first["submitted"] == 0
+    assert "already has an open task" in first["notices"][0]
+    assert [document["sync_level"] for document in route.sent()] == [2, 3]
+    assert globus.world.conflicts == []
+    assert route.summary()["in_flight_tasks"] == 0
+
+
+def test_an_offline_personal_endpoint_is_named_and_nothing_is_recorded(route: Route, globus: Emulator) -> None:
+    route.write("a.txt")
+    globus.world.change_collection(route.settings["SRC_ID"], gcp_connected=False)
+
+    route.run("main.py", status=6, says='"Beamline"')
+    globus.world.change_collection(route.settings["SRC_ID"], gcp_connected=True)
+
+    assert route.deliver()["new"] == 1
+
+
+def test_a_task_without_progress_is_reported_then_canceled_and_its_files_are_sent_again(
+    route: Route, globus: Emulator
+) -> None:
+    route.configure(STUCK_HOURS=0.1)
+    globus.world.set_progress("polls:2")
+    globus.world.add_outcome("stall", path="*", times=None, code="QUOTA_EXCEEDED")
+    route.write("a.txt")
+    route.summary()
+    reported = route.summary(status=3)
+    route.run("main.py", status=3)
+    make_it_look_old(route)
+    canceled = route.summary(status=3)
+    globus.world.clear_outcomes()
+    route.deliver()
+
+    assert "QUOTA_EXCEEDED" in reported["notices"][0]
+    assert any("so it was canceled" in notice for notice in canceled["notices"])
+    assert route.tree(route.dst) == route.tree()
+
+
+def make_it_look_old(route: Route) -> None:
+    """Move the last progress of every open task an hour back, as if an hour had passed."""
+    from autotransfer.store import Store
+
+    with Store(str(route.code_path / "datastore")) as store:
+        for task in store.ledger.open.values():
+            store.put_task(task._replace(progress_at_ns=task.progress_at_ns - 3600 * 10**9))
+        store.commit()
