@@ -216,6 +216,8 @@ def end(problem: Problem) -> int:
 def run_script(main: Callable[[], int]) -> NoReturn:
     """Run a script's main and exit with its status; no traceback reaches a user."""
     os.umask(0o077)
+    # Before the log is open, logging itself would print what `end` prints, a second time.
+    logging.lastResort = logging.NullHandler()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         status = main()
