@@ -8,17 +8,20 @@ Wire and world are apart. A route unpacks a request, calls one method of the wor
     auth_routes.py       Globus Auth on the wire            auth_api_routes.py  identities, consents, clients
     transfer_routes.py   Globus Transfer: tasks             file_routes.py      Globus Transfer: collections and files
     documents.py         renders tasks, events, endpoints   authorize_page.py   the pages a browser sees
+    wire.py              what the routes share
 
     world.py             World: everything there is         clock.py            the time all of it follows
     auth.py              people, clients, codes, tokens     consents.py         what people allowed
     scopes.py            the scope grammar                  signing.py          id_tokens
     collection.py        a collection over a folder         listing.py          ls, stat, mkdir, rename
-    submit.py            checks submitted documents         filters.py          filters of task_list and ls
+    submit.py            checks submitted documents         filters.py          filter rules, filters of lists
     tasks.py             one task, its counters and states  board.py            the queue, progress, deadlines
     work.py              a transfer, step by step           copying.py          sync levels, bytes, checksums
-    removing.py          a deletion, step by step           outcomes.py         faults on demand inside tasks
-    errors.py            an exception is the response
+    landing.py           where a transfer arrives           removing.py         a deletion, step by step
+    outcomes.py          faults on demand inside tasks      gate_rules.py       faults on demand around requests
+    snapshot.py          the state as one document          errors.py           an exception is the response
 
 Shapes are graded where they are made: *recorded* (in the SDK's fixtures), *documented* (docs.globus.org), *observed*
-(seen in public reports of the real service) or *assumed*. Timers are not built: their routes answer 501.
+(seen in public reports of the real service) or *assumed*. Globus Timers are not built yet: their routes answer 501, and
+their room will be timer_routes.py on the wire and timers.py in the world, moved by `World.advance` as tasks are.
 """

@@ -151,8 +151,8 @@ class Board:
         return started
 
     def _keep_waiting(self, task: Task) -> None:
-        # A queued task without errors is pushed to a day from now, unless its owner set a deadline (documented).
-        if task.submission.deadline is None:
+        # A queued transfer is pushed to a day from now, unless its owner set a deadline (documented).
+        if task.submission.deadline is None and task.kind == "TRANSFER":
             task.deadline = max(task.deadline, self.clock.now() + hours(24))
 
     def _start(self, task: Task) -> None:
@@ -252,9 +252,8 @@ class Board:
         for task in self.tasks.values():
             if not task.is_open or task.deadline > now:
                 continue
-            # A queued task keeps being pushed on while it waits, unless its deadline is its owner's.
-            if task.is_queued and task.submission.deadline is None and not task.is_paused:
-                task.deadline = now + hours(24)
+            if task.is_queued and not task.is_paused and task.kind == "TRANSFER" and task.submission.deadline is None:
+                self._keep_waiting(task)
                 continue
             self._end(task, FAILED, "EXPIRED")
 

@@ -8,29 +8,11 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from .clock import iso, parse_time
-from .collection import Collection
 from .errors import ControlRefusal
 from .gate import CONTROL_PREFIX
-from .tasks import Task
+from .snapshot import collection_state, task_state
 from .wire import json_body, json_response
 from .world import World
-
-_COUNTERS = [
-    "faults",
-    "files",
-    "directories",
-    "symlinks",
-    "files_transferred",
-    "files_skipped",
-    "bytes_transferred",
-    "bytes_checksummed",
-    "subtasks_total",
-    "subtasks_succeeded",
-    "subtasks_failed",
-    "subtasks_canceled",
-    "subtasks_expired",
-    "subtasks_skipped_errors",
-]
 
 
 def control_blueprint(world: World) -> Blueprint:
@@ -39,7 +21,7 @@ def control_blueprint(world: World) -> Blueprint:
 
     @routes.get("/state")
     def state() -> Response:
-        return json_response(snapshot(world))
+        return json_response(world.snapshot())
 
     @routes.get("/requests")
     def requests() -> Response:
@@ -89,11 +71,11 @@ def control_blueprint(world: World) -> Blueprint:
     def change_task(task_id: str) -> Response:
         world.change_task(task_id, **_body())
         known = world.tasks.get(task_id)
-        return json_response({} if known is None else _task_state(known))
+        return json_response({} if known is None else task_state(known))
 
     @routes.patch("/collections/<collection_id>")
     def change_collection(collection_id: str) -> Response:
-        return json_response(_collection_state(world.change_collection(collection_id, **_body())))
+        return json_response(collection_state(world.change_collection(collection_id, **_body())))
 
     @routes.post("/auth")
     def change_auth() -> Response:
@@ -126,43 +108,3 @@ def _body() -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ControlRefusal("the body must be a JSON object")
     return body
-
-
-def snapshot(world: World) -> dict[str, Any]:
-    """The world in one document: now, tasks, conflicts, collections."""
-    details = [
-        {"path": conflict.path, "task_ids": list(conflict.task_ids), "at": iso(conflict.at)}
-        for conflict in world.conflicts
-    ]
-    return {
-        "now": iso(world.clock.now()),
-        "progress": str(world.board.progress),
-        "tasks": [_task_state(task) for task in world.tasks.values()],
-        "conflicts": [conflict.path for conflict in world.conflicts],
-        "conflict_details": details,
-        "collections": [_collection_state(collection) for collection in world.collections.values()],
-    }
-
-
-def _task_state(task: Task) -> dict[str, Any]:
-    return {
-        "task_id": task.task_id,
-        "submission_id": task.submission.submission_id,
-        "type": task.kind,
-        "label": task.label,
-        "status": task.status,
-        "owner_id": task.owner_id,
-        "is_queued": task.is_queued,
-        "is_paused": task.is_paused,
-        "nice_status": task.nice_status if task.is_open else None,
-        "fatal_error": None if task.fatal_error is None else task.fatal_error[0],
-        "request_time": iso(task.request_time),
-        "completion_time": iso(task.completion_time),
-        "deadline": iso(task.deadline),
-        "document": task.submission.document,
-        **{name: getattr(task, name) for name in _COUNTERS},
-    }
-
-
-def _collection_state(collection: Collection) -> dict[str, Any]:
-    return {**dataclasses.asdict(collection), "root": str(collection.root)}

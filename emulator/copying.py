@@ -239,3 +239,11 @@ def used_bytes(root: bytes) -> int:
             if stat.S_ISREG(status.st_mode):
                 total += status.st_size
     return total
+
+
+def size_bytes(path: bytes) -> int:
+    """A file's size; 0 when there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

@@ -1,4 +1,4 @@
-"""Filters and order of lists: `key:value,value/key:value` (documented; observed on the wire)."""
+"""Filter rules of transfers, and filters and order of lists: `key:value,value/key:value` (documented; observed)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,21 @@ from typing import Any
 
 from .clock import parse_time
 from .errors import bad_request
+from .submit import FilterRule
 
 Record = Mapping[str, Any]
 Test = Callable[[Any], bool]
+
+
+def is_wanted(rules: Sequence[FilterRule], name: str, kind: str) -> bool:
+    """Whether filter rules let a name in: the first that matches decides, no match lets it in (documented).
+
+    `kind` is file or dir.
+    """
+    for rule in rules:
+        if rule.type in (None, kind) and fnmatchcase(name, rule.name):
+            return not rule.is_exclude
+    return True
 
 
 def parse_filter(text: str, keys: Mapping[str, str]) -> Callable[[Record], bool]:

@@ -6,16 +6,16 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from . import copying
+from . import copying, filters
 from .clock import Clock
 from .collection import Collection, decode_name
 from .copying import ItemFault, Permissions, fault_of
+from .landing import Landing
 from .outcomes import OutcomeRule, OutcomeRules
 from .removing import remove_extra, remove_tree
-from .submit import FilterRule, Item
+from .submit import Item
 from .tasks import Arrival, SkippedError, Task
 
 STALLED = -1  # a step's cost when nothing can go on before something changes
@@ -61,7 +61,7 @@ class TransferWork:
         self._items = task.submission.items
         self._flags = task.submission.flags
         self._permissions = Permissions()
-        self._used_bytes: int | None = None
+        self._landing = Landing(around.destination)
         self._stalled: list[_Unit] = []
         self._pending: list[_Unit] = []
         self._corrupted: set[tuple[int, str]] = set()
@@ -79,7 +79,7 @@ class TransferWork:
         while self._stalled:
             yield STALLED
             self._permissions = Permissions()
-            self._used_bytes = None
+            self._landing = Landing(self._around.destination)
             again, self._stalled = self._stalled, []
             for unit in again:
                 yield from self._attempt(unit)
@@ -98,14 +98,14 @@ class TransferWork:
         for item in self._items:
             local = self._around.source.local_path(item.source_path)
             if not os.path.isdir(local):
-                total += 1 + _size_bytes(local)
+                total += 1 + copying.size_bytes(local)
                 continue
             for directory, folders, names in os.walk(local):
                 kept = [name for name in folders if self._is_wanted(name, "dir")]
                 folders[:] = kept
                 total += 1
                 wanted = (name for name in names if self._is_wanted(name, "file"))
-                total += sum(1 + _size_bytes(os.path.join(directory, name)) for name in wanted)
+                total += sum(1 + copying.size_bytes(os.path.join(directory, name)) for name in wanted)
         return total
 
     # --- units ------------------------------------------------------------------------------------------------------
@@ -122,6 +122,8 @@ class TransferWork:
             yield from deal(unit)
         except ItemFault as fault:
             yield from self._take_fault(unit, fault)
+        except OSError as error:
+            yield from self._take_fault(unit, fault_of(error, is_at_source=False))
 
     def _take_fault(self, unit: _Unit, fault: ItemFault) -> Iterator[int]:
         task = self._task
@@ -161,7 +163,7 @@ class TransferWork:
             raise ItemFault("IS_A_DIRECTORY", "The item is a directory and not recursive", is_at_source=True)
         if not is_directory and item.recursive is True:
             raise ItemFault("NOT_A_DIRECTORY", "The item is recursive and not a directory", is_at_source=True)
-        self._make_parents(unit)
+        self._landing.make_parents(unit.destination)
         if is_directory:
             self._task.subtasks_succeeded += 1
             tree = unit._replace(kind=DIRECTORY)
@@ -176,7 +178,7 @@ class TransferWork:
             raise ItemFault("NOT_A_FILE", "The item is neither a file nor a directory", is_at_source=True)
 
     def _rules_for_missing(self, unit: _Unit) -> Iterator[int]:
-        """Rules about whole tasks count a missing file like any other."""
+        """Let rules strike a missing file like any other."""
         rule = self._take_rule(unit)
         if rule is not None and rule.outcome == "skip":
             raise ItemFault(rule.code, "Skipped on demand", is_at_source=True)
@@ -192,7 +194,7 @@ class TransferWork:
             names = sorted(os.listdir(unit.source))
         except OSError as error:
             raise fault_of(error, is_at_source=True) from None
-        self._make_directory(unit.destination)
+        self._landing.make_directory(unit.destination)
         self._task.subtasks_succeeded += 1
         yield 1
         folders = []
@@ -246,7 +248,10 @@ class TransferWork:
 
     def _is_wanted(self, name: bytes, kind: str) -> bool:
         """Whether the filter rules let a name in: the first that matches decides (documented)."""
-        return is_wanted(self._task.submission.filter_rules, decode_name(name), kind)
+        return self._is_wanted_name(decode_name(name), kind)
+
+    def _is_wanted_name(self, name: str, kind: str) -> bool:
+        return filters.is_wanted(self._task.submission.filter_rules, name, kind)
 
     def _link(self, unit: _Unit) -> Iterator[int]:
         try:
@@ -254,7 +259,7 @@ class TransferWork:
         except OSError as error:
             code = "FILE_NOT_FOUND" if isinstance(error, FileNotFoundError) else "NOT_A_SYMLINK"
             raise ItemFault(code, error.strerror or "", is_at_source=True) from None
-        self._make_parents(unit)
+        self._landing.make_parents(unit.destination)
         try:
             if os.path.islink(unit.destination):
                 os.unlink(unit.destination)
@@ -291,7 +296,7 @@ class TransferWork:
             self._task.subtasks_succeeded += self._weight(unit)
             yield 1 + status.st_size
             return
-        self._check_destination(unit.destination, status)
+        self._landing.check_file(unit.destination, status)
         if rule is not None and rule.outcome == "half":
             for count in copying.copy_bytes(unit.source, unit.destination, status.st_size // 2):
                 self._task.bytes_transferred += count
@@ -313,8 +318,7 @@ class TransferWork:
                 copied_bytes += count
                 self._task.bytes_transferred += count
                 yield count
-            if self._used_bytes is not None:
-                self._used_bytes += copied_bytes
+            self._landing.note_written(copied_bytes)
             if is_corrupt and key not in self._corrupted:
                 self._corrupted.add(key)
                 copying.flip_a_byte(unit.destination)
@@ -354,54 +358,6 @@ class TransferWork:
         task = self._task
         return self._around.rules.take_for_file(task.task_id, task.label, self._paths(unit)[0], task.files_done)
 
-    # --- the destination --------------------------------------------------------------------------------------------
-
-    def _check_destination(self, destination: bytes, source: os.stat_result) -> None:
-        self._check_may_write()
-        if _is_file(destination, source):
-            # Opening it for writing would empty it. What Globus does is not known; here nobody loses a file.
-            raise ItemFault("ENDPOINT_ERROR", "Source and destination are the same file", is_at_source=False)
-        self._permissions.check_searchable(destination, is_at_source=False)
-        self._permissions.check_writable(destination)
-        quota_bytes = self._around.destination.quota_bytes
-        if quota_bytes is None:
-            return
-        if self._used_bytes is None:
-            self._used_bytes = copying.used_bytes(self._around.destination.local_path("/"))
-        replaced_bytes = _size_bytes(destination)
-        if self._used_bytes - replaced_bytes + source.st_size > quota_bytes:
-            raise ItemFault("QUOTA_EXCEEDED", "Disk quota exceeded", is_at_source=False)
-        self._used_bytes -= replaced_bytes
-
-    def _check_may_write(self) -> None:
-        if self._around.destination.read_only:
-            raise ItemFault("PERMISSION_DENIED", "The collection is read-only", is_at_source=False)
-
-    def _make_parents(self, unit: _Unit) -> None:
-        parent = os.path.dirname(unit.destination)
-        if not os.path.isdir(parent):
-            missing = parent
-            while not os.path.lexists(os.path.dirname(missing)):
-                missing = os.path.dirname(missing)
-            self._check_may_write()
-            self._permissions.check_writable(missing)
-            try:
-                os.makedirs(parent, exist_ok=True)
-            except OSError as error:
-                raise fault_of(error, is_at_source=False) from None
-
-    def _make_directory(self, destination: bytes) -> None:
-        if os.path.isdir(destination):
-            return
-        self._check_may_write()
-        self._permissions.check_writable(destination)
-        try:
-            os.mkdir(destination)
-        except FileExistsError:
-            raise ItemFault("NOT_A_DIRECTORY", "The destination is a file", is_at_source=False) from None
-        except OSError as error:
-            raise fault_of(error, is_at_source=False) from None
-
     def _remove_other_type(self, unit: _Unit, *, is_directory: bool) -> None:
         """With delete_destination_extra, what is of another type makes room (documented)."""
         if not self._flags["delete_destination_extra"] or not unit.below or not os.path.lexists(unit.destination):
@@ -410,14 +366,20 @@ class TransferWork:
             remove_tree(unit.destination)
 
     def _remove_extra(self) -> Iterator[int]:
-        rules = self._task.submission.filter_rules
         for index, tree in self._trees.items():
             if index in self._items_with_skips:
                 details = "Errors at the source were skipped"
                 self._task.record_event("DELETE_DESTINATION_EXTRA_SKIPPED", details, self._around.clock.now())
                 continue
-            for _ in remove_extra(tree.source, tree.destination, lambda name, kind: is_wanted(rules, name, kind)):
-                yield 1
+            while True:
+                try:
+                    for _ in remove_extra(tree.source, tree.destination, self._is_wanted_name):
+                        yield 1
+                    break
+                except OSError as error:
+                    fault = fault_of(error, is_at_source=False)
+                    self._task.record_fault(fault.code, self._details(tree, fault), self._around.clock.now())
+                yield STALLED
 
     # --- words ------------------------------------------------------------------------------------------------------
 
@@ -442,30 +404,8 @@ def item_paths(item: Item, below: str) -> tuple[str, str]:
     return f"{item.source_path.rstrip('/')}/{below}", f"{item.destination_path.rstrip('/')}/{below}"
 
 
-def is_wanted(rules: tuple[FilterRule, ...], name: str, kind: str) -> bool:
-    """Whether filter rules let a name in; no match lets it in. `kind` is file or dir."""
-    for rule in rules:
-        if rule.type in (None, kind) and fnmatchcase(name, rule.name):
-            return not rule.is_exclude
-    return True
-
-
 def _is_sendable(name: bytes) -> bool:
     try:
         return b"\r\n" not in name and name.decode("utf-8") is not None
     except UnicodeDecodeError:
         return False
-
-
-def _is_file(path: bytes, status: os.stat_result) -> bool:
-    try:
-        return os.path.samestat(os.stat(path), status)
-    except OSError:
-        return False
-
-
-def _size_bytes(path: bytes) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0

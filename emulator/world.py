@@ -18,6 +18,7 @@ from .errors import TransferRefusal, endpoint_not_found, unauthenticated
 from .gate_rules import Fault, FaultRules, LoggedRequest
 from .outcomes import OutcomeRule, OutcomeRules
 from .scopes import TRANSFER, TRANSFER_ALL, data_access_scope
+from .snapshot import world_state
 from .submit import Limits, Submission
 from .tasks import Task
 
@@ -200,6 +201,12 @@ class World:
         """Let everything that follows the clock catch up with it."""
         with self.lock:
             self.board.advance()
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state in one JSON document, as GET /_emulator/state gives it."""
+        with self.lock:
+            self.board.advance()
+            return world_state(self)
 
     # --- what tests do ----------------------------------------------------------------------------------------------
 

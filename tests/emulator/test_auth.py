@@ -156,6 +156,9 @@ def test_data_access_to_another_kind_of_collection_is_an_unknown_scope(globus: E
 
     assert page.status_code == 400
     assert "Unknown Scope" in page.text
+    form = {"grant_type": "client_credentials", "scope": scope}
+    refused = requests.post(globus.url + "v2/oauth2/token", data=form, auth=(CLIENT, "s"), timeout=10)
+    assert (refused.status_code, "Unknown Scope" in refused.text) == (400, True)
 
 
 def test_a_login_cures_an_expired_session(

@@ -171,6 +171,38 @@ def test_links_below_can_be_kept_or_followed(copy: Copy, source: Path, destinati
     assert (destination / "copy/inner").read_text() == "text"
 
 
+def test_a_link_can_be_an_item_of_its_own(copy: Copy, source: Path, destination: Path) -> None:
+    (source / "link").symlink_to("some/where")
+    item = {"DATA_TYPE": "transfer_symlink_item", "source_path": "/link", "destination_path": "/made/link"}
+
+    task = copy(fields={"DATA": [item]})
+
+    assert (task["status"], task["symlinks"]) == ("SUCCEEDED", 1)
+    assert os.readlink(destination / "made/link") == "some/where"
+
+
+def test_a_file_is_never_copied_onto_itself(copy: Copy, globus: Emulator, source: Path) -> None:
+    write(source / "f", "precious")
+    globus.world.change_collection(DESTINATION, root=source)
+
+    task = copy(("/f", "/f"))
+
+    assert (task["status"], task["is_ok"]) == ("ACTIVE", False)
+    assert (source / "f").read_text() == "precious"
+
+
+def test_a_collection_can_show_the_whole_computer(
+    copy: Copy, globus: Emulator, source: Path, destination: Path
+) -> None:
+    write(source / "run/f")
+    for collection in globus.world.collections.values():
+        globus.world.change_collection(collection.id, root="/")
+
+    copy((f"{source}/run/", f"{destination}/run/", True))
+
+    assert (destination / "run/f").exists()
+
+
 def test_special_files_are_never_opened(copy: Copy, source: Path, destination: Path) -> None:
     write(source / "t/f")
     os.mkfifo(source / "t/pipe")

@@ -121,3 +121,10 @@ def test_importing_it_does_nothing_and_needs_no_sdk() -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env={**os.environ}, timeout=30, check=False)
 
     assert done.returncode == 0
+
+
+def test_the_map_of_the_package_names_every_file() -> None:
+    map_of_files = (ROOT / "emulator/__init__.py").read_text()
+
+    for path in (ROOT / "emulator").glob("[!_]*.py"):
+        assert f" {path.name} " in map_of_files, path.name
