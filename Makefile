@@ -1,0 +1,103 @@
+# Everything that is done in a checkout. `make` alone lists it. Needs Python 3.9 or newer and make, nothing else.
+#
+# Each target sets itself up: a virtual environment in $(VENV) with what pyproject.toml asks for, and nothing of the
+# project itself, because the scripts run from the checkout. A stamp in it, newer than pyproject.toml, says it is ready.
+
+PYTHON ?= python3
+VENV ?= .venv
+VENV_CLI ?= .venv-cli
+ARGS ?=
+
+PY = $(VENV)/bin/python
+# The command line pins an SDK of its own, so it lives apart. Tests run it as users do.
+GLOBUS_CLI_PACKAGE = globus-cli>=3.40,<4
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test check install clean distclean interpreter
+.DELETE_ON_ERROR:
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  Another interpreter:  make test PYTHON=python3.13 VENV=.venv-3.13"
+	@echo "  Some of the tests:    make test ARGS='-k settle -x'"
+
+demo: $(VENV)/.ready-emulator  ## the real scripts against a local Globus, from a tree of files to a checked copy
+	@$(PY) samples/demo.py $(ARGS)
+
+test: $(VENV)/.ready-test $(VENV_CLI)/.ready  ## all tests
+	@GLOBUS_CLI="$$(cd "$(VENV_CLI)" && pwd)/bin/globus" $(PY) -m pytest $(ARGS)
+
+check: $(VENV)/.ready-dev  ## formatting, lint and types
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+install: $(VENV)/.ready-core  ## what the scripts need to run from here, and the line for your crontab
+	@echo "Ready. Fill in config.py; then check it and sign in:"
+	@$(PY) -c 'import test_config as c; print("  " + c.command("test_config.py", None))'
+	@echo "Then paste this line into your crontab (crontab -e):"
+	@$(PY) -c 'import test_config as c; print("  " + c.crontab_line(None))'
+
+clean:  ## remove what the demo, the tests and the checks left
+	rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean  ## clean, and remove the virtual environments (a crontab that names one stops working)
+	rm -rf $(VENV) $(VENV_CLI)
+
+# --- setting up -------------------------------------------------------------------------------------------------------
+
+# pip reads a copy of the metadata, so that nothing is built or left behind in the checkout.
+define INSTALL
+	@echo "Setting up $(VENV) with what the project needs ($@) ..." >&2
+	@rm -rf $(VENV)/metadata && mkdir $(VENV)/metadata && cp pyproject.toml $(VENV)/metadata/ && : > $(VENV)/metadata/README.md
+	@$(PY) $(PIP_INSTALL) "$(VENV)/metadata$(1)"
+	@rm -rf $(VENV)/metadata
+	@touch $(addprefix $(VENV)/.ready-,$(2))
+endef
+
+$(VENV)/.ready-core: pyproject.toml $(PY) | interpreter
+	$(call INSTALL,,core)
+
+$(VENV)/.ready-emulator: pyproject.toml $(PY) | interpreter
+	$(call INSTALL,[emulator],core emulator)
+
+$(VENV)/.ready-test: pyproject.toml $(PY) | interpreter
+	$(call INSTALL,[test],core emulator test)
+
+$(VENV)/.ready-dev: pyproject.toml $(PY) | interpreter
+	$(call INSTALL,[dev],core emulator test dev)
+
+$(PY):
+	$(call NEW_VENV,$(VENV))
+
+$(VENV_CLI)/bin/python:
+	$(call NEW_VENV,$(VENV_CLI))
+
+$(VENV_CLI)/.ready: $(VENV_CLI)/bin/python
+	@echo "Setting up $(VENV_CLI) with the globus command line ..." >&2
+	@$(VENV_CLI)/bin/python $(PIP_INSTALL) "$(GLOBUS_CLI_PACKAGE)"
+	@touch $@
+
+# A folder that is no virtual environment is never emptied; a half-made one is.
+define NEW_VENV
+	@command -v $(PYTHON) >/dev/null || { echo "make: there is no $(PYTHON). Install Python 3.9 or newer, or name \
+	yours: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || { echo "make: $(PYTHON) is older than 3.9. \
+	Name a newer one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments. \
+	On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@test ! -e $(1) || test -f $(1)/pyvenv.cfg || { echo "make: $(1) exists and is no virtual environment. Name \
+	another folder with VENV= or VENV_CLI=" >&2; exit 1; }
+	@rm -rf $(1) && $(PYTHON) -m venv $(1) || { rm -rf $(1); exit 1; }
+endef
+
+# Whoever names an interpreter means it: an environment made with another one is not quietly used.
+interpreter: $(PY)
+ifneq ($(origin PYTHON),file)
+	@asked=$$($(PYTHON) -c 'import sys; print(sys.version_info[:3])') && \
+	found=$$($(PY) -c 'import sys; print(sys.version_info[:3])') && \
+	test "$$asked" = "$$found" || { echo "make: $(VENV) was made with another Python than $(PYTHON). Name a folder \
+	for this one, such as VENV=.venv-other" >&2; exit 1; }
+endif

@@ -1,0 +1,207 @@
+"""The demo, the Makefile that starts it, and the samples."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from suite import ROOT
+
+from samples.demo import Demo, Unexpected
+
+SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+
+
+def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the checkout; stderr is in its stdout."""
+    return subprocess.run(
+        words,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_demo_ends_with_the_verdict_that_source_and_archive_are_the_same(tmp_path: Path) -> None:
+    told = run(sys.executable, "samples/demo.py", "--folder", tmp_path / "demo", "--files", "4")
+
+    assert told.returncode == 0, told.stdout
+    assert "A run would work." in told.stdout
+    assert "Nothing to send." in told.stdout
+    assert "(exit status 3)" in told.stdout
+    assert "The archive is the same as the source: 5" in told.stdout
+    assert "\033[" not in told.stdout
+    assert "Traceback" not in told.stdout + (tmp_path / "demo/emulator.log").read_text()
+
+
+def test_the_demo_removes_no_folder_but_its_own(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+
+    told = run(sys.executable, "samples/demo.py", "--folder", tmp_path)
+
+    assert told.returncode == 1
+    assert "is left alone" in told.stdout
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Demo:
+    """A demo whose tree was copied as Globus should have done it."""
+    demo = Demo(tmp_path / "demo", 2)
+    demo.prepare()
+    shutil.copytree(demo.src, demo.dst, ignore=shutil.ignore_patterns("*.tmp", "latest"))
+    return demo
+
+
+@pytest.fixture(params=["rsync", "diff", ""])
+def tool(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The only tool for comparing that the demo finds; none of them at last."""
+    name = str(request.param)
+    found = shutil.which(name) if name else None
+    if name and found is None:
+        pytest.skip(f"{name} is not installed")
+    (tmp_path / "bin").mkdir()
+    if found:
+        (tmp_path / "bin" / name).symlink_to(found)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return name
+
+
+def test_the_demo_finds_a_true_copy_true(copied: Demo, tool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    copied.judge()
+
+    told = capsys.readouterr().out
+    assert "The archive is the same as the source" in told
+    assert f"$ {tool} " in told if tool else "$" not in told
+
+
+@pytest.mark.parametrize("damage", ["content", "mtime", "missing", "extra", "excluded", "symlink", "folder"])
+def test_the_demo_finds_every_kind_of_difference(copied: Demo, tool: str, damage: str) -> None:
+    victim = copied.dst / "calibration/dark_1.raw"
+    before = victim.stat()
+    if damage == "content":
+        victim.write_bytes(bytes(before.st_size))
+        os.utime(victim, ns=(before.st_atime_ns, before.st_mtime_ns))
+    elif damage == "mtime":
+        os.utime(victim, (before.st_atime, before.st_mtime + 1))
+    elif damage == "missing":
+        victim.unlink()
+    elif damage == "extra":
+        (copied.dst / "calibration/extra.raw").touch()
+    elif damage == "excluded":
+        (copied.dst / "calibration/scratch.tmp").touch()
+    elif damage == "symlink":
+        (copied.dst / "calibration/latest").symlink_to("dark_1.raw")
+    else:
+        (copied.dst / "2026-03-03/scan_0004 aborted").rmdir()
+
+    with pytest.raises(Unexpected):
+        copied.judge()
+
+
+def cron_lines(path: Path) -> list[str]:
+    """What cron would not skip."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def test_every_line_of_the_sample_crontab_is_one_that_cron_takes() -> None:
+    lines = cron_lines(ROOT / "samples/crontab")
+
+    jobs = [line for line in lines if not re.fullmatch(r"[A-Z]+ ?= ?\S+", line)]
+    assert [line for line in lines if line.startswith("MAILTO")]
+    assert len(jobs) >= 2
+    assert {("--config" in job) for job in jobs} == {True, False}
+    for job in jobs:
+        *fields, command = job.split(maxsplit=5)
+        limits = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)]
+        for field, (least, most) in zip(fields, limits):
+            match = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?", field)
+            assert match, f"{field!r} in {job!r}"
+            numbers = [int(text) for text in match.groups() if text]
+            assert all(least <= number <= most for number in numbers), job
+        python, script, *options = command.split()
+        assert python.endswith("/.venv/bin/python")
+        assert script.startswith("/")
+        assert script.endswith("/main.py")
+        assert options[:1] in ([], ["--config"])
+        assert not re.search(r"(?<!\\)%", command), "cron takes % for a line end"
+
+
+def test_logrotate_takes_the_sample(tmp_path: Path) -> None:
+    logrotate = shutil.which("logrotate", path=f"{os.environ['PATH']}:{SYSTEM_PATH}")
+    if logrotate is None:
+        pytest.skip("logrotate is not installed")
+    sample = (ROOT / "samples/logrotate").read_text(encoding="utf-8")
+    log = tmp_path / "log"
+    log.write_text("a line\n" * 3)
+    here = sample.replace("/opt/transfer/log", str(log))
+    here = here.replace("su transfer transfer", f"su {getpass.getuser()} {grp.getgrgid(os.getgid()).gr_name}")
+    config = tmp_path / "logrotate.conf"
+    config.write_text(here)
+    config.chmod(0o644)
+
+    tried = run(logrotate, "--debug", config)
+    done = run(logrotate, "--force", "--state", tmp_path / "state", config)
+
+    assert "error" not in tried.stdout
+    assert done.returncode == 0, done.stdout
+    assert not log.exists()
+    assert [path.read_text() for path in tmp_path.glob("log-*")] == ["a line\n" * 3]
+
+
+@pytest.fixture
+def make() -> str:
+    """Where make is."""
+    found = shutil.which("make")
+    if found is None:
+        pytest.skip("make is not installed")
+    return found
+
+
+def test_make_names_an_interpreter_that_is_missing_or_too_old(make: str, tmp_path: Path) -> None:
+    old = tmp_path / "python2"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+
+    missing = run(make, "install", f"PYTHON={tmp_path}/nowhere", f"VENV={tmp_path}/venv")
+    too_old = run(make, "install", f"PYTHON={old}", f"VENV={tmp_path}/venv")
+
+    assert missing.returncode
+    assert f"there is no {tmp_path}/nowhere" in missing.stdout
+    assert too_old.returncode
+    assert f"{old} is older than 3.9" in too_old.stdout
+    assert not (tmp_path / "venv").exists()
+
+
+def test_make_empties_no_folder_that_is_not_a_virtual_environment(make: str, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+
+    told = run(make, "install", f"PYTHON={sys.executable}", f"VENV={tmp_path}")
+
+    assert told.returncode
+    assert "is no virtual environment" in told.stdout
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_make_alone_lists_every_target(make: str) -> None:
+    told = run(make, MAKEFLAGS="").stdout
+
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    declared = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert declared
+    assert {target for target in declared[1].split() if target != "interpreter"} == set(
+        re.findall(r"^  make (\S+) ", told, re.MULTILINE)
+    )
