@@ -1,4 +1,18 @@
-"""The private prefix /_emulator/: the powers of the world for tests in other processes. JSON, no authentication."""
+"""The private prefix /_emulator/: the powers of the world for tests in other processes. JSON, no authentication.
+
+    GET    state               now, tasks with their submitted documents, conflicts, collections
+    GET    requests            the imitated requests so far        DELETE  forget them
+    POST   clock               {"advance_seconds": n} or {"set": ISO}
+    POST   progress            {"mode": "immediate" | "polls:N" | "seconds:S"}
+    POST   faults              the fields of gate_rules.Fault      DELETE  no more
+    POST   outcomes            the fields of outcomes.OutcomeRule  DELETE  no more
+    PATCH  tasks/ID            the arguments of World.change_task
+    PATCH  collections/ID      any field of collection.Collection
+    POST   auth                the arguments of World.change_auth
+    PATCH  limits              items_per_task, request_bytes, page_size
+
+What makes no sense is answered 400 with {"error": why}. Nothing here is logged or struck by faults.
+"""
 
 from __future__ import annotations
 

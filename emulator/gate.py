@@ -95,8 +95,12 @@ class Gate:
 
 def _read_body(environ: WSGIEnvironment) -> None:
     """Take the body off the wire before the world is locked, so that a slow client holds up nobody else."""
-    length = int(environ.get("CONTENT_LENGTH") or 0)
-    environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length) if length else b"")
+    if environ.get("wsgi.input_terminated"):
+        body = environ["wsgi.input"].read()  # chunked
+    else:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length) if length else b""
+    environ["wsgi.input"] = io.BytesIO(body)
 
 
 def _made_up(fault: Fault, status: int) -> Answer:

@@ -284,3 +284,9 @@ def test_answers_are_http_1_1_with_length_and_date_also_for_doubled_slashes(glob
             assert reply.headers["Date"]
     finally:
         connection.close()
+
+
+def test_a_body_in_chunks_is_read_whole(globus: Emulator) -> None:
+    reply = requests.post(f"{globus.url}_emulator/progress", data=iter([b'{"mode":', b'"polls:3"}']), timeout=10)
+
+    assert reply.json() == {"mode": "polls:3"}
