@@ -54,19 +54,22 @@ class Voice:
 
     def step(self, title: str) -> None:
         self._steps += 1
-        self._print(f"\n{self._steps}. {title}", "1")
+        self._print("")
+        self._print(f"{self._steps}. {title}", "1")
 
     def say(self, text: str) -> None:
         self._print(text)
 
     def command(self, words: list[str]) -> None:
-        self._print(f"\n  $ {shlex.join(words)}", "36")
+        self._print("")
+        self._print(f"  $ {shlex.join(words)}", "36")
 
     def proof(self, text: str) -> None:
         self._print(f"  checked: {text}", "32")
 
     def verdict(self, text: str, *, is_good: bool) -> None:
-        self._print(f"\n{text}", "1;32" if is_good else "1;31")
+        self._print("")
+        self._print(text, "1;32" if is_good else "1;31")
 
     def _print(self, text: str, colour: str = "") -> None:
         print(f"\033[{colour}m{text}\033[0m" if colour and self._has_colour else text, flush=True)
