@@ -82,21 +82,21 @@ $(VENV_CLI)/.ready: $(VENV_CLI)/bin/python
 
 # A folder that is no virtual environment is never emptied; a half-made one is.
 define NEW_VENV
-	@command -v $(PYTHON) >/dev/null || { echo "make: there is no $(PYTHON). Install Python 3.9 or newer, or name \
+	@command -v "$(PYTHON)" >/dev/null || { echo "make: there is no $(PYTHON). Install Python 3.9 or newer, or name \
 	yours: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || { echo "make: $(PYTHON) is older than 3.9. \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 9))' || { echo "make: $(PYTHON) is older than 3.9. \
 	Name a newer one: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments. \
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments. \
 	On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@test ! -e $(1) || test -f $(1)/pyvenv.cfg || { echo "make: $(1) exists and is no virtual environment. Name \
 	another folder with VENV= or VENV_CLI=" >&2; exit 1; }
-	@rm -rf $(1) && $(PYTHON) -m venv $(1) || { rm -rf $(1); exit 1; }
+	@rm -rf $(1) && "$(PYTHON)" -m venv $(1) || { rm -rf $(1); exit 1; }
 endef
 
 # Whoever names an interpreter means it: an environment made with another one is not quietly used.
 interpreter: $(PY)
 ifneq ($(origin PYTHON),file)
-	@asked=$$($(PYTHON) -c 'import sys; print(sys.version_info[:3])') && \
+	@asked=$$("$(PYTHON)" -c 'import sys; print(sys.version_info[:3])') && \
 	found=$$($(PY) -c 'import sys; print(sys.version_info[:3])') && \
 	test "$$asked" = "$$found" || { echo "make: $(VENV) was made with another Python than $(PYTHON). Name a folder \
 	for this one, such as VENV=.venv-other" >&2; exit 1; }
