@@ -1,0 +1,353 @@
+"""What the documents say is true: tables, commands, links, quoted messages, and the help of each script."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from suite import ROOT, Route
+
+from autotransfer.errors import MEANINGS
+from autotransfer.globus.login import TOKEN_FILE
+from autotransfer.settings import TABLE
+from autotransfer.summary import Summary
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted(ROOT.glob("*.md"))
+SCRIPTS = sorted(path.name for path in ROOT.glob("*.py") if path.stem not in ("__init__", "config", "utils"))
+# What a document's commands may use beside the suite's own.
+SYSTEM_COMMANDS = {"mkdir", "sed", "tail", "export", "unset", "git", "cd", "crontab"}
+PYTHON = re.compile(r"(.*/)?python3?(\.\d+)?")
+STANDARD_MODULES = {"venv", "pip", "pytest", "mypy", "ruff"}
+# Words in quoted messages that are not ours: the operating system's, Python's, and states that are put in.
+FOREIGN = (
+    *("permission denied", "ended failed", "ended canceled", "ended expired"),
+    *(f"No module named '{name}'" for name in ("autotransfer", "globus_sdk", "utils")),
+)
+# What stands for something else in a quoted message.
+STAND_IN = re.compile(r"\.\.\.|Globus did not | in line |\bPATH\b|\bCODE\b|\bN\b|[A-Z]+_[A-Z_]+|: |[(),]|\.$")
+
+
+# ---- reading a document ------------------------------------------------------------------------------------------
+
+
+def section(title: str, text: str = README) -> str:
+    """What stands under a heading, down to the next one of its level or above."""
+    match = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
+    assert match, f"there is no heading {title!r}"
+    rest = text[match.end() :]
+    following = re.search(rf"^#{{1,{len(match.group(1))}}} ", rest, re.MULTILINE)
+    return rest[: following.start()] if following else rest
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all tables in a text, without their heads."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rulers = {number for number, line in enumerate(lines) if re.fullmatch(r"[|\s-]+", line)}
+    heads = {number - 1 for number in rulers}
+    body = [line for number, line in enumerate(lines) if number not in rulers | heads]
+    return [[cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in body]
+
+
+def code_spans(text: str) -> list[str]:
+    """What stands in `backquotes`, outside code blocks."""
+    plain = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", plain)
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words of every command in the shell blocks of a document, and of every script named with arguments in it."""
+    for block in re.findall(r"^ *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words:
+                yield words
+    for span in code_spans(text):
+        first = span.split()[0]
+        if " " in span and (first in SCRIPTS or first == "make"):
+            yield shlex.split(span) if first == "make" else ["python", *shlex.split(span)]
+
+
+def slug(heading: str) -> str:
+    """The anchor of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+# ---- what commands may be ----------------------------------------------------------------------------------------
+
+
+@cache
+def help_of(*words: str) -> str:
+    """What a command of the suite says with --help, as cron would run it."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    process = subprocess.run(
+        [sys.executable, *words, "--help"], cwd="/", env=environment, capture_output=True, text=True, check=False
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+    return process.stdout
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def wrong_in(words: list[str]) -> Iterator[str]:
+    """What is not true of a command."""
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words = words[1:]
+    if not words:
+        return
+    program, *arguments = words
+    if program == "make":
+        yield from (f"make has no target {name}" for name in arguments if "=" not in name and name not in targets())
+    elif PYTHON.fullmatch(program):
+        yield from _wrong_for_python(arguments)
+    elif program not in SYSTEM_COMMANDS:
+        yield f"{program} is not known"
+
+
+def _wrong_for_python(arguments: list[str]) -> Iterator[str]:
+    if not arguments:
+        yield "python alone"
+        return
+    if arguments[0] == "-m":
+        module, *arguments = arguments[1:]
+        if module in STANDARD_MODULES:
+            return
+        if not (ROOT / module / "__main__.py").exists():
+            yield f"there is no module {module}"
+            return
+        shown = help_of("-m", module)
+    else:
+        script = Path(arguments[0]).name
+        arguments = arguments[1:]
+        if script not in SCRIPTS:
+            yield f"there is no script {script}"
+            return
+        shown = help_of(str(ROOT / script))
+    own = arguments
+    if "--" in arguments:
+        own, nested = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
+        yield from wrong_in(nested)
+    for option in own:
+        if option.startswith("-") and not re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", shown):
+            yield f"there is no option {option}"
+
+
+# ---- the settings ------------------------------------------------------------------------------------------------
+
+
+def test_the_tables_of_settings_name_every_setting_with_its_default() -> None:
+    required = [row[0].strip("`") for row in rows(section("Required"))]
+    optional = {row[0].strip("`"): ast.literal_eval(row[1].strip("`")) for row in rows(section("Optional"))}
+
+    assert required == [setting.name for setting in TABLE if setting.default is None]
+    assert optional == {setting.name: setting.default for setting in TABLE if setting.default is not None}
+    assert list(optional) == [setting.name for setting in TABLE if setting.default is not None]
+
+
+def test_config_py_holds_every_setting_with_its_default() -> None:
+    tree = ast.parse((ROOT / "config.py").read_text(encoding="utf-8"))
+    values = {
+        ast.unparse(statement.targets[0]): ast.literal_eval(statement.value)
+        for statement in tree.body
+        if isinstance(statement, ast.Assign)
+    }
+
+    assert values == {setting.name: "" if setting.default is None else setting.default for setting in TABLE}
+    assert list(values) == [setting.name for setting in TABLE]
+
+
+@pytest.mark.parametrize("name", [setting.name for setting in TABLE])
+def test_every_setting_in_config_py_has_one_line_of_comment(name: str) -> None:
+    lines = (ROOT / "config.py").read_text(encoding="utf-8").splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith(f"{name} = "))
+
+    before, comment = lines[at - 2], lines[at - 1]
+
+    assert (before, lines[at + 1 : at + 2] or [""]) == ("", [""])
+    assert re.fullmatch(r"# \S.*\.", comment), comment
+
+
+# ---- the other tables --------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_exit_statuses_is_that_of_the_code() -> None:
+    table = {int(row[0]): row[1] for row in rows(section("7. Exit statuses"))}
+
+    assert table == {int(status): meaning for status, meaning in MEANINGS.items()}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_help_of_each_script_shows_every_exit_status_and_examples(script: str) -> None:
+    shown = help_of(str(ROOT / script))
+
+    assert "\nexamples:\n" in shown
+    assert [f"  {int(status)}  {meaning}" for status, meaning in MEANINGS.items()] == [
+        line for line in shown.splitlines() if re.match(r"  \d  ", line)
+    ]
+    assert [problem for line in _examples(shown) for problem in wrong_in(shlex.split(line))] == []
+
+
+def _examples(shown: str) -> list[str]:
+    """The commands of a help's examples, without the remark that two blanks or more divide from them."""
+    text = shown.partition("\nexamples:\n")[2].partition("\n\n")[0]
+    return [re.split(r" {2,}", line.strip())[0] for line in text.splitlines()]
+
+
+def test_the_package_contents_exist_and_leave_nothing_out() -> None:
+    listed = {row[0].strip("`") for row in rows(section("3. Package contents"))}
+    files = {path.name for pattern in ("*.py", "*.md", "*.toml", "Makefile") for path in ROOT.glob(pattern)}
+    folders = {f"{path.parent.name}/" for path in ROOT.glob("[a-z]*/*.py")}
+
+    assert listed == files | folders
+
+
+def test_the_table_of_output_files_names_what_a_run_leaves_and_its_mode(route: Route) -> None:
+    listed = {row[0].strip("`") for row in rows(section("5. Output")) if len(row) == 2}
+    route.write("a.txt")
+    route.configure(LOG_MAX_BYTES=10_000)
+    route.deliver()
+    with (route.code_path / "log").open("a") as log:
+        log.write("x" * 10_000)
+    route.run("set_time.py", "now")
+    left = {path.name: stat.S_IMODE(path.stat().st_mode) for path in route.code_path.iterdir()}
+
+    assert left == dict.fromkeys(["datastore", "lock", "log", "log.1"], 0o600)
+    assert {*left, TOKEN_FILE} <= listed
+    assert "mode 0600" in section("5. Output")
+
+
+def test_the_table_of_counts_and_the_line_of_the_log_name_what_a_summary_counts() -> None:
+    listed = [
+        name for row in rows(section("5. Output")) if not row[0].startswith("`log") for name in code_spans(row[0])
+    ]
+    shown = re.findall(r"(\w+)=", next(line for line in README.splitlines() if " INFO run status=" in line))
+    named = [name for name in listed if name not in ("datastore", "lock", TOKEN_FILE)]
+
+    assert sorted(named) == sorted(["status", "seconds", *Summary.COUNTS])
+    assert shown == [name for name in ("status", "seconds", *Summary.COUNTS) if name in shown]
+
+
+# ---- commands and links ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.name))
+def test_every_command_in_a_document_exists_with_its_options(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+
+    assert [f"{shlex.join(words)}: {wrong}" for words in commands(text) for wrong in wrong_in(words)] == []
+
+
+def test_the_readme_shows_commands_of_every_script() -> None:
+    shown = {Path(word).name for words in commands(README) for word in words}
+
+    assert {*SCRIPTS, "demo", "test", "install", "emulator"} <= shown
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "make nothing",
+        "python no_such_script.py",
+        "python main.py --no-such-option",
+        "python main.py --dry",
+        "python -m no_such_module",
+        "python -m emulator --no-such-option -- true",
+        "python -m emulator --port 1 -- python set_time.py --json",
+        "globus-auto run",
+    ],
+)
+def test_a_command_that_is_not_true_is_found(command: str) -> None:
+    assert list(wrong_in(shlex.split(command)))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.name))
+def test_every_script_that_a_document_names_exists(document: Path) -> None:
+    known = {path.name for pattern in ("*.py", "autotransfer/**/*.py", "tests/**/*.py") for path in ROOT.glob(pattern)}
+    known |= {path.name for folder in ("emulator", "samples") for path in ROOT.glob(f"{folder}/*.py")}
+
+    # A name at the end of a longer path, such as /etc/transfer/detector2.py, is an example's.
+    named = set(re.findall(r"(?<![\w/.*<-])[a-z]\w*\.py\b", document.read_text(encoding="utf-8")))
+
+    assert named - known == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.name))
+def test_every_link_in_a_document_leads_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    anchors = {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+    targets_of_links = re.findall(r"\]\(([^)\s]+)\)", text)
+    inner = [target[1:] for target in targets_of_links if target.startswith("#")]
+    outer = [target for target in targets_of_links if not target.startswith(("#", "https://"))]
+
+    assert set(inner) <= anchors
+    assert [target for target in outer if not (ROOT / target.partition("#")[0]).exists()] == []
+
+
+# ---- messages ----------------------------------------------------------------------------------------------------
+
+
+def strings() -> Iterator[str]:
+    """Every text in the sources, with what is put in left out."""
+    for path in (*ROOT.glob("*.py"), *ROOT.glob("autotransfer/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def quoted() -> list[str]:
+    """The messages that the README explains: what stands in the first column of the tables of its section 8."""
+    return [span for row in rows(section("8. Troubleshooting")) for span in code_spans(row[0])]
+
+
+def unknown_words(message: str, said: str) -> list[str]:
+    """The parts of a quoted message that no source holds."""
+    for words in FOREIGN:
+        message = message.replace(words, "...")
+    parts = [part.strip(" .'") for part in STAND_IN.split(message)]
+    return [part for part in parts if len(part) > 3 and part not in said]
+
+
+def test_every_message_that_the_readme_explains_is_one_that_the_scripts_say() -> None:
+    said = "\n".join(strings())
+    # A count or a part of the log's line is no message.
+    messages = [message for message in quoted() if "=" not in message]
+
+    unknown = {message: wrong for message in messages if (wrong := unknown_words(message, said))}
+
+    assert len(messages) > 40
+    assert unknown == {}
+    assert unknown_words("Task ... was eaten by a grue (CODE).", said)
+
+
+def test_every_notice_of_a_run_is_explained_in_the_readme() -> None:
+    explained = " ".join(quoted())
+    unexplained = []
+    for path in ROOT.glob("autotransfer/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".notice")):
+                continue
+            texts = [
+                part.value
+                for argument in node.args
+                for part in ast.walk(argument)
+                if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            ]
+            pieces = [piece.strip(" (.") for text in texts for piece in re.split(r"[,.:(]", text)]
+            if texts and not any(len(piece) > 6 and piece in explained for piece in pieces):
+                unexplained.append(f"{path.name}:{node.lineno} {texts[0]}")
+
+    assert unexplained == []
+
+
+def test_the_changelog_says_what_is_not_released_yet() -> None:
+    assert section("Unreleased", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")).count("\n- ") > 3
