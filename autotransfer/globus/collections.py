@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 import globus_sdk
 
-from autotransfer.errors import GlobusProblem, Problem
+from autotransfer.errors import ConfigurationProblem, GlobusProblem, Problem
 from autotransfer.globus.failures import explained
 
 
@@ -60,11 +59,28 @@ class Collections:
                 is_functional=document.get("non_functional") is not True,
             )
 
-    def names(self, collection_id: str, path: str, *, most: int) -> dict[str, str]:
-        """The names in a folder with their types (file, dir, ...), hidden ones too; at most `most` of them."""
+    def names(self, collection_id: str, path: str, *, most: int) -> list[str] | None:
+        """The names in a folder, hidden ones too, at most `most` of them; None when there is no such folder.
+
+        Raises:
+            ConfigurationProblem: The path is not a folder.
+            SignInNeeded, GlobusProblem: It could not be listed.
+        """
         with explained(f"list {path} on collection {collection_id}", effect="Nothing was changed."):
-            entries = self._client.operation_ls(collection_id, path=path, show_hidden=True, limit=most)
-            return {str(entry["name"]): str(entry["type"]) for entry in entries["DATA"]}
+            try:
+                entries = self._client.operation_ls(collection_id, path=path, show_hidden=True, limit=most)
+            except globus_sdk.TransferAPIError as error:
+                code, message = (error.code or "").lower(), (error.message or "").lower()
+                if "notdirectory" in code or "not a directory" in message:
+                    raise ConfigurationProblem(
+                        f"{path} on collection {collection_id} is not a folder",
+                        why=" ".join((error.message or "").split()),
+                        remedy="Correct the path. Nothing was changed.",
+                    ) from error
+                if "endpointnotfound" not in code and ("notfound" in code or "no such file or directory" in message):
+                    return None
+                raise
+            return [str(entry["name"]) for entry in entries["DATA"]]
 
     def make_folder(self, collection_id: str, path: str) -> None:
         """Make a folder whose parent exists."""
@@ -72,10 +88,10 @@ class Collections:
             self._client.operation_mkdir(collection_id, path)
 
     def remove_folder(self, collection_id: str, path: str) -> None:
-        """Ask for an empty folder to be deleted; used for what test_config.py made itself."""
+        """Ask for a folder to be deleted with all in it; only for the folder that test_config.py made itself."""
         document = globus_sdk.DeleteData(
             endpoint=collection_id,
-            recursive=False,
+            recursive=True,  # without it Globus deletes no folder, not even an empty one
             label="test_config clean-up",
             notify_on_succeeded=False,
             notify_on_failed=False,
@@ -84,12 +100,6 @@ class Collections:
         document.add_item(path)
         with explained(f"delete the folder {path} on collection {collection_id}"):
             self._client.submit_delete(document)
-
-    def service_time_seconds(self) -> float:
-        """The clock of the Transfer service, in seconds since the epoch, to the second; also proves the login."""
-        with explained("answer a first call"):
-            response = self._client.get_submission_id()
-            return parsedate_to_datetime(response.headers["Date"]).timestamp()
 
 
 def not_ready(collection: Collection) -> Problem | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from email.utils import parsedate_to_datetime
 from typing import Any, Callable, Union
 from urllib.parse import urlsplit
 
 import globus_sdk
-from globus_sdk.gare import GlobusAuthorizationParameters
+from globus_sdk.gare import GlobusAuthorizationParameters, to_gare
 from globus_sdk.globus_app import GlobusApp
 from globus_sdk.login_flows import LoginFlowManager
 from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage
 
-from autotransfer.errors import ConfigurationProblem
+from autotransfer.errors import ConfigurationProblem, Problem, SignInNeeded
 from autotransfer.globus.failures import explained
 from autotransfer.settings import Settings
 
@@ -23,6 +24,7 @@ TOKEN_FILE = "tokens.db"  # noqa: S105 - a file name
 SECRET_VARIABLE = "GLOBUS_CLIENT_SECRET"  # noqa: S105 - a variable's name
 # The next run tries again anyway, so a run gives up after 4 tries, not after the SDK's 6.
 MAX_RETRIES = 3
+SDK_VERSION = globus_sdk.__version__
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 # Shows the link to a person and gives the code they bring back.
@@ -62,9 +64,19 @@ class Login:
         self._app.close()
 
     def want_data_access(self, collection_ids: list[str]) -> None:
-        """Ask for the consent that mapped collections want, in this process's logins from now on."""
-        if collection_ids:
-            self.transfer.add_app_data_access_scope(collection_ids)
+        """Ask for the consent that mapped collections want, in this process's logins from now on.
+
+        A service account gives it to itself at once.
+
+        Raises:
+            ConfigurationProblem, GlobusProblem: A service account's grant was refused.
+        """
+        if not collection_ids:
+            return
+        self.transfer.add_app_data_access_scope(collection_ids)
+        if self.is_service_account:
+            with explained("give the service account the collection's consent", effect="Nothing was sent or recorded."):
+                self._app.login(force=True)
 
     def is_needed(self) -> bool:
         """Whether a person must sign in; a local check unless consents are wanted.
@@ -75,14 +87,32 @@ class Login:
         with explained("tell which consents were given"):
             return self._app.login_required()
 
-    def sign_in(self) -> None:
+    def sign_in(self, *, refused: Problem | None = None) -> None:
         """Let a person sign in, asking for every wanted scope at once; stores the tokens.
+
+        Args:
+            refused: What Globus refused before, if anything: the consents, session or identity it named are asked for.
 
         Raises:
             SignInNeeded, GlobusProblem: It did not work.
         """
+        cause = refused.__cause__ if refused else None
+        demand = to_gare(cause) if isinstance(cause, globus_sdk.GlobusAPIError) else None
         with explained("sign you in", effect="Nothing was changed."):
-            self._app.login(force=True)
+            self._app.login(auth_params=demand.authorization_parameters if demand else None, force=True)
+
+    def prove(self) -> None:
+        """Make Globus accept the login now.
+
+        A person's access token is dropped first: the refresh token, on which cron lives, must give a new one.
+
+        Raises:
+            SignInNeeded, ConfigurationProblem, GlobusProblem: It did not.
+        """
+        with explained("accept the login", effect="Nothing was changed."):
+            if not self.is_service_account:
+                self._app.get_authorizer(self.transfer.resource_server).handle_missing_authorization()
+            self.transfer.get_submission_id()
 
     def identity(self) -> str:
         """The user name of who is signed in, such as researcher@example.org."""
@@ -123,7 +153,35 @@ class _AskAPerson(LoginFlowManager):
 
     def run_login_flow(self, auth_parameters: GlobusAuthorizationParameters) -> globus_sdk.OAuthTokenResponse:
         url = self._get_authorize_url(auth_parameters, f"{self.login_client.base_url}v2/web/auth-code")
-        return self.login_client.oauth2_exchange_code_for_tokens(self._ask(url).strip())
+        code = self._ask(url).strip()
+        try:
+            return self.login_client.oauth2_exchange_code_for_tokens(code)
+        except globus_sdk.AuthAPIError as error:
+            if not isinstance(error.raw_json, dict) or error.raw_json.get("error") != "invalid_grant":
+                raise
+            raise SignInNeeded(
+                "Globus did not accept the code",
+                why=f"invalid_grant (HTTP {error.http_status})",
+                remedy="Start again and copy the whole code from the page; it is good once, for a few minutes. Nothing "
+                "was changed.",
+            ) from error
+
+
+def service_time_seconds() -> float:
+    """The clock of Globus Auth, in seconds since the epoch, to the second; needs no login.
+
+    Raises:
+        GlobusProblem: It could not be asked.
+        ConfigurationProblem: A service URL is not safe.
+    """
+    _refuse_unsafe_urls(os.environ)
+    client = globus_sdk.AuthClient()
+    client.retry_config.max_retries = MAX_RETRIES
+    with explained("tell the time"):
+        try:
+            return parsedate_to_datetime(client.get_openid_configuration().headers["Date"]).timestamp()
+        finally:
+            client.close()
 
 
 def client_secret(settings: Settings) -> str | None:
