@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import shlex
 import stat
@@ -132,7 +133,9 @@ def _wrong_for_python(arguments: list[str]) -> Iterator[str]:
         if script not in SCRIPTS:
             yield f"there is no script {script}"
             return
-        shown = help_of(str(ROOT / script))
+        # The words before the first option may name a command that has options of its own.
+        leading = itertools.takewhile(lambda word: not word.startswith("-"), arguments)
+        shown = help_of(str(ROOT / script), *leading)
     own = arguments
     if "--" in arguments:
         own, nested = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
@@ -200,6 +203,7 @@ def test_the_help_of_each_script_shows_every_exit_status_and_examples(script: st
 def _examples(shown: str) -> list[str]:
     """The commands of a help's examples, without the remark that two blanks or more divide from them."""
     text = shown.partition("\nexamples:\n")[2].partition("\n\n")[0]
+    text = re.sub(r" *\\\n *", " ", text)
     return [re.split(r" {2,}", line.strip())[0] for line in text.splitlines()]
 
 
