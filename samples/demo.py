@@ -218,7 +218,7 @@ class Demo:
             self.voice,
             [
                 f"{SRC_ID}={_shown(self.folder / 'instrument')},name=Beamline 7",
-                f"{DST_ID}={_shown(self.folder / 'archive')},name=Lab archive",
+                f"{DST_ID}={_shown(self.folder / 'archive')},type=mapped,name=Lab archive",
             ],
             self.folder / "emulator.log",
         )
