@@ -60,7 +60,7 @@ class FolderChange(NamedTuple):
         waiting: How many changed or new paths wait for a task that is under way.
         pausing: How many failed paths wait for their next try.
         vanished: How many recorded paths are gone.
-        gone_folders: Names of recorded folders that are gone.
+        taken_folders: Names of folders that a task under way carries as the files they were; all below them waits.
         is_whole: Whether all here is new and settled, so that one folder item could carry it.
         is_dirty: Whether `folder` differs from what is stored.
     """
@@ -72,7 +72,7 @@ class FolderChange(NamedTuple):
     waiting: int
     pausing: int
     vanished: int
-    gone_folders: tuple[str, ...]
+    taken_folders: tuple[str, ...]
     is_whole: bool
     is_dirty: bool
 
@@ -89,7 +89,14 @@ def is_unchanged(listing: Listing, packed: tuple[Any, ...] | None) -> bool:
     )
 
 
-def compare(listing: Listing, folder: Folder, rules: Rules, *, is_known: bool) -> FolderChange:
+def gone_folders(listing: Listing, folder: Folder) -> list[str]:
+    """Names of recorded folders that are gone, sorted."""
+    return sorted(folder.folders - {*listing.folders, *listing.kept}) if listing.is_readable else []
+
+
+def compare(
+    listing: Listing, folder: Folder, rules: Rules, *, is_known: bool, taken: frozenset[str] = frozenset()
+) -> FolderChange:
     """Sort one folder's entries by what is to be done about them.
 
     Args:
@@ -97,6 +104,8 @@ def compare(listing: Listing, folder: Folder, rules: Rules, *, is_known: bool) -
         folder: What is recorded; this call changes it (vanished names go, folders are as listed). For a folder
             without a record, one that has only what it inherits.
         is_known: Whether there was a record.
+        taken: Names of folders that are gone, but below which tasks under way still carry something: a file of such a
+            name waits, and so does the folder itself where it is empty now.
 
     Returns:
         A change; outgoing paths are not yet in flight in it.
@@ -114,6 +123,9 @@ def compare(listing: Listing, folder: Folder, rules: Rules, *, is_known: bool) -
         if flying is not None or folder.cover:
             waiting += flying is None or flying.fingerprint != seen
             continue
+        if name in taken or (name == FOLDER_ITSELF and (taken or folder.in_flight)):
+            waiting += 1
+            continue
         mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
         if not rules.is_settled(mtime_ns, seen_at_ns=listing.seen_at_ns):
             unsettled += 1
@@ -124,10 +136,15 @@ def compare(listing: Listing, folder: Folder, rules: Rules, *, is_known: bool) -
             continue
         why = RETRY if retry is not None else _why(record, seen)
         outgoing[name] = Outgoing(*seen, why, _level(why, seen, record, folder.doubt_ns, rules))
+    records = len(folder.delivered) + len(folder.retries)
     vanished = forget_vanished(listing, folder)
-    present = {*listing.folders, *(folder.folders & listing.kept)}
-    gone_folders = tuple(sorted(folder.folders - present))
-    is_dirty = was_dirty or bool(vanished or gone_folders) or present != folder.folders
+    present = {*listing.folders, *(folder.folders & listing.kept), *taken}
+    is_dirty = (
+        was_dirty
+        or len(folder.delivered) + len(folder.retries) != records
+        or bool(gone_folders(listing, folder))
+        or present != folder.folders
+    )
     folder.folders = present
     is_whole = (
         not is_known
@@ -143,7 +160,7 @@ def compare(listing: Listing, folder: Folder, rules: Rules, *, is_known: bool) -
         waiting,
         pausing,
         vanished,
-        gone_folders,
+        tuple(name for name in listing.folders if name in folder.in_flight),
         is_whole,
         is_dirty,
     )
@@ -165,8 +182,13 @@ def _level(why: str, seen: Fingerprint, record: Delivered | None, doubt_ns: int,
     if why == RETRY:
         return CHECKSUM
     if record is None:
-        return CHECKSUM if doubt_ns and second <= doubt_ns // NS_PER_SECOND else rules.sync_level
-    if not rules.preserve_timestamp or second <= record.mtime_ns // NS_PER_SECOND:
+        is_newer = rules.preserve_timestamp and rules.sync_level == "mtime" and second > doubt_ns // NS_PER_SECOND
+        return CHECKSUM if doubt_ns and not is_newer else rules.sync_level
+    # Without a task a person vouched for it, so the time that the destination carries is not known.
+    if not rules.preserve_timestamp or not record.task:
+        return CHECKSUM
+    # A copy made while PRESERVE_TIMESTAMP was False carries the time of its arrival.
+    if second <= max(record.mtime_ns, record.transferred_at_ns) // NS_PER_SECOND:
         return CHECKSUM
     # `exists` and `size` were chosen for what is new; a known modification is never left to them.
     return rules.sync_level if rules.sync_level == "mtime" else CHECKSUM

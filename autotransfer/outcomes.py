@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import NamedTuple, Optional
 
 from autotransfer.ledger import pause_ns
-from autotransfer.paths import FOLDER_ITSELF, split
+from autotransfer.paths import FOLDER_ITSELF, join, split
 from autotransfer.scan import Fingerprint
 from autotransfer.times import DAY, NS_PER_SECOND
 from autotransfer.trie import Delivered, Folder, PathTrie, Retry
@@ -20,7 +20,8 @@ from autotransfer.trie import Delivered, Folder, PathTrie, Retry
 Look = Callable[[str, str], Optional[Fingerprint]]
 ItemKey = tuple[str, bool]  # (rel_path, is_folder), as the items of a task are stored
 CHANGED = "CHANGED_UNDER_TRANSFER"
-# What a folder item swept up beyond what was noted may be as new as the task's end; a day covers clocks that differ.
+# What a task left at the destination, half-written or swept up by a folder item, may be as new as its end; a day covers
+# clocks that differ.
 SWEEP_DOUBT_NS = DAY * NS_PER_SECOND
 
 
@@ -57,11 +58,11 @@ class Closing:
     def give_back(self, failures: Iterable[tuple[str, bool, str]]) -> Tally:
         """Mark paths that Globus left out, each (rel_path, is_folder, code), as to be sent again."""
         tally = Tally()
-        for rel_path, is_folder, code in failures:
+        for rel_path, _, code in failures:
             tally += self._return_one(rel_path, code)
-            if is_folder:
-                for folder_path in list(self._trie.below(rel_path)):
-                    tally += self._close_folder(folder_path, None, code, has_arrived=False)
+            # Also where Globus does not call it a folder: an item that could not be looked at has no type.
+            for folder_path in list(self._trie.below(rel_path)):
+                tally += self._close_folder(folder_path, None, code, has_arrived=False)
         return tally
 
     def credit(self, rel_paths: Iterable[str]) -> Tally:
@@ -93,6 +94,8 @@ class Closing:
                 del folder.in_flight[name]
             if folder.cover == self._number:
                 folder.cover = 0
+            if names is None and not (folder.delivered or folder.in_flight or folder.retries):
+                folder.folders.clear()  # unknown again, so that it can travel whole again
             self._trie.put(folder_path, folder)
 
     def _return_one(self, rel_path: str, code: str) -> Tally:
@@ -127,12 +130,14 @@ class Closing:
             seen = flying.fingerprint
         if seen is None:
             folder.forget(name)
-            folder.doubt_ns = max(folder.doubt_ns, flying.mtime_ns, self._now_ns)
+            folder.doubt_ns = max(folder.doubt_ns, flying.mtime_ns, self._now_ns + SWEEP_DOUBT_NS)
             return Tally(gone=1)
         if has_arrived and seen == flying.fingerprint:
             folder.delivered[name] = Delivered(*flying.fingerprint, self._now_ns, self._number)
             folder.retries.pop(name, None)
             return Tally(arrived=1)
+        # Should it vanish before it is sent again, what is new under its name is compared with what was left there.
+        folder.doubt_ns = max(folder.doubt_ns, flying.mtime_ns, self._now_ns + SWEEP_DOUBT_NS)
         earlier = folder.retries.get(name)
         # A file that changed under way did not fail: it starts afresh.
         is_failure = is_counted and not has_arrived
@@ -162,13 +167,26 @@ def note_in_flight(trie: PathTrie, top: str, number: int) -> None:
         trie.put(folder_path, folder)
 
 
-def forget_below(trie: PathTrie, top: str) -> tuple[int, int]:
-    """Forget a folder that is gone, but not what tasks under way carry there.
+def forget_gone(trie: PathTrie, rel_path: str, folder: Folder, names: Iterable[str]) -> tuple[int, set[str]]:
+    """Forget folders that are gone from a folder, which takes over their doubt; the caller keeps it.
 
     Returns:
-        How many records were dropped, and the doubt_ns that the folder above must take over.
+        How many records were dropped, and the names below which tasks under way still carry something.
     """
+    dropped, carried = 0, set()
+    for name in names:
+        gone_path = join(rel_path, name)
+        count, doubt_ns = _forget_below(trie, gone_path)
+        dropped += count
+        folder.doubt_ns = max(folder.doubt_ns, doubt_ns)
+        if trie.packed(gone_path) is not None:
+            carried.add(name)
+    return dropped, carried
+
+
+def _forget_below(trie: PathTrie, top: str) -> tuple[int, int]:
     dropped, doubt_ns = 0, 0
+    carried = []
     for folder_path in list(trie.below(top)):
         folder = trie.folder(folder_path)
         names = [name for name in {**folder.delivered, **folder.retries} if name != FOLDER_ITSELF]
@@ -178,10 +196,14 @@ def forget_below(trie: PathTrie, top: str) -> tuple[int, int]:
         folder.delivered.clear()
         folder.retries.clear()
         doubt_ns = max(doubt_ns, folder.doubt_ns)
-        if not folder.in_flight and not folder.cover:
-            folder.folders.clear()
+        folder.folders.clear()
+        if folder.in_flight or folder.cover:
+            carried.append(folder_path)
+        else:
             folder.doubt_ns = 0
         trie.put(folder_path, folder)
+    for folder_path in carried:
+        trie.link(folder_path, top)
     return dropped, doubt_ns
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional
 
 from autotransfer.batches import Batch, Batcher, Item, Note, Planner, Step
-from autotransfer.changes import MODIFIED, NEW, OLDER, RETRY, FolderChange, Rules, compare, is_unchanged
+from autotransfer.changes import MODIFIED, NEW, OLDER, RETRY, FolderChange, Rules, compare, gone_folders, is_unchanged
 from autotransfer.errors import ConfigurationProblem
-from autotransfer.outcomes import forget_below, note_in_flight
-from autotransfer.paths import FOLDER_ITSELF, display, join
+from autotransfer.outcomes import forget_gone, note_in_flight
+from autotransfer.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.scan import Listing, Policy, read_folder, walk
 from autotransfer.settings import Settings
 from autotransfer.store import Store, StoredItem
@@ -94,8 +94,16 @@ class Plan:
         return sorted(prepared)
 
     def _steps(self, rules: Rules) -> Iterator[Step]:
+        taken_paths: set[str] = set()
+        taken_path: str | None = None
         for listing in walk(self._root_fd, policy(self._settings), clock_ns=self._clock_ns):
             self._count(listing)
+            if listing.rel_path in taken_paths:
+                taken_path = listing.rel_path
+            if taken_path is not None and is_within(listing.rel_path, taken_path):
+                self._summary.waiting += len(listing.files)
+                yield from self._planner.add(listing.rel_path, None)
+                continue
             packed = self._trie.packed(listing.rel_path)
             if is_unchanged(listing, packed):
                 yield from self._planner.add(listing.rel_path, None)
@@ -105,8 +113,10 @@ class Plan:
             else:
                 folder = Folder()
                 folder.doubt_ns, folder.cover = self._trie.inherited(listing.rel_path)
-            change = compare(listing, folder, rules, is_known=packed is not None)
-            self._forget_gone_folders(change)
+            dropped, taken = forget_gone(self._trie, listing.rel_path, folder, gone_folders(listing, folder))
+            self._summary.vanished += dropped
+            change = compare(listing, folder, rules, is_known=packed is not None, taken=frozenset(taken))
+            taken_paths.update(join(listing.rel_path, name) for name in change.taken_folders)
             self._count_change(change)
             if change.is_dirty and not change.is_whole:
                 self._marker.flush()
@@ -129,15 +139,6 @@ class Plan:
         self._store.put_items(batch.number, rows)
         has_folders = any(item.is_folder for item in batch.items)
         return Prepared(batch.number, batch.sync_level, len(rows), batch.files, batch.size_bytes, has_folders)
-
-    def _forget_gone_folders(self, change: FolderChange) -> None:
-        for name in change.gone_folders:
-            rel_path = join(change.rel_path, name)
-            dropped, doubt_ns = forget_below(self._trie, rel_path)
-            self._summary.vanished += dropped
-            change.folder.doubt_ns = max(change.folder.doubt_ns, doubt_ns)
-            if next(self._trie.below(rel_path), None) is not None:  # a task still carries something there
-                change.folder.folders.add(name)
 
     def _count(self, listing: Listing) -> None:
         summary = self._summary

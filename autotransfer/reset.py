@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from autotransfer.changes import forget_vanished
+from autotransfer.changes import forget_vanished, gone_folders
 from autotransfer.errors import UsageProblem
-from autotransfer.outcomes import Closing, forget_below
+from autotransfer.outcomes import Closing, forget_gone
 from autotransfer.paths import FOLDER_ITSELF, display, join, split
 from autotransfer.plan import policy
 from autotransfer.scan import Listing, read_folder, walk
@@ -135,7 +135,7 @@ class _Setting:
             mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
             if self._counts_as_transferred(mtime_ns):
                 assert self._moment_ns is not None
-                folder.retries.pop(name, None)
+                folder.forget(name)
                 folder.delivered[name] = Delivered(*seen, self._moment_ns, 0)
                 self.transferred += 1
             else:
@@ -143,11 +143,11 @@ class _Setting:
                 self.to_send += 1
         if names is None:
             forget_vanished(listing, folder)
-            for gone in folder.folders - {*listing.folders, *listing.kept}:
-                _, doubt_ns = forget_below(self._trie, join(listing.rel_path, gone))
-                folder.doubt_ns = max(folder.doubt_ns, doubt_ns)
-            folder.folders = {*listing.folders, *(folder.folders & listing.kept)}
+            _, taken = forget_gone(self._trie, listing.rel_path, folder, gone_folders(listing, folder))
+            folder.folders = {*listing.folders, *(folder.folders & listing.kept), *taken}
         self._trie.put(listing.rel_path, folder)
+        if packed is None and not folder.is_blank:
+            self._trie.link(listing.rel_path)
 
     def _counts_as_transferred(self, mtime_ns: int) -> bool:
         if self._moment_ns is None or mtime_ns > self._moment_ns:

@@ -215,6 +215,20 @@ class PathTrie:
                 return value[8], value[9]
         return 0, 0
 
+    def link(self, rel_path: str, top: str = "") -> None:
+        """Make each folder from `top` down to this one name the next, so that it is missed once it is gone."""
+        while rel_path != top:
+            above, _, name = rel_path.rpartition("/")
+            value = self.packed(above)
+            folder = Folder() if value is None else Folder.unpack(value)
+            if name in folder.folders:
+                return
+            if value is None:
+                folder.doubt_ns, folder.cover = self.inherited(above)
+            folder.folders.add(name)
+            self.put(above, folder)
+            rel_path = above
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing was ever recorded, or everything was forgotten."""

@@ -39,7 +39,7 @@ def test_only_what_changed_is_sent_with_the_sync_level_it_needs(route: Route) ->
     for name in ("same", "newer", "older", "touched"):
         route.write(f"{name}.txt")
     route.deliver()
-    route.write("newer.txt", "other content", mtime_seconds=LONG_AGO + 100)
+    route.write("newer.txt", "other content", mtime_seconds=time.time() + 100)
     route.write("older.txt", "CONTENT", mtime_seconds=LONG_AGO - 100)
     route.write("added.txt")
 

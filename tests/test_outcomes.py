@@ -1,0 +1,255 @@
+"""What an ended task means for its paths, and what is kept of folders that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Optional
+
+from autotransfer.changes import CHECKSUM, Rules, compare
+from autotransfer.outcomes import (
+    CHANGED,
+    SWEEP_DOUBT_NS,
+    Closing,
+    Look,
+    Tally,
+    forget_gone,
+    note_in_flight,
+    renumber,
+    touched_folders,
+)
+from autotransfer.paths import FOLDER_ITSELF, join
+from autotransfer.scan import EMPTY_FOLDER, Fingerprint, Listing
+from autotransfer.trie import Delivered, DictShelf, Folder, InFlight, PathTrie, Retry
+
+NS = 10**9
+NOW_NS = 2_000 * NS
+FILE: Fingerprint = (1_000 * NS + 5, 7)
+
+
+def on_disk(files: Mapping[str, Fingerprint]) -> Look:
+    """A look at a tree that holds these files."""
+
+    def look(folder: str, name: str) -> Optional[Fingerprint]:
+        return files.get(join(folder, name))
+
+    return look
+
+
+def trie_with(in_flight: Mapping[str, Mapping[str, int]], *, covers: Mapping[str, int] | None = None) -> PathTrie:
+    """A trie in which these names of these folders are in flight with these tasks."""
+    trie = PathTrie(DictShelf())
+    for path, names in in_flight.items():
+        folder = Folder()
+        folder.in_flight = {name: InFlight(*FILE, task) for name, task in names.items()}
+        folder.cover = (covers or {}).get(path, 0)
+        trie.put(path, folder)
+        trie.link(path)
+    return trie
+
+
+def closing(trie: PathTrie, *items: tuple[str, bool], files: Mapping[str, Fingerprint], number: int = 1) -> Closing:
+    return Closing(trie, number, items, now_ns=NOW_NS, look=on_disk(files))
+
+
+def test_a_path_that_is_what_it_was_counts_as_delivered() -> None:
+    trie = trie_with({"a": {"x": 1}})
+
+    tally = closing(trie, ("a/x", False), files={"a/x": FILE}).close(has_arrived=True)
+
+    assert tally == Tally(arrived=1)
+    assert trie.folder("a").delivered == {"x": Delivered(*FILE, NOW_NS, 1)}
+    assert trie.folder("a").in_flight == {}
+
+
+def test_a_path_that_changed_under_way_is_to_be_sent_again_and_has_not_failed() -> None:
+    trie = trie_with({"a": {"x": 1}})
+
+    tally = closing(trie, ("a/x", False), files={"a/x": (FILE[0] + 1, FILE[1])}).close(has_arrived=True)
+
+    assert tally == Tally(returned=1)
+    assert trie.folder("a").retries["x"] == Retry(*FILE, 0, 0, CHANGED, 1)
+
+
+def test_a_path_that_cannot_be_looked_at_is_taken_for_unchanged() -> None:
+    trie = trie_with({"": {"x": 1}})
+
+    def look(folder: str, name: str) -> Optional[Fingerprint]:
+        raise PermissionError(13, "Permission denied")
+
+    tally = Closing(trie, 1, [("x", False)], now_ns=NOW_NS, look=look).close(has_arrived=True)
+
+    assert tally == Tally(arrived=1)
+
+
+def test_a_path_that_is_gone_leaves_only_doubt() -> None:
+    trie = trie_with({"a": {"x": 1}})
+
+    tally = closing(trie, ("a/x", False), files={}).close(has_arrived=True)
+
+    folder = trie.folder("a")
+    assert tally == Tally(gone=1)
+    assert not (folder.in_flight or folder.delivered or folder.retries)
+    assert folder.doubt_ns >= NOW_NS
+
+
+def test_failed_tries_are_counted_until_the_file_changes() -> None:
+    trie = trie_with({"": {"x": 1}})
+    for number in (1, 2, 3):
+        folder = trie.folder("")
+        folder.in_flight = {"x": InFlight(*FILE, number)}
+        trie.put("", folder)
+        closing(trie, ("x", False), files={"x": FILE}, number=number).close(has_arrived=False, code="NO_SPACE_LEFT")
+    first = trie.folder("").retries["x"]
+    folder = trie.folder("")
+    newer = (FILE[0] + 1, FILE[1])
+    folder.in_flight = {"x": InFlight(*newer, 4)}
+    trie.put("", folder)
+    closing(trie, ("x", False), files={"x": newer}, number=4).close(has_arrived=False, code="NO_SPACE_LEFT")
+
+    assert (first.attempts, first.code) == (3, "NO_SPACE_LEFT")
+    assert first.not_before_ns > NOW_NS
+    assert trie.folder("").retries["x"].attempts == 1
+
+
+def test_a_try_that_does_not_count_makes_no_pause() -> None:
+    trie = trie_with({"": {"x": 1}})
+
+    closing(trie, ("x", False), files={"x": FILE}).close(has_arrived=False, code="TASK_UNKNOWN", is_counted=False)
+
+    assert trie.folder("").retries["x"] == Retry(*FILE, 0, 0, "TASK_UNKNOWN", 1)
+
+
+def test_only_what_the_task_itself_carries_is_closed() -> None:
+    trie = trie_with({"a": {"x": 1, "y": 2}})
+
+    closing(trie, ("a/x", False), ("a/y", False), files={"a/x": FILE, "a/y": FILE}).close(has_arrived=True)
+
+    assert trie.folder("a").in_flight == {"y": InFlight(*FILE, 2)}
+
+
+def test_files_that_arrived_although_the_task_failed_are_not_sent_again() -> None:
+    trie = trie_with({"a": {"x": 1, "y": 1}}, covers={"a": 1})
+    files = {"a/x": FILE, "a/y": FILE}
+    ending = closing(trie, ("a", True), files=files)
+
+    tally = ending.credit(["a/x"]) + ending.close(has_arrived=False, code="FAILED")
+
+    assert tally == Tally(arrived=1, returned=1)
+    assert set(trie.folder("a").delivered) == {"x"}
+    assert set(trie.folder("a").retries) == {"y"}
+    assert trie.folder("a").cover == 0
+
+
+def test_what_a_folder_item_may_have_swept_up_is_in_doubt() -> None:
+    trie = trie_with({"a": {"x": 1}}, covers={"a": 1})
+
+    closing(trie, ("a", True), files={"a/x": FILE}).close(has_arrived=True)
+
+    assert trie.folder("a").doubt_ns == NOW_NS + SWEEP_DOUBT_NS
+
+
+def test_all_below_a_folder_that_globus_left_out_is_sent_again() -> None:
+    trie = trie_with({"a": {"x": 1}, "a/b": {"y": 1}, "c": {"z": 1}}, covers={"a": 1, "a/b": 1, "c": 1})
+    ending = closing(trie, ("a", True), ("c", True), files={"a/x": FILE, "a/b/y": FILE, "c/z": FILE})
+
+    # An item that could not be looked at has no type: Globus does not call it a folder.
+    tally = ending.give_back([("a", False, "PERMISSION_DENIED")]) + ending.close(has_arrived=True)
+
+    assert tally == Tally(arrived=1, returned=2)
+    assert set(trie.folder("a").retries) == {"x"}
+    assert trie.folder("a/b").retries["y"].code == "PERMISSION_DENIED"
+    assert set(trie.folder("c").delivered) == {"z"}
+
+
+def test_an_empty_folder_that_globus_left_out_is_sent_again() -> None:
+    trie = PathTrie(DictShelf())
+    folder = Folder()
+    folder.in_flight = {FOLDER_ITSELF: InFlight(*EMPTY_FOLDER, 1)}
+    folder.cover = 1
+    trie.put("a", folder)
+    ending = Closing(trie, 1, [("a", True)], now_ns=NOW_NS, look=lambda folder, name: EMPTY_FOLDER)
+
+    ending.give_back([("a", True, "PERMISSION_DENIED")])
+    ending.close(has_arrived=True)
+
+    assert trie.folder("a").retries[FOLDER_ITSELF].code == "PERMISSION_DENIED"
+    assert trie.folder("a").cover == 0
+
+
+def test_a_file_that_failed_and_vanished_leaves_doubt_about_what_takes_its_name() -> None:
+    """A half-written copy carries the time of the failure, and may have the size of what comes next."""
+    trie = trie_with({"": {"x": 1}})
+    closing(trie, ("x", False), files={"x": FILE}).close(has_arrived=False, code="CONNECTION_BROKEN", is_counted=False)
+    folder = trie.folder("")
+    listing = Listing("", {"x": (NOW_NS - NS, 3)}, [], frozenset(), (), NOW_NS, 0, True, True, 0, 0, 0)
+    empty = listing._replace(files={})
+    rules = Rules(NOW_NS * 2, 0, "mtime", True, NOW_NS * 2)
+
+    folder = compare(empty, folder, rules, is_known=True).folder
+    change = compare(listing, folder, rules, is_known=True)
+
+    assert (change.outgoing["x"].why, change.outgoing["x"].sync_level) == ("new", CHECKSUM)
+
+
+def test_a_refused_task_leaves_no_trace_and_its_folder_may_travel_whole_again() -> None:
+    trie = trie_with({"": {"f": 1}, "a": {}, "a/b": {"y": 1}}, covers={"a": 1, "a/b": 1})
+
+    closing(trie, ("a", True), ("f", False), files={}).strike_out()
+
+    assert list(trie.below("a")) == []
+    assert trie.folder("").in_flight == {}
+
+
+def test_a_folder_item_takes_all_that_was_noted_below_it() -> None:
+    trie = trie_with({"a": {"x": 0}, "a/b": {"y": 0}, "ab": {"z": 0}})
+
+    note_in_flight(trie, "a", 7)
+
+    assert trie.folder("a/b").in_flight == {"y": InFlight(*FILE, 7)}
+    assert (trie.folder("a").cover, trie.folder("a/b").cover, trie.folder("ab").cover) == (7, 7, 0)
+
+
+def test_a_folder_that_found_no_room_is_unknown_again() -> None:
+    trie = trie_with({"a": {"x": 0}, "a/b": {"y": 0}})
+
+    note_in_flight(trie, "a", 0)
+
+    assert list(trie.below("a")) == []
+
+
+def test_halves_of_a_task_know_their_own_paths() -> None:
+    trie = trie_with({"": {"f": 1, "g": 1}, "a": {"x": 1}}, covers={"a": 1})
+
+    renumber(trie, [("g", False), ("a", True)], 1, 2)
+
+    assert {name: record.task for name, record in trie.folder("").in_flight.items()} == {"f": 1, "g": 2}
+    assert (trie.folder("a").in_flight["x"].task, trie.folder("a").cover) == (2, 2)
+
+
+def test_the_folders_that_items_touch_are_named_with_their_files() -> None:
+    trie = trie_with({"": {"f": 1}, "a": {"x": 1}, "a/b": {"y": 1}, "c": {"z": 1}})
+    items = [("f", False), ("a", True), ("c/z", False), ("c/w", False)]
+
+    assert list(touched_folders(trie, items)) == [("a", None), ("a/b", None), ("", {"f"}), ("c", {"z", "w"})]
+
+
+def test_of_a_folder_that_is_gone_only_what_is_in_flight_is_kept_and_can_be_found() -> None:
+    trie = trie_with({"g": {}, "g/p": {}, "g/p/c": {"x": 1}})
+    for path in ("g", "g/p", "g/q"):
+        folder = trie.folder(path)
+        folder.delivered["old"] = Delivered(*FILE, NOW_NS, 1)
+        trie.put(path, folder)
+        trie.link(path)
+    root = trie.folder("")
+
+    dropped, carried = forget_gone(trie, "", root, ["g"])
+
+    assert (dropped, carried) == (3, {"g"})
+    assert list(trie.below("g")) == ["g", "g/p", "g/p/c"]
+    assert (trie.folder("g").folders, trie.folder("g/p").folders) == ({"p"}, {"c"})
+    assert root.doubt_ns >= NOW_NS
+
+    closing(trie, ("g/p/c/x", False), files={}).close(has_arrived=True)
+
+    assert forget_gone(trie, "", root, ["g"]) == (0, set())
+    assert list(trie.below("g")) == []
