@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, Union
 
 from autotransfer.scan import Fingerprint
 
-Column = Union[int, "tuple[str, bytes]"]
+Column = Union[int, "tuple[str, bytes]", "list[int]"]
 SEPARATOR = "/"  # no name can hold it
 FOLDER_FIELDS = 10
 
@@ -144,10 +144,12 @@ def is_at_rest(value: tuple[Any, ...]) -> bool:
 
 
 def _packed(numbers: list[int]) -> Column:
-    """A column of numbers as bytes, little-endian, or as one number when all are the same."""
+    """A column of numbers as bytes, little-endian; one number when all are the same; a list when one is too large."""
     first = numbers[0] if numbers else 0
     if numbers.count(first) == len(numbers):
         return first
+    if min(numbers) < -(1 << 63) or max(numbers) >= 1 << 63:  # a file dated after the year 2262
+        return numbers
     code = "I" if min(numbers) >= 0 and max(numbers) < 1 << 32 else "q"
     column = array(code, numbers)
     if sys.byteorder == "big":
@@ -158,6 +160,8 @@ def _packed(numbers: list[int]) -> Column:
 def _unpacked(column: Column, count: int) -> list[int]:
     if isinstance(column, int):
         return [column] * count
+    if isinstance(column, list):
+        return column
     numbers = array(column[0])
     numbers.frombytes(column[1])
     if sys.byteorder == "big":

@@ -463,7 +463,7 @@ class Model:
             if task_id not in tasks_before:
                 self.tell(f"  sent {task.label} level {task.submission.sync_level} {self.paths_of(task)} {task.status}")
         if summary is not None:
-            self.tell(f"  {summary.as_line()}")
+            self.tell(f"  {counted(summary)}")
         self.check()
         return summary
 
@@ -604,7 +604,7 @@ class Model:
         self._run_until(self._is_at_rest, 2)
         summary = self.step_run()
         assert summary is not None
-        assert (summary.submitted, summary.changes, summary.waiting) == (0, 0, 0), summary.as_line()
+        assert (summary.submitted, summary.changes, summary.waiting) == (0, 0, 0), counted(summary)
         self.check_rest()
 
     def _run_until(self, is_done: Callable[[], bool], most_runs: int) -> None:
@@ -668,6 +668,10 @@ def hasty(monkeypatch: pytest.MonkeyPatch, globus: Emulator) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("globus_sdk.transport.requests.time", types.SimpleNamespace(sleep=lambda seconds: None))
     yield
+
+
+def counted(summary: Summary) -> str:
+    return " ".join(f"{name}={count}" for name, count in summary.counts().items() if count)
 
 
 def play(seed: int, steps: int, folder: Path, globus: Emulator) -> Model:

@@ -1,0 +1,184 @@
+"""From changes to tasks: the largest folders that are new as a whole, and the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from suite import CLIENT_ID, DST_ID, SRC_ID
+
+from autotransfer.batches import Batcher, Item, Note, Planner, item_documents, transfer_document
+from autotransfer.changes import CHECKSUM, NEW, FolderChange, Outgoing
+from autotransfer.paths import FOLDER_ITSELF, join
+from autotransfer.settings import Settings, check_settings
+from autotransfer.trie import Folder
+
+# A folder: the names of its files, whether all in it is new and settled, whether anything in it changed; what is in it.
+Tree = tuple[list[str], bool, bool, dict[str, Any]]
+
+
+def trees() -> st.SearchStrategy[Tree]:
+    files = st.lists(st.sampled_from("xyz"), unique=True, max_size=3)
+    flags = (st.integers(0, 3).map(bool), st.integers(0, 5).map(bool))
+    leaf: st.SearchStrategy[Any] = st.tuples(files, *flags, st.just({}))
+    names = st.sampled_from(["a", "a.b", "b", "é", "A"])
+    return st.recursive(leaf, lambda deeper: st.tuples(files, *flags, st.dictionaries(names, deeper, max_size=3)))
+
+
+def walked(tree: Tree, path: str = "") -> Iterator[tuple[str, FolderChange | None]]:
+    """The folders as a scan gives them: parents first, siblings in order of name."""
+    files, is_new, is_changed, children = tree
+    names = files or ([] if children or not path else [FOLDER_ITSELF])
+    outgoing = {name: Outgoing(1, 10, NEW, "mtime") for name in names}
+    change = FolderChange(path, Folder(), outgoing, 0, 0, 0, 0, (), bool(path) and is_new, True)
+    yield path, change if is_changed else None
+    for name in sorted(children):
+        yield from walked(children[name], join(path, name))
+
+
+def expected(tree: Tree, path: str = "") -> tuple[bool, set[str], set[str]]:
+    """Whether the folder travels whole; the items if the one above does not; every folder that travels whole."""
+    _, is_new, is_changed, children = tree
+    names = list(next(walked(tree, path))[1].outgoing) if is_changed else []  # type: ignore[union-attr]
+    below = [expected(children[name], join(path, name)) for name in sorted(children)]
+    is_whole = bool(path) and is_new and is_changed and all(whole for whole, _, _ in below)
+    if is_whole:
+        return True, {f"{path}/"}, {path}.union(*(folders for _, _, folders in below))
+    items = {join(path, name) + "/" * (name == FOLDER_ITSELF) for name in names}
+    return False, items.union(*(them for _, them, _ in below)), set().union(*(folders for _, _, folders in below))
+
+
+@given(trees())
+def test_the_largest_folders_that_are_new_as_a_whole_become_one_item_each(tree: Tree) -> None:
+    planner = Planner()
+    steps = [step for path, change in walked(tree) for step in planner.add(path, change)]
+    steps.extend(planner.finish())
+    items = [step for step in steps if isinstance(step, Item)]
+    notes = {step.change.rel_path: step.travels_whole for step in steps if isinstance(step, Note)}
+
+    _, wanted, whole_folders = expected(tree)
+    told = [item.rel_path + "/" * item.is_folder for item in items]
+    assert sorted(told) == sorted(wanted)
+    assert {path for path, is_whole in notes.items() if is_whole} == whole_folders
+    assert sum(item.files for item in items) == sum(
+        len(change.outgoing) for _, change in walked(tree) if change is not None
+    )
+    # A folder's own items are adjacent, and its note comes before any item that carries it.
+    files_of = [item.folder for item in items if item.name]
+    assert len(set(files_of)) == sum(1 for index, path in enumerate(files_of) if path not in files_of[:index][-1:])
+    for index, step in enumerate(steps):
+        if isinstance(step, Item) and not step.name:
+            assert any(isinstance(one, Note) and one.change.rel_path == step.folder for one in steps[:index])
+
+
+def change_of(path: str, level: str = "mtime", *names: str) -> FolderChange:
+    outgoing = {name: Outgoing(1, 10, NEW, level) for name in names}
+    return FolderChange(path, Folder(), outgoing, 0, 0, 0, 0, (), True, True)
+
+
+def test_a_whole_folder_takes_the_level_of_its_most_doubtful_file() -> None:
+    planner = Planner()
+    for path, level in (("a", "mtime"), ("a/b", CHECKSUM)):
+        assert list(planner.add(path, change_of(path, level, "x"))) == []
+
+    (item,) = [step for step in planner.finish() if isinstance(step, Item)]
+    assert item == Item("a", "", 0, 20, 2, CHECKSUM)
+
+
+def item(name: str, level: str = "mtime") -> Item:
+    return Item("d", name, 1, 10, 1, level)
+
+
+@given(
+    st.lists(st.sampled_from(["mtime", CHECKSUM]), max_size=40),
+    st.integers(1, 7),
+    st.integers(0, 5),
+)
+def test_batches_keep_the_limits_and_lose_nothing(levels: list[str], max_items: int, max_tasks: int) -> None:
+    batcher = Batcher(first_number=3, max_items=max_items, max_tasks=max_tasks)
+    carried: dict[int, list[Item]] = {}
+    left = []
+    batches = []
+    for index, level in enumerate(levels):
+        one = item(str(index), level)
+        number, full = batcher.take(one)
+        if number:
+            carried.setdefault(number, []).append(one)
+        else:
+            left.append(one)
+        if full is not None:
+            batches.append(full)
+    batches.extend(batcher.rest())
+
+    assert {batch.number: batch.items for batch in batches} == carried
+    assert len(batches) <= max_tasks
+    assert sorted(carried) == list(range(3, 3 + len(batches)))
+    assert all(1 <= len(batch.items) <= max_items for batch in batches)
+    assert all({one.sync_level for one in batch.items} == {batch.sync_level} for batch in batches)
+    assert all(batch.files == len(batch.items) and batch.size_bytes == 10 * batch.files for batch in batches)
+    assert not left or len(batches) == max_tasks
+
+
+def settings_with(**values: Any) -> Settings:
+    required = {"SRC_DIR": "/s", "DST_DIR": "/d", "SRC_ID": SRC_ID, "DST_ID": DST_ID, "CODE_PATH": "/c"}
+    return check_settings({**required, "CLIENT_ID": CLIENT_ID, **values}, config_file="c.py")
+
+
+def document_with(*, has_folders: bool = False, sync_level: str = "mtime", **values: Any) -> dict[str, Any]:
+    return transfer_document(
+        settings_with(**values), sync_level=sync_level, label="l", now_ns=1_700_000_000 * 10**9, has_folders=has_folders
+    )
+
+
+def test_every_option_is_sent_explicitly_and_nothing_is_ever_deleted() -> None:
+    document = document_with()
+
+    assert document == {
+        "DATA_TYPE": "transfer",
+        "source_endpoint": SRC_ID,
+        "destination_endpoint": DST_ID,
+        "label": "l",
+        "sync_level": 2,
+        "verify_checksum": True,
+        "preserve_timestamp": True,
+        "encrypt_data": True,
+        "skip_source_errors": True,
+        "fail_on_quota_errors": False,
+        "delete_destination_extra": False,
+        "notify_on_succeeded": False,
+        "notify_on_failed": False,
+        "notify_on_inactive": False,
+    }
+
+
+@pytest.mark.parametrize(("level", "number"), [("exists", 0), ("size", 1), ("mtime", 2), ("checksum", 3)])
+def test_sync_levels_go_by_number(level: str, number: int) -> None:
+    assert document_with(sync_level=level)["sync_level"] == number
+
+
+def test_what_is_excluded_is_a_filter_rule_of_tasks_with_folders() -> None:
+    rules = [
+        {"DATA_TYPE": "filter_rule", "method": "exclude", "name": "*.tmp"},
+        {"DATA_TYPE": "filter_rule", "method": "exclude", "name": "scratch"},
+    ]
+
+    assert document_with(has_folders=True, EXCLUDE=["*.tmp", "scratch"])["filter_rules"] == rules
+    assert "filter_rules" not in document_with(has_folders=False, EXCLUDE=["*.tmp"])
+    assert "filter_rules" not in document_with(has_folders=True)
+
+
+def test_a_deadline_counts_from_now() -> None:
+    assert document_with(DEADLINE_HOURS=1.5)["deadline"] == "2023-11-14 23:43:20+00:00"
+
+
+def test_items_lie_under_both_roots_and_folders_end_in_a_slash() -> None:
+    documents = item_documents([("a/b.txt", False), ("c", True)], src_path="/s", dst_dir="/")
+
+    assert [(one["source_path"], one["destination_path"], one["recursive"]) for one in documents] == [
+        ("/s/a/b.txt", "/a/b.txt", False),
+        ("/s/c/", "/c/", True),
+    ]
+    assert {one["DATA_TYPE"] for one in documents} == {"transfer_item"}
