@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 from collections.abc import Iterable
+from email.utils import formatdate
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from .auth_api_routes import auth_api_blueprint
 from .auth_routes import auth_blueprint
+from .clock import Clock
 from .control import control_blueprint
 from .errors import Refusal, TransferRefusal, not_built
 from .file_routes import file_blueprint
@@ -68,10 +70,34 @@ def create_app(world: World) -> Flask:
 
 
 class _Handler(WSGIRequestHandler):
-    """HTTP/1.1 with connections kept open, and nothing on stderr."""
+    """HTTP/1.1 with connections kept open, nothing on stderr, and one Date: the answer's own, or the world's time."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # headers and body are two writes: together with delayed ACKs, 40 ms a request
+    _needs_date = False
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The emulator's present, as HTTP writes it."""
+        assert isinstance(self.server, _Server)
+        return formatdate(self.server.clock.now_seconds() if timestamp is None else timestamp, usegmt=True)
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Begin an answer; unlike the base class's, without a Date that a header of the answer could only double."""
+        self.send_response_only(code, message)
+        self.send_header("Server", self.version_string())
+        self._needs_date = True
+
+    def send_header(self, keyword: str, value: str) -> None:
+        """Add a header."""
+        if keyword.lower() == "date":
+            self._needs_date = False
+        super().send_header(keyword, value)
+
+    def end_headers(self) -> None:
+        """End the headers, with a Date if none was given."""
+        if self._needs_date:
+            self.send_header("Date", self.date_time_string())
+        super().end_headers()
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """Say nothing: the requests are in the world's log."""
@@ -80,7 +106,8 @@ class _Handler(WSGIRequestHandler):
 class _Server(ThreadedWSGIServer):
     """Knows its open connections, so that closing it closes them."""
 
-    def __init__(self, port: int, app: WSGIApplication) -> None:
+    def __init__(self, port: int, app: WSGIApplication, clock: Clock) -> None:
+        self.clock = clock
         self._open: set[socket.socket] = set()
         # A socket of our own, since the base class answers a taken port with print and sys.exit. It listens from
         # here on, so that no client comes too early.
@@ -119,7 +146,7 @@ class Emulator:
         self, collections: Iterable[Collection] = (), *, progress: str = "immediate", port: int = 0, **options: Any
     ) -> None:
         self.world = make_world(collections, progress, options)
-        self._server = _Server(port, Gate(create_app(self.world), self.world))
+        self._server = _Server(port, Gate(create_app(self.world), self.world), self.world.clock)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property

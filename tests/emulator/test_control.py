@@ -7,6 +7,8 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import globus_sdk
 import pytest
 import requests
 
+from emulator.clock import parse_time
 from emulator.server import Emulator
 
 SOURCE = "5a0c9d5e-0000-4000-8000-000000000001"
@@ -290,3 +293,21 @@ def test_a_body_in_chunks_is_read_whole(globus: Emulator) -> None:
     reply = requests.post(f"{globus.url}_emulator/progress", data=iter([b'{"mode":', b'"polls:3"}']), timeout=10)
 
     assert reply.json() == {"mode": "polls:3"}
+
+
+def test_the_date_of_answers_follows_the_clock_and_a_fault_can_name_its_own(globus: Emulator) -> None:
+    def dates() -> list[str]:
+        connection = http.client.HTTPConnection(globus.url.split("/")[2], timeout=10)
+        try:
+            connection.request("GET", "/jwk.json")
+            return connection.getresponse().headers.get_all("Date", [])
+        finally:
+            connection.close()
+
+    globus.world.set_clock(parse_time("2031-05-06T07:08:09Z"))
+    moved = dates()
+    globus.world.add_fault("GET /jwk.json", status=503, headers={"Date": "Thu, 01 Jan 1970 00:00:00 GMT"})
+
+    assert len(moved) == 1
+    assert parsedate_to_datetime(moved[0]) - parse_time("2031-05-06T07:08:09Z") < timedelta(minutes=1)
+    assert dates() == ["Thu, 01 Jan 1970 00:00:00 GMT"]
