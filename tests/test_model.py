@@ -227,7 +227,8 @@ class Model:
         with (self.src / path).open("ab") as file:
             file.write(self.random.randbytes(3))
         # Now, or as a copying program that keeps the time would.
-        moment = mtime_ns + 1 if self.random.random() < 0.3 else self.moment_ns()
+        self.counter += 1
+        moment = mtime_ns // NS * NS + self.counter if self.random.random() < 0.3 else self.moment_ns()
         os.utime(self.src / path, ns=(moment, moment))
         return f"append {path} {self.about(path)}"
 
@@ -595,11 +596,10 @@ class Model:
             os.utime(self.src / path, (LONG_AGO, LONG_AGO))
         a_run = min(self.values["MAX_ITEMS_PER_TASK"] * self.values["MAX_TASKS_IN_FLIGHT"], 10_000)
         bound = SETTLING_RUNS + 2 * (len(self.expected()) // a_run)
-        self._run_until(lambda: not self.missing(with_blocked=False), 2 * bound)
-        for path, content in self.expected().items():
-            while path and self.is_blocked(path, is_folder=content is None):
-                self._clear_the_way(path, is_folder=content is None)
-        self._run_until(lambda: not self.missing(with_blocked=True) and not self._open_tasks(), bound)
+        blocked = sum(self.is_blocked(path, is_folder=content is None) for path, content in self.expected().items())
+        if 2 * blocked < a_run:  # paths that cannot succeed take room in tasks from those that can
+            self._run_until(lambda: not self.missing(with_blocked=False), 2 * bound)
+        self._run_until(lambda: self._is_free() and not self.missing(with_blocked=True), bound)
         self.advance(HOUR_SECONDS)  # what was touched just now has settled
         self._run_until(self._is_at_rest, 2)
         summary = self.step_run()
@@ -614,6 +614,13 @@ class Model:
             self.advance(25 * HOUR_SECONDS)
             self.step_run()
         assert is_done(), f"after {most_runs} runs still missing: {self.missing(with_blocked=True)}"
+
+    def _is_free(self) -> bool:
+        """Whether no task is open; a person has removed what is of another type at the destination."""
+        for path, content in self.expected().items():
+            while path and self.is_blocked(path, is_folder=content is None):
+                self._clear_the_way(path, is_folder=content is None)
+        return not self._open_tasks()
 
     def _open_tasks(self) -> int:
         with Store(str(self.state / "datastore")) as store:

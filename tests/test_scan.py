@@ -1,0 +1,297 @@
+"""Walking a tree: everything that can lie in one, and that its errors are answers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from suite import ROOT
+
+from autotransfer.errors import ConfigurationProblem
+from autotransfer.paths import FOLDER_ITSELF
+from autotransfer.scan import EMPTY_FOLDER, Listing, Looker, Policy, open_folder, open_root, read_folder, walk
+
+NS = 10**9
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[int]:
+    root_fd = open_root(str(tmp_path))
+    yield root_fd
+    os.close(root_fd)
+
+
+ALL = Policy()
+
+
+def listings(root_fd: int, policy: Policy = ALL, *, start: str = "") -> dict[str, Listing]:
+    return {listing.rel_path: listing for listing in walk(root_fd, policy, start=start)}
+
+
+def test_folders_come_parents_first_and_siblings_by_name(root: int, tmp_path: Path) -> None:
+    for path in ("b/x/y", "a.b", "a/c", "a/b", "B"):
+        (tmp_path / path).mkdir(parents=True)
+
+    assert list(listings(root)) == ["", "B", "a", "a/b", "a/c", "a.b", "b", "b/x", "b/x/y"]
+    assert list(listings(root, start="b")) == ["b", "b/x", "b/x/y"]
+
+
+def test_a_file_is_known_by_its_nanoseconds_and_size(root: int, tmp_path: Path) -> None:
+    for name, mtime_ns in (
+        ("now", 1_700_000_000_123_456_789),
+        ("before 1970", -5 * NS + 1),
+        ("late", 8_000_000_000 * NS),
+    ):
+        (tmp_path / name).write_text("12345")
+        os.utime(tmp_path / name, ns=(0, mtime_ns))
+
+    assert listings(root)[""].files == {
+        "now": (1_700_000_000_123_456_789, 5),
+        "before 1970": (-5 * NS + 1, 5),
+        "late": (8_000_000_000 * NS, 5),
+    }
+
+
+def test_an_empty_folder_is_one_entry_of_its_own(root: int, tmp_path: Path) -> None:
+    for path in ("empty", "links", "excluded", "special"):
+        (tmp_path / path).mkdir()
+    (tmp_path / "links/link").symlink_to("nowhere")
+    (tmp_path / "excluded/a.tmp").write_text("")
+    os.mkfifo(tmp_path / "special/pipe")
+
+    found = listings(root, Policy(exclude=("*.tmp",)))
+
+    assert found[""].files == {}
+    for path in ("empty", "links", "excluded"):
+        assert found[path].files == {FOLDER_ITSELF: EMPTY_FOLDER}
+    assert found["special"].files == {}
+
+
+def test_pipes_sockets_and_devices_are_counted_and_never_opened(root: int, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(tmp_path / "socket"))
+        listing = listings(root, Policy(follow_links=True))[""]
+
+    assert (listing.files, listing.others, listing.errors, listing.is_plain) == ({}, 2, (), False)
+
+
+def test_links_are_left_out_unless_they_are_followed_to_files(root: int, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("123")
+    (tmp_path / "folder").mkdir()
+    for name, target in (("to file", "file"), ("to folder", "folder"), ("broken", "nowhere"), ("loop", "loop")):
+        (tmp_path / name).symlink_to(target)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to pipe").symlink_to("pipe")
+
+    left_out = listings(root)[""]
+    followed = listings(root, Policy(follow_links=True))[""]
+
+    assert (set(left_out.files), left_out.links, left_out.errors) == ({"file"}, 5, ())
+    assert (set(followed.files), followed.links, followed.folders) == ({"file", "to file"}, 2, ["folder"])
+    assert {error.rel_path: error.why for error in followed.errors} == {
+        "broken": "symlink cannot be followed: no such file or directory",
+        "loop": "symlink cannot be followed: too many levels of symbolic links",
+    }
+    assert followed.kept == {"broken", "loop"}
+    assert not followed.is_plain
+
+
+def test_names_that_globus_cannot_carry_are_reported_and_skipped(root: int, tmp_path: Path) -> None:
+    (tmp_path / "good").write_text("")
+    os.close(os.open(os.fsencode(tmp_path) + b"/bad\xff", os.O_CREAT, 0o600))
+    os.mkdir(os.fsencode(tmp_path) + b"/folder\xfe")
+    (tmp_path / "cr\r\nlf").write_text("")
+    (tmp_path / "only\nlf").write_text("")
+
+    listing = listings(root)[""]
+
+    assert set(listing.files) == {"good", "only\nlf"}
+    assert listing.folders == []
+    assert len(listing.errors) == 3
+    assert "no name with CR LF" in next(error.why for error in listing.errors if error.rel_path == "cr\r\nlf")
+    assert not listing.is_plain
+
+
+patterns = st.lists(st.text("ab*?[]!.-\n", min_size=1, max_size=5), max_size=3)
+
+
+@given(patterns, st.text("ab.-[]!\nA", min_size=1, max_size=6))
+def test_exclude_means_what_fnmatch_of_names_means(exclude: list[str], name: str) -> None:
+    excludes = Policy(exclude=tuple(exclude)).excludes()
+
+    assert bool(excludes and excludes(name)) is any(fnmatchcase(name, pattern) for pattern in exclude)
+
+
+def test_an_excluded_folder_hides_all_below_it_and_keeps_its_name(root: int, tmp_path: Path) -> None:
+    (tmp_path / "scratch/deep").mkdir(parents=True)
+    (tmp_path / "scratch/deep/x").write_text("")
+    (tmp_path / "Scratch").mkdir()
+
+    found = listings(root, Policy(exclude=("scratch",)))
+
+    assert set(found) == {"", "Scratch"}
+    assert found[""].kept == {"scratch"}
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_and_one_that_went_away_is_not(root: int, tmp_path: Path) -> None:
+    gone = read_folder(root, "gone", None, follow_links=False)
+    (tmp_path / "file").write_text("")
+    file = read_folder(root, "file", None, follow_links=False)
+
+    assert (gone.is_readable, gone.errors, gone.moved) == (False, (), 1)
+    assert (file.is_readable, file.errors, file.moved) == (False, (), 1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_forbidden_folder_is_reported_and_its_records_stay(root: int, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o000)
+    listing = listings(root)["locked"]
+    (tmp_path / "locked").chmod(0o700)
+
+    assert (listing.is_readable, [error.why for error in listing.errors]) == (False, ["permission denied"])
+
+
+def test_a_folder_swapped_for_a_symlink_is_not_followed(root: int, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("")
+    (tmp_path / "swapped").mkdir()
+    found = []
+    for listing in walk(root, Policy()):
+        found.append(listing)
+        if listing.rel_path == "":
+            (tmp_path / "swapped").rmdir()
+            (tmp_path / "swapped").symlink_to(outside)
+
+    swapped = next(listing for listing in found if listing.rel_path == "swapped")
+    assert (swapped.is_readable, swapped.files, swapped.moved, swapped.errors) == (False, {}, 1, ())
+
+
+def deep_tree(top: Path, levels: int, name: str) -> str:
+    """A chain of folders that no single path can name, with a file at its end."""
+    folder_fd = os.open(top, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=folder_fd)
+        deeper_fd = os.open(name, os.O_RDONLY, dir_fd=folder_fd)
+        os.close(folder_fd)
+        folder_fd = deeper_fd
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=folder_fd))
+    os.close(folder_fd)
+    return "/".join([name] * levels)
+
+
+def remove_deep(top: Path) -> None:
+    """Python's own rmtree gives up where the path is too long."""
+    subprocess.run(["rm", "-rf", str(top)], check=True)
+
+
+@pytest.mark.parametrize(("levels", "name"), [(1000, "deeper"), (60, "n" * 255)])
+def test_a_path_may_be_longer_than_the_system_allows_in_one_call(tmp_path: Path, levels: int, name: str) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    deepest = deep_tree(top, levels, name)
+    root_fd = open_root(str(top))
+    try:
+        with pytest.raises(OSError) as problem:
+            os.stat(deepest, dir_fd=root_fd)
+        found = listings(root_fd)
+        look = Looker(root_fd, follow_links=False)
+        seen = look(deepest, "file")
+        look.close()
+    finally:
+        os.close(root_fd)
+        remove_deep(top)
+
+    assert problem.value.errno == errno.ENAMETOOLONG
+    assert len(found) == levels + 1
+    assert found[deepest].files == {"file": seen}
+
+
+def test_a_large_tree_needs_few_descriptors_and_leaves_none_open(root: int, tmp_path: Path) -> None:
+    for number in range(100):
+        (tmp_path / f"{number}/deep").mkdir(parents=True)
+    before = len(os.listdir("/dev/fd"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before + 8, 64), hard))
+    try:
+        found = listings(root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert len(found) == 201
+    assert all(listing.is_readable for listing in found.values())
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_walk_is_lazy(root: int, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    folders = walk(root, Policy())
+    next(folders)
+    (tmp_path / "b").rmdir()
+
+    assert [listing.is_readable for listing in folders] == [True, False]
+
+
+def test_the_clock_is_read_after_the_folder(root: int, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    (listing,) = walk(root, Policy(), clock_ns=lambda: 77)
+
+    assert listing.seen_at_ns == 77
+    assert listing.mtime_ns == tmp_path.stat().st_mtime_ns
+
+
+def test_src_dir_may_be_a_symlink_and_must_be_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("folder")
+    os.close(open_root(str(tmp_path / "link")))
+
+    for name, why in (("file", "not a directory"), ("gone", "no such file or directory")):
+        with pytest.raises(ConfigurationProblem, match=why):
+            open_root(str(tmp_path / name))
+
+
+def test_a_looker_sees_what_the_scan_sees(root: int, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/file").write_text("12")
+    (tmp_path / "a/link").symlink_to("file")
+    (tmp_path / "a/folder").mkdir()
+    os.mkfifo(tmp_path / "a/pipe")
+    fingerprint = ((tmp_path / "a/file").stat().st_mtime_ns, 2)
+
+    for follow_links in (False, True):
+        look = Looker(root, follow_links=follow_links)
+        assert look("a", "file") == fingerprint
+        assert look("a", "link") == (fingerprint if follow_links else None)
+        assert look("a", "folder") is look("a", "pipe") is look("a", "gone") is look("gone", "x") is None
+        assert look("a", FOLDER_ITSELF) == EMPTY_FOLDER
+        assert look("gone", FOLDER_ITSELF) is None
+        look.close()
+
+
+def test_opening_a_folder_never_follows_a_link_at_its_end(root: int, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+
+    os.close(open_folder(root, "folder"))
+    with pytest.raises(OSError) as problem:
+        open_folder(root, "link")
+    assert problem.value.errno in (errno.ELOOP, errno.ENOTDIR)
+
+
+def test_the_scan_imports_no_globus_sdk() -> None:
+    code = "import autotransfer.scan, sys; raise SystemExit('globus_sdk' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
