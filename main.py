@@ -14,6 +14,7 @@ from autotransfer.errors import ExitStatus, Problem
 from autotransfer.paths import display
 from autotransfer.run import Run, Watcher
 from autotransfer.store import IN_MEMORY, Store
+from autotransfer.summary import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -48,7 +49,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="store_true", help="say what is done, also when nobody watches")
-    loudness.add_argument("-q", "--quiet", action="store_true", help="print nothing but problems")
+    loudness.add_argument(
+        "-q", "--quiet", action="store_true", help="print nothing but what a person must read, as under cron"
+    )
     chosen = parser.parse_args()
     if chosen.wait is not None and not 0 <= chosen.wait <= FOREVER_SECONDS:
         parser.error("--wait takes a number of seconds that is not negative")
@@ -79,14 +82,14 @@ class Console(Watcher):
             *(task.task_id, task.label, task.items, task.files, task.size_bytes, task.sync_level),
         )
         self.remark(
-            f"Submitted task {task.task_id}: {_count(task.files, 'path')}, {utils.size_text(task.size_bytes)}, in "
-            f"{_count(task.items, 'item')}, sync level {task.sync_level}."
+            f"Submitted task {task.task_id}: {counted(task.files, 'path')}, {utils.size_text(task.size_bytes)}, in "
+            f"{counted(task.items, 'item')}, sync level {task.sync_level}."
         )
 
     def waiting(self, done_bytes: int, total_bytes: int, open_tasks: int) -> None:
         self._line.show(
             f"{utils.bar(done_bytes, total_bytes)} {utils.size_text(done_bytes)} of {utils.size_text(total_bytes)}, "
-            f"{_count(open_tasks, 'task')} under way"
+            f"{counted(open_tasks, 'task')} under way"
         )
 
     def remark(self, text: str) -> None:
@@ -105,7 +108,7 @@ def main() -> int:
     settings = utils.load_settings(chosen.config)
     is_talking = not chosen.quiet and not chosen.json and (chosen.verbose or utils.is_watched() or chosen.dry_run)
     console = Console(is_talking=is_talking, lists_changes=chosen.dry_run and is_talking)
-    with utils.run_lock(settings):
+    with utils.run_lock(settings, is_silent=not is_talking):
         if not chosen.dry_run:
             utils.open_log(settings)
         datastore = settings.state_file("datastore")
@@ -126,12 +129,12 @@ def _perform(run: Run, chosen: argparse.Namespace, console: Console, settings: S
     status = int(problem.exit_status if problem else summary.exit_status)
     for notice in summary.notices:
         utils.log.warning("%s", notice)
-    utils.log.info("%s", summary.as_line())
+    utils.log.info("%s", summary.as_line(status))
     if chosen.json:
         import json  # a run without --json, which is nearly every one, need not load it
 
         utils.say(json.dumps(_document(summary, status, problem, chosen.dry_run)))
-    elif not chosen.quiet:
+    else:
         _show_notices(summary)
     if problem:
         return utils.end(problem)
@@ -162,15 +165,15 @@ def _show_notices(summary: Summary) -> None:
 def _words(summary: Summary) -> str:
     if summary.submitted:
         first = (
-            f"Sent {_count(summary.sent_files, 'path')} ({utils.size_text(summary.sent_bytes)}) in "
-            f"{_count(summary.submitted, 'task')}: {_reasons(summary)}."
+            f"Submitted {counted(summary.sent_files, 'path')} ({utils.size_text(summary.sent_bytes)}) in "
+            f"{counted(summary.submitted, 'task')}: {_reasons(summary)}."
         )
     elif summary.changes:
-        first = f"{_count(summary.changes, 'path')} to be sent, which wait for the next run."
+        first = f"{counted(summary.changes, 'path')} to be sent, which wait for the next run."
     else:
         first = "Nothing to send."
     parts = [first, *_sides(summary)]
-    parts.append(f"Looked at {_count(summary.files, 'path')} in {summary.seconds:.2f} s.")
+    parts.append(f"Looked at {counted(summary.files, 'path')} in {summary.seconds:.2f} s.")
     return " ".join(parts)
 
 
@@ -179,7 +182,7 @@ def _dry_words(summary: Summary, settings: Settings) -> str:
         first = "Nothing would be sent."
     else:
         first = (
-            f"{_count(summary.changes, 'path')} ({utils.size_text(summary.bytes)}) would be sent: {_reasons(summary)}."
+            f"{counted(summary.changes, 'path')} ({utils.size_text(summary.bytes)}) would be sent: {_reasons(summary)}."
         )
     return " ".join([first, *_sides(summary), f"Dry run: nothing was changed, here or at {settings.dst_dir}."])
 
@@ -197,9 +200,9 @@ def _reasons(summary: Summary) -> str:
 def _sides(summary: Summary) -> list[str]:
     sides = []
     if summary.succeeded or summary.failed:
-        ended = _count(summary.succeeded + summary.failed, "task")
+        ended = counted(summary.succeeded + summary.failed, "task")
         sides.append(
-            f"{ended} ended: {_count(summary.arrived, 'path')} arrived, {summary.returned:,} to be sent again."
+            f"{ended} ended: {counted(summary.arrived, 'path')} arrived, {summary.returned:,} to be sent again."
         )
     for count, words in (
         (summary.in_flight_tasks, "task under way" if summary.in_flight_tasks == 1 else "tasks under way"),
@@ -214,10 +217,6 @@ def _sides(summary: Summary) -> list[str]:
         if count:
             sides.append(f"{count:,} {words}.")
     return sides
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 if __name__ == "__main__":

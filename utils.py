@@ -106,8 +106,11 @@ def _printable(text: str, stream: Any) -> str:
 
 
 @contextmanager
-def run_lock(settings: Settings) -> Iterator[None]:
+def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
     """Hold the route's lock; it falls with the process, so nothing is left behind by a crash.
+
+    Args:
+        is_silent: Whether another run is no news, as when cron starts the next one early.
 
     Raises:
         RunActive: Another run holds it.
@@ -125,11 +128,19 @@ def run_lock(settings: Settings) -> Iterator[None]:
     try:
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             holder = os.pread(lock_fd, 100, 0).decode("ascii", "replace").strip()
             raise RunActive(
                 f"Another run of this route is active ({holder or 'starting'})",
                 remedy="Nothing was done; nothing need be.",
+                is_silent=is_silent,
+            ) from None
+        except OSError as error:
+            raise ConfigurationProblem(
+                f"Cannot lock {path}",
+                why=(error.strerror or str(error)).lower(),
+                remedy="Its file system does not support flock: move CODE_PATH to one that does, or have it mounted "
+                "with locks. Nothing was sent or recorded.",
             ) from None
         os.ftruncate(lock_fd, 0)
         os.pwrite(lock_fd, f"pid {os.getpid()}\n".encode("ascii"), 0)
@@ -148,13 +159,11 @@ def open_log(settings: Settings) -> None:
     """
     path = settings.state_file("log")
     try:
-        log_fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        log_fd = _open_owner_only(path)
         if os.fstat(log_fd).st_size >= settings.log_max_bytes:
             os.replace(path, f"{path}.1")
             os.close(log_fd)
-            log_fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        if os.fstat(log_fd).st_mode & 0o077:
-            os.fchmod(log_fd, 0o600)
+            log_fd = _open_owner_only(path)
         stream = os.fdopen(log_fd, "a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigurationProblem(
@@ -168,6 +177,13 @@ def open_log(settings: Settings) -> None:
     writer.setFormatter(formatter)
     log.addHandler(writer)
     log.setLevel(settings.log_level)
+
+
+def _open_owner_only(path: str) -> int:
+    log_fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    if os.fstat(log_fd).st_mode & 0o077:
+        os.fchmod(log_fd, 0o600)
+    return log_fd
 
 
 def size_text(size_bytes: float) -> str:
@@ -208,7 +224,7 @@ def bar(done: int, total: int, *, width: int = 30) -> str:
 def end(problem: Problem) -> int:
     """Tell a problem where it belongs, once; gives the exit status."""
     log.error("%s", problem)
-    if not isinstance(problem, RunActive) or is_watched():
+    if not (isinstance(problem, RunActive) and problem.is_silent):
         warn(f"{_script_name()}: {problem}")
     return int(problem.exit_status)
 
@@ -229,6 +245,14 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         status = 130
     except BrokenPipeError:
         status = 1
+    except ModuleNotFoundError as error:
+        status = end(
+            ConfigurationProblem(
+                f"This Python ({sys.executable}) lacks the package {error.name}",
+                remedy="Run the script with the interpreter of `make install`, or install globus-sdk for this one. "
+                "Nothing was sent or recorded.",
+            )
+        )
     except Exception as error:
         log.critical("a bug: %s", error, exc_info=True)
         where = "The traceback is in the log" if log.handlers else traceback.format_exc().splitlines()[-2].strip()

@@ -1,9 +1,11 @@
 """Everything behind the scripts, one room per file; imports point one way, from the top of this list down.
 
-run                         the run itself: orders the rooms, decides nothing alone
+run                         one run: orders the rooms, decides nothing alone
+settle  plan  submit        the acts of a run: ask what became of tasks; scan and compare; post
+reset  checks               the work of set_time.py and of test_config.py
 globus/  store              the service; the shelf `datastore`
 changes  batches  outcomes  scan against trie; changes to tasks; what an ended task means for its paths
-ledger                      tasks prepared, in flight, ended
+ledger  summary             tasks prepared, in flight, ended; what a run counted
 scan  trie  settings        walk a tree; what was last transferred, per path; config.py checked and frozen
 errors  times  paths        exit statuses and problems; moments and ages; names and how they are shown
 

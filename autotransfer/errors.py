@@ -126,6 +126,10 @@ class OutcomeUnknown(GlobusProblem):
 
 
 class RunActive(Problem):
-    """Another run holds the lock."""
+    """Another run holds the lock; `is_silent` when nobody cares to hear of it, as under cron."""
 
     exit_status = ExitStatus.ACTIVE
+
+    def __init__(self, what: str, *, remedy: str, is_silent: bool) -> None:
+        super().__init__(what, remedy=remedy)
+        self.is_silent = is_silent

@@ -13,7 +13,7 @@ from autotransfer.outcomes import forget_gone, note_in_flight
 from autotransfer.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.scan import Listing, Policy, read_folder, walk
 from autotransfer.settings import Settings
-from autotransfer.store import Store, StoredItem
+from autotransfer.store import EMPTY_IS_MEANT, Store, StoredItem
 from autotransfer.summary import Summary
 from autotransfer.times import NS_PER_SECOND
 from autotransfer.trie import Folder, InFlight, PathTrie
@@ -216,7 +216,12 @@ def policy(settings: Settings) -> Policy:
     return Policy(settings.exclude, settings.symlinks == "follow")
 
 
-def _is_bare(root_fd: int, settings: Settings) -> bool:
+def is_bare_folder(root_fd: int, settings: Settings) -> bool:
+    """Whether SRC_DIR holds nothing at all.
+
+    Raises:
+        ConfigurationProblem: It cannot be read.
+    """
     try:
         with os.scandir(root_fd) as entries:
             return next(entries, None) is None
@@ -238,7 +243,9 @@ def check_root(settings: Settings, store: Store, root_fd: int, device: int) -> N
         ConfigurationProblem: Records exist, and SRC_DIR is empty or another disk.
     """
     recorded_device = store.shelf.get("DEVICE")
-    is_bare = _is_bare(root_fd, settings)
+    is_bare = is_bare_folder(root_fd, settings)
+    if is_bare and store.shelf.get(EMPTY_IS_MEANT):
+        return
     if store.trie.is_empty or not (is_bare or recorded_device not in (None, device)):
         return
     root = store.trie.folder("")

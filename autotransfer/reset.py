@@ -9,10 +9,10 @@ from autotransfer.changes import forget_vanished, gone_folders
 from autotransfer.errors import UsageProblem
 from autotransfer.outcomes import Closing, forget_gone
 from autotransfer.paths import FOLDER_ITSELF, display, join, split
-from autotransfer.plan import policy
+from autotransfer.plan import is_bare_folder, policy
 from autotransfer.scan import Listing, read_folder, walk
 from autotransfer.settings import Settings
-from autotransfer.store import ITEM_LIMIT, Store
+from autotransfer.store import EMPTY_IS_MEANT, ITEM_LIMIT, Store
 from autotransfer.times import NS_PER_SECOND
 from autotransfer.trie import Delivered, Folder
 
@@ -66,6 +66,8 @@ def set_times(
     if is_whole:
         store.shelf.pop(ITEM_LIMIT, None)
         store.shelf.pop("DEVICE", None)
+        if is_bare_folder(root_fd, settings):
+            store.shelf[EMPTY_IS_MEANT] = True
     setting = _Setting(settings, store, root_fd, moment_ns, clock_ns)
     for scope in [""] if is_whole else _outermost(scopes):
         setting.apply(scope)

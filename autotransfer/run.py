@@ -15,13 +15,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from autotransfer.errors import Problem, SignInNeeded
+from autotransfer.errors import Problem
 from autotransfer.ledger import PREPARED, Task
 from autotransfer.plan import Plan, check_root, policy
 from autotransfer.scan import Looker, open_root
 from autotransfer.settings import Settings
-from autotransfer.store import ITEM_LIMIT, Store
-from autotransfer.summary import Summary
+from autotransfer.store import EMPTY_IS_MEANT, ITEM_LIMIT, Store
+from autotransfer.summary import Summary, counted
 from autotransfer.times import NS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -147,6 +147,8 @@ class Run:
             return
         if self._store.shelf.get("DEVICE") != device:
             self._store.shelf["DEVICE"] = device
+        if self.summary.files or self.summary.folders > 1:
+            self._store.shelf.pop(EMPTY_IS_MEANT, None)
         if not prepared:
             self._store.commit()
             return
@@ -168,7 +170,7 @@ class Run:
             if not open_tasks:
                 return
             if left_seconds <= 0:
-                self.summary.notice(f"{open_tasks} tasks were still under way when the time to wait was over.")
+                self.summary.notice(f"The time to wait was over with {counted(open_tasks, 'task')} under way.")
                 return
             self._pause(min(poll_seconds, left_seconds))
             poll_seconds = min(poll_seconds * 1.5, LONGEST_POLL_SECONDS)
@@ -199,12 +201,7 @@ class Run:
             from autotransfer.globus.login import Login
 
             self._login = self._stack.enter_context(Login(self._settings))
-            if not self._login.is_service_account and self._login.is_needed():
-                raise SignInNeeded(
-                    "Not signed in to Globus",
-                    remedy="Run test_config.py in a terminal once; cron then continues by itself. Nothing was sent or "
-                    "recorded.",
-                )
+            self._login.must_hold()
         return self._login
 
     def _tasks(self) -> Tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,8 +13,13 @@ from autotransfer.ledger import Task, judge
 from autotransfer.outcomes import Closing, Look, Tally
 from autotransfer.paths import display, from_collection
 from autotransfer.store import Store
-from autotransfer.summary import Summary
+from autotransfer.summary import Summary, counted
 
+MEND = "Mend its permissions."
+REMEDIES = {
+    "FILE_NOT_FOUND": "If it is there, SRC_PATH is wrong: run test_config.py.",
+    "INVALID_PATH_NAME": "Rename it.",
+}
 ENDED_BADLY = (ledger.FAILED, ledger.CANCELED, ledger.EXPIRED)
 
 
@@ -80,7 +86,8 @@ class Settling:
                 lambda closing: closing.close(has_arrived=False, code="TASK_UNKNOWN", is_counted=False),
             )
             self._summary.notice(
-                f"{task.title} is no longer known to Globus ({problem.why}). Its {task.files} paths are sent again."
+                f"{task.title} is no longer known to Globus ({problem.why}). What it carried, "
+                f"{counted(task.files, 'path')}, is sent again."
             )
             return None
         verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
@@ -116,21 +123,28 @@ class Settling:
                 lambda closing: closing.close(has_arrived=False, code="SKIPPED", is_counted=False),
             )
             self._summary.notice(
-                f"{task.title} left out {skipped} paths, and Globus does not say which any more. All its "
-                f"{tally.returned} paths are sent again, compared by checksum."
+                f"{task.title} left out {counted(skipped, 'path')}, and Globus does not say which any more. All of it, "
+                f"{counted(tally.returned, 'path')}, is sent again, compared by checksum."
             )
             return
         reason = f"{skipped} paths skipped" if skipped else ""
-        self._end(
-            task,
-            ledger.SUCCEEDED,
-            reason,
-            lambda closing: closing.give_back(failures) + closing.close(has_arrived=True),
-        )
-        for rel_path, _, code in failures:
+        still_there: list[tuple[str, str]] = []
+
+        def close(closing: Closing) -> Tally:
+            tally = Tally()
+            for failure in failures:
+                one = closing.give_back([failure])
+                tally += one
+                if one.returned:  # what vanished meanwhile was rightly left out
+                    still_there.append((failure[0], failure[2]))
+            return tally + closing.close(has_arrived=True)
+
+        self._end(task, ledger.SUCCEEDED, reason, close)
+        for rel_path, code in still_there:
+            path = display(rel_path)
             self._summary.notice(
-                f"Globus could not read {display(rel_path)} ({code}), so {task.title} left it out. Mend its "
-                "permissions; it is tried again with growing pauses, at once after `set_time.py never --path`."
+                f"{task.title} left out {path}: Globus could not read it ({code}). {REMEDIES.get(code, MEND)} It is "
+                f"tried again with growing pauses, at once after `set_time.py never --path {shlex.quote(path)}`."
             )
 
     def _end_failed(self, task: Task, verdict: ledger.Verdict) -> None:
@@ -145,7 +159,7 @@ class Settling:
             ),
         )
         self._summary.notice(
-            f"{task.title} ended {verdict.state} ({verdict.reason}): {tally.arrived} of its {task.files} paths "
+            f"{task.title} ended {verdict.state} ({verdict.reason}): {tally.arrived} of {counted(task.files, 'path')} "
             f"arrived, the rest is sent again. Its events: {WEB_APP}/{task.task_id}/event_log"
         )
 
@@ -173,7 +187,7 @@ class Settling:
             self._store.put_task(watched)
             self._commit()
         trouble = (
-            f"{task.title} is not getting on: {verdict.trouble}. Its {task.files} paths wait for it; without "
+            f"{task.title} is not getting on: {verdict.trouble}. It holds {counted(task.files, 'path')}; without "
             f"progress it is canceled after {self._stuck_hours:g} hours and they are sent again. Its events: "
             f"{WEB_APP}/{task.task_id}/event_log"
         )

@@ -28,6 +28,8 @@ FORMAT_VERSION = 1
 StoredItem = tuple[str, bool, int, int]
 # The key of the most items a request may hold, once Globus has refused one as too large.
 ITEM_LIMIT = "ITEM_LIMIT"
+# The key that says that a person has confirmed an empty SRC_DIR; it holds until something is there again.
+EMPTY_IS_MEANT = "EMPTY_IS_MEANT"
 # version -> the step that makes the next one out of it; none yet.
 UPGRADES: dict[int, Callable[[Store], None]] = {}
 # 32 KiB pages: a folder's record is a few KB, and with small pages most of each would stay empty.
@@ -35,6 +37,7 @@ PAGE_BYTES = 32768
 CACHE_KIB = 8192
 KEYS_AT_A_TIME = 500
 LOCKED_WAIT_SECONDS = 30
+READER_WAIT_SECONDS = 5
 # A store that leaves no file, for a dry run where there is none yet.
 IN_MEMORY = ":memory:"
 
@@ -253,7 +256,7 @@ class Store:
                 self.shelf["FORMAT_VERSION"] = FORMAT_VERSION
                 self._connection.commit()
             return
-        while found != FORMAT_VERSION and found in UPGRADES:
+        while found != FORMAT_VERSION and found in UPGRADES and not is_read_only:
             UPGRADES[found](self)
             found += 1
             self.shelf["FORMAT_VERSION"] = found
@@ -296,8 +299,15 @@ def _connect(path: str, *, is_read_only: bool) -> sqlite3.Connection:
         return _prepared(sqlite3.connect(IN_MEMORY))
     if is_read_only:
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # the system's own words when it cannot be read
-        connection = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=LOCKED_WAIT_SECONDS)
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1")
+        # A killed run may leave a journal, which even a reader must roll back; so it may write where it is allowed to.
+        mode = "rw" if os.access(path, os.W_OK) else "ro"
+        connection = sqlite3.connect(f"file:{_quoted(path)}?mode={mode}", uri=True, timeout=READER_WAIT_SECONDS)
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        except BaseException:
+            connection.close()
+            raise
         return connection
     # Owner-only from its first instant, and again where it existed with a looser mode.
     file_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

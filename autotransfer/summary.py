@@ -10,6 +10,11 @@ from autotransfer.errors import ExitStatus
 MOST_NOTICES = 1000
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, such as `1 path` and `1,234 paths`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 class Summary:
     """The counts of one run, by the names of the log's closing line and of `--json`.
 
@@ -105,8 +110,8 @@ class Summary:
             "unlisted_notices": self.unlisted_notices,
         }
 
-    def as_line(self) -> str:
-        """The log's closing line: key=value, zeros left out but for the main counts."""
+    def as_line(self, status: int) -> str:
+        """The log's closing line: key=value, zeros left out but for the main counts; `status` is the exit status."""
         shown = {name: count for name, count in self.counts().items() if count or name in ("files", "submitted")}
         pairs = [f"{name}={count}" for name, count in shown.items()]
-        return f"run status={int(self.exit_status)} seconds={self.seconds:.2f} {' '.join(pairs)}"
+        return f"run status={status} seconds={self.seconds:.2f} {' '.join(pairs)}"

@@ -9,6 +9,7 @@ from autotransfer.errors import UsageProblem
 
 NS_PER_SECOND = 1_000_000_000
 SECOND, MINUTE, HOUR, DAY, WEEK = 1, 60, 3600, 86400, 604800
+YEAR = 365 * DAY
 UNIT_SECONDS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
 AGE = re.compile(r"(?:\d+[smhdw])+")
 EXAMPLES = "2026-03-01, 2026-03-01T06:00, 2026-03-01T06:00+01:00, 36h, 7d, now or never"
@@ -33,6 +34,20 @@ def age_seconds(text: str) -> int:
     if not AGE.fullmatch(text):
         raise UsageProblem(f"{text!r} is not an age", remedy="Give a number and a unit: 90s, 30m, 36h, 7d or 2w.")
     return sum(int(count) * UNIT_SECONDS[unit] for count, unit in re.findall(r"(\d+)([smhdw])", text))
+
+
+def parse_date_ns(text: str) -> int:
+    """The moment of an ISO 8601 date or time, past or future; local time unless it carries an offset or Z.
+
+    Raises:
+        UsageProblem: It is anything else.
+    """
+    return _iso_ns(text.strip())
+
+
+def iso_text(moment_ns: int) -> str:
+    """The moment as the services write it: 2026-03-01T05:00:00+00:00."""
+    return datetime.fromtimestamp(moment_ns // NS_PER_SECOND, timezone.utc).isoformat()
 
 
 def parse_moment_ns(text: str, *, now_ns: int) -> int:

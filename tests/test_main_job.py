@@ -159,7 +159,7 @@ def test_skipped_files_are_reported_and_tried_again(route: Route, globus: Emulat
     route.deliver()
 
     assert (second["arrived"], second["returned"]) == (1, 1)
-    assert "bad.txt (PERMISSION_DENIED)" in second["notices"][0]
+    assert "left out bad.txt: Globus could not read it (PERMISSION_DENIED)" in second["notices"][0]
     assert route.tree(route.dst) == route.tree()
 
 
@@ -222,3 +222,32 @@ def test_a_run_with_nothing_to_do_calls_nobody_and_imports_no_sdk(lonely_route: 
 
     assert "globus_sdk" not in result.stderr
     assert "autotransfer.store" in result.stderr
+
+
+def test_an_empty_tree_is_refused_until_a_person_confirms_it_even_with_a_task_under_way(
+    route: Route, globus: Emulator
+) -> None:
+    globus.world.set_progress("polls:3")
+    route.write("a.txt")
+    route.summary()
+    (route.src / "a.txt").unlink()
+
+    route.run("main.py", status=5, says="is its disk not mounted?")
+    route.run("set_time.py", "now")
+    for _ in range(4):
+        route.summary()
+    assert route.summary()["in_flight_tasks"] == 0
+
+    route.write("b.txt")
+    route.deliver()
+    (route.src / "b.txt").unlink()
+    route.run("main.py", status=5, says="is its disk not mounted?")
+
+
+def test_the_log_closes_with_the_exit_status_of_the_run(route: Route, globus: Emulator) -> None:
+    route.write("a.txt")
+    globus.world.change_collection(route.settings["DST_ID"], gcp_connected=False)
+
+    route.run("main.py", status=6)
+
+    assert "run status=6" in (route.code_path / "log").read_text().splitlines()[-2]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import globus_sdk
 
@@ -123,8 +122,3 @@ def not_ready(collection: Collection) -> Problem | None:
             "again.",
         )
     return None
-
-
-def documents_of(response: Any) -> Iterator[dict[str, Any]]:
-    """The rows of a listing."""
-    yield from response["DATA"]

@@ -7,7 +7,6 @@ because older services write them as dotted hierarchies, and the HTTP status is 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -228,15 +227,3 @@ def _network_reason(error: globus_sdk.NetworkError) -> str:
 
 def _joined(*sentences: str) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def consent_scopes(error: BaseException | None) -> list[str]:
-    """The scopes that a refused request asked consent for; empty when it was refused for another reason."""
-    if isinstance(error, globus_sdk.GlobusAPIError) and error.info.consent_required:
-        return list(error.info.consent_required.required_scopes or [])
-    return []
-
-
-def as_json(document: object) -> str:
-    """A document of Globus's on one line, for the log at DEBUG."""
-    return json.dumps(document, sort_keys=True, default=str)

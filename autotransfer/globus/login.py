@@ -15,7 +15,7 @@ from globus_sdk.globus_app import GlobusApp
 from globus_sdk.login_flows import LoginFlowManager
 from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage
 
-from autotransfer.errors import ConfigurationProblem, Problem, SignInNeeded
+from autotransfer.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded
 from autotransfer.globus.failures import explained
 from autotransfer.settings import Settings
 
@@ -37,15 +37,27 @@ class Login:
     Args:
         settings: Whose CLIENT_ID, secret and CODE_PATH are used.
         ask: How to reach a person; None where there is none: then nothing ever prompts.
+        wants_timers: Whether the login must reach the Timers service, and let it transfer in its own time.
+        sign_in_command: What messages tell a person to run.
 
     Raises:
         ConfigurationProblem: The secret or the token file cannot be read, or a service URL is not safe.
     """
 
-    def __init__(self, settings: Settings, *, ask: AskForCode | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        ask: AskForCode | None = None,
+        wants_timers: bool = False,
+        sign_in_command: str = "test_config.py",
+    ) -> None:
         _refuse_unsafe_urls(os.environ)
         self._secret = client_secret(settings)
+        self._storage = MemoryTokenStorage() if self._secret else _token_storage(settings.state_file(TOKEN_FILE))
+        self._sign_in_command = sign_in_command
         self._app = self._open_app(settings, ask)
+        self._timers = globus_sdk.TimersClient(app=self._app) if wants_timers else None
         self.transfer = globus_sdk.TransferClient(app=self._app)
         if not self.is_service_account:  # so that test_config.py can say who is signed in
             self._app.add_scope_requirements({"auth.globus.org": ["openid", "profile", "email"]})
@@ -56,11 +68,19 @@ class Login:
         """Whether client credentials are used, so that no person ever needs to sign in."""
         return self._secret is not None
 
+    @property
+    def timers(self) -> globus_sdk.TimersClient:
+        """The client of the Timers service; only a login that wants timers has one."""
+        assert self._timers is not None
+        return self._timers
+
     def __enter__(self) -> Login:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.transfer.close()
+        if self._timers is not None:
+            self._timers.close()
         self._app.close()
 
     def want_data_access(self, collection_ids: list[str]) -> None:
@@ -74,6 +94,8 @@ class Login:
         if not collection_ids:
             return
         self.transfer.add_app_data_access_scope(collection_ids)
+        if self._timers is not None:  # a timer acts by itself, so the consent belongs into its own chain
+            self._timers.add_app_transfer_data_access_scope(collection_ids)
         if self.is_service_account:
             with explained("give the service account the collection's consent", effect="Nothing was sent or recorded."):
                 self._app.login(force=True)
@@ -86,6 +108,19 @@ class Login:
         """
         with explained("tell which consents were given"):
             return self._app.login_required()
+
+    def must_hold(self) -> None:
+        """Make sure that a person need not sign in first.
+
+        Raises:
+            SignInNeeded: They must.
+        """
+        if not self.is_service_account and self.is_needed():
+            raise SignInNeeded(
+                "Not signed in to Globus with all that this needs",
+                remedy=f"Run {self._sign_in_command} in a terminal once; then it goes on by itself. Nothing was sent "
+                "or recorded.",
+            )
 
     def sign_in(self, *, refused: Problem | None = None) -> None:
         """Let a person sign in, asking for every wanted scope at once; stores the tokens.
@@ -116,21 +151,75 @@ class Login:
 
     def identity(self) -> str:
         """The user name of who is signed in, such as researcher@example.org."""
+        return self.who()["preferred_username"]
+
+    def who(self) -> dict[str, str]:
+        """The name, email, preferred_username and organization of who is signed in; "" where Globus does not say."""
         if self.is_service_account:
-            return f"{self._app.client_id}@clients.auth.globus.org"
+            user_name = f"{self._app.client_id}@clients.auth.globus.org"
+            return {"name": APP_NAME, "email": "", "preferred_username": user_name, "organization": ""}
         client = globus_sdk.AuthClient(app=self._app)
         with explained("tell who is signed in"):
             try:
-                return str(client.userinfo()["preferred_username"])
+                found = client.userinfo().data
+                identities = found.get("identity_set") or []
             finally:
                 client.close()
+            own: dict[str, object] = next((one for one in identities if one.get("sub") == found["sub"]), {})
+            organization = found.get("organization") or own.get("organization")
+            fields = {name: found.get(name) for name in ("name", "email", "preferred_username")}
+            return {name: str(value or "") for name, value in {**fields, "organization": organization}.items()}
+
+    def revoke(self) -> int:
+        """Make Globus refuse every stored token, and make sure that it does; gives how many could be refreshed.
+
+        Raises:
+            SignInNeeded: Nothing is stored.
+            GlobusProblem: Globus could not be reached, or still takes one.
+        """
+        stored = self._storage.get_token_data_by_resource_server().values()
+        refresh_tokens = [one.refresh_token for one in stored if one.refresh_token]
+        if not refresh_tokens:
+            raise SignInNeeded("No login is stored here", remedy="Nothing was revoked.")
+        client = globus_sdk.NativeAppAuthClient(self._app.client_id, app_name=APP_NAME)
+        client.retry_config.max_retries = MAX_RETRIES
+        try:
+            with explained("revoke the stored login", effect="It may still be valid."):
+                for token in [*refresh_tokens, *(one.access_token for one in stored)]:
+                    client.oauth2_revoke_token(token)
+            for token in refresh_tokens:
+                self._make_sure_refused(client, token)
+        finally:
+            client.close()
+        return len(refresh_tokens)
+
+    @staticmethod
+    def _make_sure_refused(client: globus_sdk.NativeAppAuthClient, token: str) -> None:
+        with explained("show that the stored login is revoked", effect="It may still be valid."):
+            try:
+                client.oauth2_refresh_token(token)
+            except globus_sdk.AuthAPIError as error:
+                if error.http_status in (400, 401):
+                    return
+                raise
+        raise GlobusProblem(
+            "Globus still takes a stored refresh token", remedy="Withdraw the consent in the Globus web app."
+        )
+
+    def forget(self) -> None:
+        """Delete the stored login, without asking Globus.
+
+        Raises:
+            ConfigurationProblem: The file cannot be written.
+        """
+        with explained("forget the login"):
+            for resource_server in list(self._storage.get_token_data_by_resource_server()):
+                self._storage.remove_token_data(resource_server)
 
     def _open_app(self, settings: Settings, ask: AskForCode | None) -> GlobusApp:
         with explained("open the stored login"):
             if self._secret is not None:
-                memory = globus_sdk.GlobusAppConfig(
-                    token_storage=MemoryTokenStorage(), token_validation_error_handler=None
-                )
+                memory = globus_sdk.GlobusAppConfig(token_storage=self._storage, token_validation_error_handler=None)
                 return globus_sdk.ClientApp(
                     APP_NAME, client_id=settings.client_id, client_secret=self._secret, config=memory
                 )
@@ -138,7 +227,7 @@ class Login:
                 request_refresh_tokens=True,
                 # The default handler prompts; under cron nobody answers.
                 token_validation_error_handler=None,
-                token_storage=_token_storage(settings.state_file(TOKEN_FILE)),
+                token_storage=self._storage,
                 login_flow_manager=_flow(settings.client_id, ask),
             )
             return globus_sdk.UserApp(APP_NAME, client_id=settings.client_id, config=config)
