@@ -89,6 +89,18 @@ class Token:
         return " ".join(scope.name for scope in self.scopes)
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who makes a request of Transfer: the identity and the client its token speaks for.
+
+    `through` holds the scopes that lead from the client to Transfer when a service asks on somebody's behalf.
+    """
+
+    identity_id: str
+    client_id: str
+    through: tuple[str, ...] = ()
+
+
 @dataclass
 class AuthState:
     """Everything Globus Auth remembers.

@@ -353,6 +353,12 @@ class Board:
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
+    def expected_end(self, task: Task) -> datetime | None:
+        """When a task that takes seconds will have had enough of them."""
+        if self.progress.mode != "seconds" or task.started_at is None or not task.is_open:
+            return None
+        return task.started_at + timedelta(seconds=self.progress.amount)
+
     def find(self, task_id: str, owner_id: str | None = None) -> Task:
         """The task, if there is one and it is the owner's (None: anybody's).
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 
@@ -27,6 +29,16 @@ class Clock:
     def set(self, moment: datetime) -> None:
         """Make `moment` the present; time runs on from there. A naive moment is UTC."""
         self._offset_seconds = as_utc(moment).timestamp() - time.time()
+
+    @contextmanager
+    def at(self, moment: datetime) -> Iterator[None]:
+        """Make `moment` the present for the length of a with-statement."""
+        kept = self._offset_seconds
+        self.set(moment)
+        try:
+            yield
+        finally:
+            self._offset_seconds = kept
 
 
 def as_utc(moment: datetime) -> datetime:

@@ -84,14 +84,17 @@ class ConsentBook:
 
     def has_chain(self, identity_id: str, client_id: str, chain: Sequence[str]) -> bool:
         """Whether every scope in the chain is consented to, each below the one before it."""
+        return self.find(identity_id, client_id, chain) is not None
+
+    def find(self, identity_id: str, client_id: str, chain: Sequence[str]) -> Consent | None:
+        """The consent at the end of a chain of scopes, each below the one before it."""
         book = self._by_root.get((identity_id, client_id), [])
-        above: tuple[int, ...] = ()
+        found: Consent | None = None
         for scope_name in chain:
-            consent = _find(book, scope_name, above)
-            if consent is None:
-                return False
-            above = consent.path
-        return True
+            found = _find(book, scope_name, () if found is None else found.path)
+            if found is None:
+                return None
+        return found
 
     def of(self, identity_id: str, client_id: str | None) -> list[Consent]:
         """The consents an identity has given to one client, or to all (None)."""

@@ -1,6 +1,6 @@
 """The private prefix /_emulator/: the powers of the world for tests in other processes. JSON, no authentication.
 
-    GET    state               now, tasks with their submitted documents, conflicts, collections
+    GET    state               now, tasks with their submitted documents, conflicts, collections, timers
     GET    requests            the imitated requests so far        DELETE  forget them
     POST   clock               {"advance_seconds": n} or {"set": ISO}
     POST   progress            {"mode": "immediate" | "polls:N" | "seconds:S"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Sequence
 from typing import Any
 
 _REQUEST_ID_LETTERS = string.ascii_letters + string.digits
@@ -87,6 +88,36 @@ class AuthApiRefusal(Refusal):
             "error_description": self.title,
             "error": self.title.lower().replace(" ", "_"),
         }
+
+
+class TimersRefusal(Refusal):
+    """An error of the Timers service: one object (recorded for a 500), and what a login lacks beside it (assumed)."""
+
+    def __init__(self, status: int, detail: str, code: str = "ERROR", **extra: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.extra = extra
+
+    def body(self, resource: str) -> dict[str, Any]:
+        body: dict[str, Any] = {"error": {"code": self.code, "detail": self.detail, "status": self.status}}
+        return {**body, "code": self.code, **self.extra} if self.extra else body
+
+
+class InvalidTimer(Refusal):
+    """422 of the Timers service: a list of what is wrong where (recorded)."""
+
+    status = 422
+
+    def __init__(
+        self, where: Sequence[str], message: str = "field required", kind: str = "value_error.missing"
+    ) -> None:
+        super().__init__(f"{message}: {'.'.join(where)}")
+        self.problems = [{"loc": list(where), "msg": message, "type": kind}]
+
+    def body(self, resource: str) -> dict[str, Any]:
+        return {"detail": self.problems}
 
 
 class ControlRefusal(Refusal):

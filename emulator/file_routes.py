@@ -8,12 +8,12 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from . import documents, listing
-from .auth import RESEARCHER
+from .auth import RESEARCHER, Caller
 from .collection import Collection, check_path
 from .errors import bad_request
 from .filters import ordered, parse_filter
 from .wire import bearer, json_body, json_response, number, page
-from .world import Caller, World
+from .world import World
 
 _FILE_FILTERS = {
     "name": "pattern",

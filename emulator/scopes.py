@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 AUTH = "auth.globus.org"
@@ -13,6 +13,7 @@ TIMERS = "524230d7-ea86-4a52-8312-86065a9e0417"
 FLOWS = "eec9b274-0c81-4334-bdc2-54e90e689b9a"
 
 TRANSFER_ALL = "urn:globus:auth:scope:transfer.api.globus.org:all"
+TIMER = f"https://auth.globus.org/scopes/{TIMERS}/timer"
 
 _OPENID_SCOPES = {"openid", "profile", "email"}
 _URN = re.compile(r"urn:globus:auth:scope:([^:\s]+):(\S+)")
@@ -109,6 +110,14 @@ def resource_server_of(scope_name: str) -> str | None:
 def data_access_scope(collection_id: str) -> str:
     """The scope that lets a service read and write a mapped collection."""
     return f"https://auth.globus.org/scopes/{collection_id}/data_access"
+
+
+def chain_text(chain: Sequence[str]) -> str:
+    """A chain of scopes in the grammar, each below the one before it, the last one optional (recorded)."""
+    text = f"*{chain[-1]}" if len(chain) > 1 else chain[-1]
+    for name in reversed(chain[:-1]):
+        text = f"{name}[{text}]"
+    return text
 
 
 def scope_id(scope_name: str) -> str:

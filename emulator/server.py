@@ -21,6 +21,7 @@ from .control import control_blueprint
 from .errors import Refusal, TransferRefusal, not_built
 from .file_routes import file_blueprint
 from .gate import Gate
+from .timer_routes import timer_blueprint
 from .transfer_routes import transfer_blueprint
 from .wire import json_response
 from .world import Collection, World, make_world
@@ -44,6 +45,7 @@ def create_app(world: World) -> Flask:
         auth_api_blueprint(world),
         transfer_blueprint(world),
         file_blueprint(world),
+        timer_blueprint(world),
         control_blueprint(world),
     ):
         app.register_blueprint(blueprint)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .clock import iso
 from .collection import Collection
 from .tasks import Task
+from .timer_documents import timer_state
 
 if TYPE_CHECKING:
     from .world import World
@@ -31,7 +32,7 @@ _COUNTERS = [
 
 
 def world_state(world: World) -> dict[str, Any]:
-    """The world in one document: now, tasks, conflicts, collections."""
+    """The world in one document: now, tasks, conflicts, collections, timers."""
     details = [
         {"path": conflict.path, "task_ids": list(conflict.task_ids), "at": iso(conflict.at)}
         for conflict in world.conflicts
@@ -43,6 +44,7 @@ def world_state(world: World) -> dict[str, Any]:
         "conflicts": [conflict.path for conflict in world.conflicts],
         "conflict_details": details,
         "collections": [collection_state(collection) for collection in world.collections.values()],
+        "timers": [timer_state(timer, world.timers) for timer in world.timers.timers.values()],
     }
 
 

@@ -9,12 +9,13 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from . import documents
+from .auth import Caller
 from .errors import TransferRefusal, bad_request
 from .filters import ordered, parse_filter
 from .submit import check_deadline, check_delete, check_label, check_transfer
 from .tasks import Event, Task
 from .wire import bearer, json_body, json_response, number, page
-from .world import Caller, World
+from .world import World
 
 _TASK_FILTERS = {
     "task_id": "exact",

@@ -6,31 +6,29 @@ import dataclasses
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from .auth import AuthState, Token
+from .auth import AuthState, Caller, Token
 from .board import Board, PathConflict, Progress
 from .clock import Clock
 from .collection import Collection
-from .errors import TransferRefusal, endpoint_not_found, unauthenticated
+from .documents import task_document
+from .errors import TimersRefusal, TransferRefusal, endpoint_not_found, unauthenticated
 from .gate_rules import Fault, FaultRules, LoggedRequest
 from .outcomes import OutcomeRule, OutcomeRules
-from .scopes import TRANSFER, TRANSFER_ALL, data_access_scope
+from .scopes import TIMERS, TRANSFER, TRANSFER_ALL, chain_text, data_access_scope
 from .snapshot import world_state
 from .submit import Limits, Submission
 from .tasks import Task
+from .timer_bodies import submission
+from .timer_requests import UPDATABLE
+from .timers import THROUGH, Timer, Timers
 
 __all__ = ["Collection", "Fault", "Limits", "OutcomeRule", "Task", "World"]
 
-
-@dataclass(frozen=True)
-class Caller:
-    """Who makes a Transfer request: the identity and the client its token speaks for."""
-
-    identity_id: str
-    client_id: str
+_JUST_AFTER = timedelta(microseconds=10)  # so that rounding cannot put the present before the moment
 
 
 @dataclass
@@ -46,6 +44,8 @@ class World:
         auth: People, clients, tokens, consents.
         limits: How large requests may be; no limit by default.
         page_size: Entries on a page of successful_transfers and skipped_errors.
+        timers: Everything about recurring transfers.
+        updatable_timer_fields: What PATCH changes of a timer; other fields are ignored.
         faults: HTTP faults to come.
         outcomes: Rules about how tasks go.
         requests: The imitated requests so far.
@@ -55,6 +55,7 @@ class World:
     collections: dict[str, Collection] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     page_size: int = 1000
+    updatable_timer_fields: frozenset[str] = UPDATABLE
     requests: list[LoggedRequest] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _faults: FaultRules = field(default_factory=FaultRules)
@@ -63,6 +64,15 @@ class World:
     def __post_init__(self) -> None:
         self.auth = AuthState(self.clock, self._has_scope)
         self.board = Board(self.clock, self._outcomes, self.collection, Progress("immediate"))
+        self.timers = Timers(
+            clock=self.clock,
+            board=self.board,
+            consents=self.auth.consents,
+            submit=self.submit,
+            render=lambda task: task_document(task, self.board, self.auth, self.clock),
+            submission_of=lambda document, run: submission(document, self.limits, run=run),
+        )
+        self._followed_until = self.clock.now()
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
@@ -132,10 +142,26 @@ class World:
         """
         if not bearer:
             raise unauthenticated("No credentials supplied")
-        token: Token | None = self.auth.active_token(bearer)
-        if token is None or token.kind != "access" or token.resource_server != TRANSFER:
+        token = self._access_token(bearer, TRANSFER)
+        if token is None:
             raise unauthenticated("Token is not active")
         return Caller(token.identity_id, token.client_id)
+
+    def timers_caller(self, bearer: str | None) -> Caller:
+        """Who a bearer token speaks for at the Timers service, as its timers will speak to Transfer.
+
+        Raises:
+            TimersRefusal: 401 (assumed text).
+        """
+        token = self._access_token(bearer or "", TIMERS)
+        if token is None:
+            raise TimersRefusal(401, "Missing or invalid credentials")
+        return Caller(token.identity_id, token.client_id, THROUGH)
+
+    def _access_token(self, bearer: str, server: str) -> Token | None:
+        token = self.auth.active_token(bearer)
+        is_good = token is not None and token.kind == "access" and token.resource_server == server
+        return token if is_good else None
 
     def usable_collection(self, collection_id: str, caller: Caller) -> Collection:
         """A collection the caller may use now: permission, session and consent are in order.
@@ -150,11 +176,12 @@ class World:
         if collection.id in self.auth.session_expired:
             self._refuse_session(caller)
         needed = data_access_scope(collection.id)
+        chain = (*caller.through, TRANSFER_ALL, needed)
         if collection.demands_data_access and not self.auth.consents.has_chain(
-            caller.identity_id, caller.client_id, (TRANSFER_ALL, needed)
+            caller.identity_id, caller.client_id, chain
         ):
             message = "Missing required data_access consent"
-            scopes = [f"{TRANSFER_ALL}[*{needed}]"]
+            scopes = [chain_text(chain)]
             parameters = {"required_scopes": scopes, "session_message": message}
             raise TransferRefusal(
                 403, "ConsentRequired", message, required_scopes=scopes, authorization_parameters=parameters
@@ -187,6 +214,21 @@ class World:
                 raise TransferRefusal(409, "GCPausedException", message)  # assumed
         return self.board.accept(submission, caller.identity_id), True
 
+    def add_timer(self, timer: Timer) -> None:
+        """Let a new timer run, if its owner may use the collections now (assumed: unknown ones show at the runs).
+
+        Raises:
+            TransferRefusal: 403, a consent, the session or the permission is missing.
+        """
+        try:
+            document = timer.transfer_document() or {}
+        except TransferRefusal:
+            document = {}  # the first interface takes any body; what it is worth shows at the runs
+        for name in ("source_endpoint", "destination_endpoint"):
+            if str(document.get(name)).lower() in self.collections:
+                self.usable_collection(document[name], timer.owner)
+        self.timers.timers[timer.job_id] = timer
+
     def poll(self, task_id: str, caller: Caller) -> Task:
         """A task, asked for by its owner: the asking itself can move it on.
 
@@ -198,14 +240,23 @@ class World:
         return self.board.find(task_id, caller.identity_id)
 
     def advance(self) -> None:
-        """Let everything that follows the clock catch up with it."""
+        """Let everything that follows the clock catch up with it, timers at the moments they were due."""
         with self.lock:
+            now = self.clock.now()
+            moment = self.timers.next_moment(min(self._followed_until, now))
+            while moment is not None and moment <= now:
+                with self.clock.at(moment + _JUST_AFTER):
+                    self.board.advance()
+                    self.timers.run_due()
+                moment = self.timers.next_moment(moment)
+            self._followed_until = now
             self.board.advance()
+            self.timers.settle()
 
     def snapshot(self) -> dict[str, Any]:
         """The state in one JSON document, as GET /_emulator/state gives it."""
         with self.lock:
-            self.board.advance()
+            self.advance()
             return world_state(self)
 
     # --- what tests do ----------------------------------------------------------------------------------------------
@@ -219,13 +270,13 @@ class World:
         """Move the present, and let everything follow."""
         with self.lock:
             self.clock.advance(seconds)
-            self.board.advance()
+            self.advance()
 
     def set_clock(self, moment: datetime) -> None:
         """Make `moment` the present, and let everything follow."""
         with self.lock:
             self.clock.set(moment)
-            self.board.advance()
+            self.advance()
 
     def add_fault(self, route: str, **what: Any) -> Fault:
         """An HTTP fault for requests that match "METHOD /path-pattern"; see `Fault` for the rest."""
@@ -279,7 +330,7 @@ class World:
                 task.forget_details()
             if forget:
                 self.board.forget(task)
-            self.board.advance()
+            self.advance()
 
     def change_collection(self, collection_id: str, **fields: Any) -> Collection:
         """Change any field of a collection.

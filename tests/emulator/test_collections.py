@@ -124,8 +124,7 @@ def test_files_are_listed_with_order_paging_and_filters(transfer: globus_sdk.Tra
 
 def test_what_is_not_built_says_so_by_name(globus: Emulator, bearer: Callable[..., str]) -> None:
     for method, path in (
-        ("POST", "v2/timer"),
-        ("GET", "jobs/"),
+        ("PUT", "jobs/"),
         ("GET", "v0.10/bookmark_list"),
         ("GET", "v2/api/projects"),
     ):

@@ -12,7 +12,8 @@ import requests
 from globus_sdk.testing import RegisteredResponse, get_response_set
 
 from emulator.auth import RESEARCHER
-from emulator.scopes import TRANSFER_ALL
+from emulator.clock import iso
+from emulator.scopes import TIMER, TRANSFER_ALL
 from emulator.server import Emulator
 
 SOURCE = "5a0c9d5e-0000-4000-8000-000000000001"
@@ -21,6 +22,24 @@ MAPPED = "5a0c9d5e-0000-4000-8000-000000000003"
 CLIENT = "5a0c9d5e-0000-4000-8000-00000000000c"
 DATA_ACCESS = f"{TRANSFER_ALL}[*https://auth.globus.org/scopes/{MAPPED}/data_access]"
 AUTH_SCOPES = "openid profile email urn:globus:auth:scope:auth.globus.org:view_identity_set"
+TRANSFER_TIMER = {
+    "timer_type": "transfer",
+    "name": "Very Cool Timer",
+    "schedule": {"type": "recurring", "interval_seconds": 604800, "end": {"condition": "iterations", "count": 2}},
+    "body": {
+        "DATA_TYPE": "transfer",
+        "source_endpoint": SOURCE,
+        "destination_endpoint": DESTINATION,
+        "DATA": [{"DATA_TYPE": "transfer_item", "source_path": "/a", "destination_path": "/a"}],
+    },
+}
+FLOW_TIMER = {
+    "timer_type": "flow",
+    "name": "Very Cool Timer",
+    "flow_id": str(uuid.uuid4()),
+    "schedule": {"type": "once"},
+    "body": {"body": {"input_key": "input_value"}, "run_managers": []},
+}
 
 Call = Callable[["Caller"], requests.Response]
 
@@ -79,6 +98,37 @@ class Caller:
 
     def mkdir(self) -> requests.Response:
         return self.operation("POST", "mkdir", json={"DATA_TYPE": "mkdir", "path": "/new"})
+
+    def timer(self, document: dict[str, Any]) -> requests.Response:
+        return self.ask("POST", "v2/timer", TIMER, json={"timer": document})
+
+    def action(self) -> dict[str, Any]:
+        ends = {"source_endpoint_id": SOURCE, "destination_endpoint_id": MAPPED, "label": "example timer"}
+        options = {"skip_source_errors": True, "sync_level": 3, "verify_checksum": True}
+        items = [{"source_path": "/a", "destination_path": "/a", "recursive": False}]
+        return {
+            "name": "example timer",
+            "start": iso(self.globus.world.clock.now()),
+            "interval": 864000.0,
+            "callback_url": "https://actions.automate.globus.org/transfer/transfer/run",
+            "callback_body": {"body": {**ends, **options, "transfer_items": items}},
+        }
+
+    def create_job(self) -> requests.Response:
+        return self.ask("POST", "jobs/", f"{TIMER}[{DATA_ACCESS}]", json=self.action())
+
+    def job(self, rest: str, method: str, first: str | None = None, **what: Any) -> requests.Response:
+        job_id = self.create_job().json()["job_id"]
+        if first is not None:
+            self.ask("POST", f"jobs/{job_id}/{first}", TIMER)
+        return self.ask(method, f"jobs/{job_id}{rest}", TIMER, **what)
+
+    def inactive(self) -> requests.Response:
+        job_id = self.job("", "GET").json()["job_id"]
+        world = self.globus.world
+        world.change_auth(revoke="consents")
+        world.advance_clock(864000.0)
+        return self.ask("GET", f"jobs/{job_id}", TIMER)
 
     def denied(self) -> requests.Response:
         root = self.globus.world.collections[MAPPED].root
@@ -163,6 +213,19 @@ CALLS: dict[tuple[str, str], Call] = {
     ("auth.create_client", "private_client"): lambda it: it.create_client(public_client=False),
     ("auth.get_client", "default"): lambda it: it.with_client("GET"),
     ("auth.delete_client", "default"): lambda it: it.with_client("DELETE"),
+    ("timer.create_timer", "default"): lambda it: it.timer(TRANSFER_TIMER),
+    ("timer.create_timer", "flow_timer_success"): lambda it: it.timer(FLOW_TIMER),
+    ("timer.create_job", "default"): lambda it: it.create_job(),
+    ("timer.create_job", "validation_error"): lambda it: it.ask("POST", "jobs/", TIMER, json={"callback_body": {}}),
+    ("timer.list_jobs", "default"): lambda it: (it.job("", "GET"), it.ask("GET", "jobs/", TIMER))[1],
+    ("timer.get_job", "default"): lambda it: it.job("", "GET"),
+    ("timer.get_job", "inactive_user"): lambda it: it.job("", "GET", first="pause"),
+    ("timer.get_job", "inactive_gare"): lambda it: it.inactive(),
+    ("timer.get_job", "simple_500_error"): lambda it: it.ask("GET", f"jobs/{uuid.uuid4()}", TIMER),
+    ("timer.update_job", "default"): lambda it: it.job("", "PATCH", json={"name": "updated name"}),
+    ("timer.delete_job", "default"): lambda it: it.job("", "DELETE"),
+    ("timer.pause_job", "default"): lambda it: it.job("/pause", "POST"),
+    ("timer.resume_job", "default"): lambda it: it.job("/resume", "POST"),
 }
 BUILT_ELSEWHERE = {
     "auth.create_client": "the other cases differ in the request only",
@@ -181,12 +244,16 @@ def test_a_reply_has_the_keys_and_types_of_the_recording(
     document: Any = recorded.json
     if call == "auth.create_native_app_instance":
         document = document["client"]
+    # This one is of a timer that has run, as no new one has.
+    if call == "timer.create_job" and case == "default":
+        document = {**document, "last_ran_at": None}
 
     reply = CALLS[call, case](Caller(globus, bearer))
 
     assert reply.headers["Content-Type"] == "application/json"
     assert (reply.status_code >= 400) == (recorded.status >= 400)
-    assert recorded.status < 400 or reply.status_code == recorded.status
+    # The emulator does not fail by itself; where a 500 is recorded, another error lends its shape.
+    assert not 400 <= recorded.status < 500 or reply.status_code == recorded.status
     assert differences(document, reply.json()) == []
 
 
