@@ -65,6 +65,10 @@ def parse_moment_ns(text: str, *, now_ns: int) -> int:
         return now_ns
     if AGE.fullmatch(text):
         moment_ns = now_ns - age_seconds(text) * NS_PER_SECOND
+        if moment_ns < 0:
+            raise UsageProblem(
+                f"{text} ago was before 1970", remedy="Give a later time, or never. Nothing was changed."
+            )
     else:
         moment_ns = _iso_ns(text)
     if moment_ns > now_ns:

@@ -28,7 +28,7 @@ from autotransfer.errors import (
     Unreachable,
 )
 
-SIGN_IN = "Run test_config.py in a terminal once; cron then continues by itself."
+SIGN_IN = "Run {sign_in} in a terminal once; what runs unattended then continues by itself."
 NEXT_RUN = "The next run tries again."
 
 Api = globus_sdk.GlobusAPIError
@@ -90,12 +90,12 @@ TABLE = (
     Row(
         _needs_consent,
         SignInNeeded,
-        "The collection wants a consent that was not given yet. Run test_config.py in a terminal once: it asks for it.",
+        "The collection wants a consent that was not given yet. Run {sign_in} in a terminal once: it asks for it.",
     ),
     Row(
         _needs_session,
         SignInNeeded,
-        "The collection wants a login of its own kind or a more recent one. Run test_config.py in a terminal. If that "
+        "The collection wants a login of its own kind or a more recent one. Run {sign_in} in a terminal. If that "
         "comes back every few days, ask its administrator for a guest collection that lasts longer.",
     ),
     Row(_status(401), SignInNeeded, f"Globus did not accept the stored login. {SIGN_IN}"),
@@ -145,12 +145,15 @@ UNCERTAIN = (500, 502, 503, 504)
 
 
 @contextmanager
-def explained(doing: str, *, effect: str = "", is_submission: bool = False) -> Iterator[None]:
+def explained(
+    doing: str, *, effect: str = "", is_submission: bool = False, sign_in: str = "test_config.py"
+) -> Iterator[None]:
     """Turn what Globus, the network or the token file raises under the block into a Problem.
 
     Args:
         doing: The end of the sentence "Globus did not ...", such as "accept task 'x'".
         effect: What was or was not sent or recorded.
+        sign_in: The command that lets a person sign in for this.
         is_submission: Whether a lost answer leaves it open if the block's request was carried out.
     """
     try:
@@ -158,9 +161,9 @@ def explained(doing: str, *, effect: str = "", is_submission: bool = False) -> I
     except Problem:
         raise
     except globus_sdk.GlobusAPIError as error:
-        raise _from_answer(error, doing, effect, is_submission) from error
+        raise _from_answer(error, doing, effect, is_submission, sign_in) from error
     except TokenValidationError as error:
-        raise _from_token(error) from error
+        raise _from_token(error, sign_in) from error
     except globus_sdk.NetworkError as error:
         kind: Kind = OutcomeUnknown if is_submission else Unreachable
         raise kind(
@@ -190,12 +193,14 @@ def explained(doing: str, *, effect: str = "", is_submission: bool = False) -> I
         ) from error
 
 
-def _from_answer(error: Api, doing: str, effect: str, is_submission: bool) -> Problem:
+def _from_answer(error: Api, doing: str, effect: str, is_submission: bool, sign_in: str) -> Problem:
     row = next(row for row in TABLE if row.applies(error))
     kind = row.kind
     if is_submission and kind is GlobusProblem and error.http_status in UNCERTAIN:
         kind = OutcomeUnknown
-    return kind(f"Globus did not {doing}", why=_words(error), remedy=_joined(effect, row.remedy))
+    return kind(
+        f"Globus did not {doing}", why=_words(error), remedy=_joined(effect, row.remedy.replace("{sign_in}", sign_in))
+    )
 
 
 def _words(error: Api) -> str:
@@ -210,14 +215,14 @@ def _words(error: Api) -> str:
     return f"{one_line} ({', '.join(labels)})"
 
 
-def _from_token(error: Union[TokenValidationError, Exception]) -> Problem:
+def _from_token(error: Union[TokenValidationError, Exception], sign_in: str) -> Problem:
     if isinstance(error, IdentityMismatchError):
         return SignInNeeded(
             "The stored login belongs to another identity",
             why=str(error),
             remedy="Delete tokens.db in CODE_PATH if that is meant, then run test_config.py in a terminal.",
         )
-    return SignInNeeded("Not signed in to Globus", why=str(error), remedy=SIGN_IN)
+    return SignInNeeded("Not signed in to Globus", why=str(error), remedy=SIGN_IN.replace("{sign_in}", sign_in))
 
 
 def _network_reason(error: globus_sdk.NetworkError) -> str:
