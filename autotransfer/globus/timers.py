@@ -6,7 +6,7 @@ Source: the service's OpenAPI description and docs.globus.org/api/timers.
 
 from __future__ import annotations
 
-import functools
+from contextlib import AbstractContextManager
 from typing import Any
 
 import globus_sdk
@@ -14,7 +14,6 @@ import globus_sdk
 from autotransfer.globus import failures
 
 NOTHING_CREATED = "Nothing was created."
-_explained = functools.partial(failures.explained, sign_in="timer.py session login")
 
 
 class Timers:
@@ -68,3 +67,7 @@ class Timers:
         """Let a timer run again, with this login in place of the one it was made with when told so."""
         with _explained(f"resume the timer {job_id}", effect="It still does not run."):
             self._client.resume_job(job_id, update_credentials=update_credentials)
+
+
+def _explained(doing: str, *, effect: str = "") -> AbstractContextManager[None]:
+    return failures.explained(doing, effect=effect, sign_in="timer.py session login")
