@@ -697,7 +697,7 @@ def play(seed: int, steps: int, folder: Path, globus: Emulator) -> Model:
 @pytest.mark.usefixtures("hasty")
 def test_whatever_happens_what_was_written_arrives(tmp_path: Path) -> None:
     seed = int(os.environ.get("MODEL_SEED") or random.SystemRandom().randrange(10**6))
-    rounds, steps = int(os.environ.get("MODEL_ROUNDS", 12)), int(os.environ.get("MODEL_STEPS", 60))
+    rounds, steps = int(os.environ.get("MODEL_ROUNDS", 30)), int(os.environ.get("MODEL_STEPS", 60))
     print(f"MODEL_SEED={seed} MODEL_STEPS={steps}")
     runs = 0
     for number in range(seed, seed + rounds):
