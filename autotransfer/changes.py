@@ -14,6 +14,7 @@ MODIFIED = "modified"
 OLDER = "modified to an older time"
 RETRY = "retry"
 CHECKSUM = "checksum"
+UNCHANGED, UNSETTLED, WAITING, PAUSING = "", "unsettled", "waiting", "pausing"
 
 
 class Rules(NamedTuple):
@@ -112,43 +113,27 @@ def compare(
     """
     if not listing.is_readable:
         return FolderChange(listing.rel_path, folder, {}, 0, 0, 0, 0, (), False, False)
-    was_dirty = not is_known
     outgoing: dict[str, Outgoing] = {}
-    unsettled = waiting = pausing = 0
+    held = {UNSETTLED: listing.moved, WAITING: 0, PAUSING: 0}
     for name, seen in listing.files.items():
-        record = folder.delivered.get(name)
-        if record is not None and record.fingerprint == seen and name not in folder.in_flight:
-            continue
-        flying = folder.in_flight.get(name)
-        if flying is not None or folder.cover:
-            waiting += flying is None or flying.fingerprint != seen
-            continue
-        if name in taken or (name == FOLDER_ITSELF and (taken or folder.in_flight)):
-            waiting += 1
-            continue
-        mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
-        if not rules.is_settled(mtime_ns, seen_at_ns=listing.seen_at_ns):
-            unsettled += 1
-            continue
-        retry = folder.retries.get(name)
-        if retry is not None and retry.fingerprint == seen and retry.not_before_ns > rules.now_ns:
-            pausing += 1
-            continue
-        why = RETRY if retry is not None else _why(record, seen)
-        outgoing[name] = Outgoing(*seen, why, _level(why, seen, record, folder.doubt_ns, rules))
+        fate = _fate(name, seen, listing, folder, rules, taken)
+        if isinstance(fate, Outgoing):
+            outgoing[name] = fate
+        elif fate:
+            held[fate] += 1
     records = len(folder.delivered) + len(folder.retries)
     vanished = forget_vanished(listing, folder)
     present = {*listing.folders, *(folder.folders & listing.kept), *taken}
     is_dirty = (
-        was_dirty
+        not is_known
         or len(folder.delivered) + len(folder.retries) != records
         or bool(gone_folders(listing, folder))
         or present != folder.folders
     )
     folder.folders = present
     is_whole = (
-        not is_known
-        and bool(listing.rel_path)  # SRC_DIR itself never travels whole: what is new at its top must not wait for it
+        bool(listing.rel_path)  # SRC_DIR itself never travels whole: what is new at its top must not wait for it
+        and not (folder.delivered or folder.retries or folder.in_flight or folder.cover or taken)
         and listing.is_plain
         and len(outgoing) == len(listing.files)
     )
@@ -156,14 +141,35 @@ def compare(
         listing.rel_path,
         folder,
         outgoing,
-        unsettled + listing.moved,
-        waiting,
-        pausing,
+        held[UNSETTLED],
+        held[WAITING],
+        held[PAUSING],
         vanished,
         tuple(name for name in listing.folders if name in folder.in_flight),
         is_whole,
         is_dirty,
     )
+
+
+def _fate(
+    name: str, seen: Fingerprint, listing: Listing, folder: Folder, rules: Rules, taken: frozenset[str]
+) -> Outgoing | str:
+    """What becomes of one entry in this run: how it is sent, or why it is held back, or UNCHANGED."""
+    record, flying = folder.delivered.get(name), folder.in_flight.get(name)
+    if flying is not None:
+        return UNCHANGED if flying.fingerprint == seen else WAITING
+    if record is not None and record.fingerprint == seen:
+        return UNCHANGED
+    if folder.cover or name in taken or (name == FOLDER_ITSELF and (taken or folder.in_flight)):
+        return WAITING
+    mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
+    if not rules.is_settled(mtime_ns, seen_at_ns=listing.seen_at_ns):
+        return UNSETTLED
+    retry = folder.retries.get(name)
+    if retry is not None and retry.fingerprint == seen and retry.not_before_ns > rules.now_ns:
+        return PAUSING
+    why = RETRY if retry is not None else _why(record, seen)
+    return Outgoing(*seen, why, _level(why, seen, record, folder.doubt_ns, rules))
 
 
 def _why(record: Delivered | None, seen: Fingerprint) -> str:

@@ -157,13 +157,11 @@ def note_in_flight(trie: PathTrie, top: str, number: int) -> None:
     """Give everything that was noted below a folder item to its task, and cover it. `number` 0 takes it out again."""
     for folder_path in list(trie.below(top)):
         folder = trie.folder(folder_path)
-        if not number:
-            folder.in_flight.clear()
-            folder.folders.clear()
-            folder.doubt_ns = 0
-        else:
-            folder.cover = number
+        folder.cover = number
+        if number:
             folder.in_flight = {name: record._replace(task=number) for name, record in folder.in_flight.items()}
+        else:
+            folder.in_flight.clear()
         trie.put(folder_path, folder)
 
 

@@ -219,20 +219,25 @@ def test_a_folder_that_cannot_be_read_keeps_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("listing", "is_known", "is_whole"),
+    ("listing", "records", "is_whole"),
     [
-        (listed({"x": FILE}), False, True),
-        (listed({"x": FILE}), True, False),
-        (listed({"x": FILE}, rel_path=""), False, False),
-        (listed({"x": FILE}, is_plain=False), False, False),
-        (listed({"x": FILE, "y": (NOW_NS, 1)}), False, False),
-        (listed({}, ["f"]), False, True),
+        (listed({"x": FILE}), {}, True),
+        (listed({"x": FILE}), {"delivered": {"gone": delivered()}}, True),
+        (listed({"x": FILE}), {"in_flight": {"gone": InFlight(1, 1, 3)}}, False),
+        (listed({"x": FILE, "y": FILE}), {"delivered": {"y": delivered()}}, False),
+        (listed({"x": FILE}, rel_path=""), {}, False),
+        (listed({"x": FILE}, is_plain=False), {}, False),
+        (listed({"x": FILE, "y": (NOW_NS, 1)}), {}, False),
+        (listed({}, ["f"]), {}, True),
     ],
 )
+@pytest.mark.parametrize("is_known", [False, True])
 def test_a_folder_is_whole_when_all_in_it_is_new_settled_and_sendable(
-    listing: Listing, is_known: bool, is_whole: bool
+    listing: Listing, records: dict[str, Any], is_whole: bool, is_known: bool
 ) -> None:
-    assert compare(listing, Folder(), RULES, is_known=is_known).is_whole is is_whole
+    folder = folder_with(**{name: dict(value) for name, value in records.items()})
+
+    assert compare(listing, folder, RULES, is_known=is_known).is_whole is is_whole
 
 
 def test_a_folder_at_rest_with_what_was_delivered_is_unchanged() -> None:

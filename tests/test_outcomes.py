@@ -209,12 +209,17 @@ def test_a_folder_item_takes_all_that_was_noted_below_it() -> None:
     assert (trie.folder("a").cover, trie.folder("a/b").cover, trie.folder("ab").cover) == (7, 7, 0)
 
 
-def test_a_folder_that_found_no_room_is_unknown_again() -> None:
+def test_a_folder_that_found_no_room_is_not_in_flight_and_keeps_its_doubt() -> None:
     trie = trie_with({"a": {"x": 0}, "a/b": {"y": 0}})
+    doubtful = trie.folder("a/b")
+    doubtful.doubt_ns = 5
+    trie.put("a/b", doubtful)
 
     note_in_flight(trie, "a", 0)
 
-    assert list(trie.below("a")) == []
+    assert [trie.folder(path).in_flight for path in ("a", "a/b")] == [{}, {}]
+    assert [trie.folder(path).cover for path in ("a", "a/b")] == [0, 0]
+    assert trie.folder("a/b").doubt_ns == 5
 
 
 def test_halves_of_a_task_know_their_own_paths() -> None:
