@@ -14,8 +14,8 @@ from .errors import InvalidTimer
 
 SHORTEST_INTERVAL_SECONDS = 60
 LONGEST_INTERVAL_SECONDS = 365 * 86_400
-LATEST_START = timedelta(days=365)
-CLOSE_TO_NOW = timedelta(minutes=5)  # "in the future or close to the current time"; how close is assumed
+LATEST_START_DAYS = 365
+CLOSE_TO_NOW_MINUTES = 5  # "in the future or close to the current time"; how close is assumed
 Location = tuple[str, ...]
 
 
@@ -98,7 +98,7 @@ def check_schedule(document: object, now: datetime, where: Location) -> Schedule
 def check_first_interface(body: Mapping[str, Any], now: datetime) -> Schedule:
     """The schedule in the document of a job of the first interface; a start in the past means now."""
     start = check_time(body["start"], ("body", "start"))
-    if start.timestamp() < 0 or start > now + LATEST_START:
+    if start.timestamp() < 0 or start > now + timedelta(days=LATEST_START_DAYS):
         text = "a job must start after 1970-01-01 and within one year"
         raise InvalidTimer(("body", "start"), text, "value_error")
     end_at, end_runs = stop_after(body)
@@ -132,9 +132,9 @@ def _start(value: object, now: datetime, where: Location) -> datetime:
     if value is None:
         return now.replace(microsecond=0)
     start = check_time(value, where)
-    if start < now - CLOSE_TO_NOW:
+    if start < now - timedelta(minutes=CLOSE_TO_NOW_MINUTES):
         raise InvalidTimer(where, "the time must be in the future or close to the current time", "value_error")
-    if start > now + LATEST_START:
+    if start > now + timedelta(days=LATEST_START_DAYS):
         raise InvalidTimer(where, "the time must be within one year", "value_error")
     return start
 

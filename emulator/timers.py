@@ -26,8 +26,8 @@ from .submit import Submission
 from .tasks import Task
 from .timer_bodies import document_of_action, is_transfer_action
 
-RETRY_EVERY = timedelta(minutes=1)
-RETRY_AT_MOST = timedelta(minutes=45)
+RETRY_EVERY_SECONDS = 60
+RETRY_AT_MOST_SECONDS = 45 * 60
 THROUGH = (TIMER,)  # a timer reaches Transfer below its own scope
 Submit = Callable[[Submission, Caller], "tuple[Task, bool]"]
 
@@ -268,14 +268,14 @@ class Timers:
     def _shall_retry(self, timer: Timer, now: datetime) -> bool:
         """Whether a run is tried again: for half the interval, at most 45 minutes, not below 2 minutes (documented)."""
         interval_seconds = timer.schedule.interval_seconds
-        window = RETRY_AT_MOST
+        window_seconds: float = RETRY_AT_MOST_SECONDS
         if interval_seconds is not None:
-            window = min(window, timedelta(seconds=interval_seconds / 2 if interval_seconds >= 120 else 0))
+            window_seconds = min(window_seconds, interval_seconds / 2 if interval_seconds >= 120 else 0)
         since = timer.retrying_since or now
-        if now + RETRY_EVERY > since + window:
+        next_try = now + timedelta(seconds=RETRY_EVERY_SECONDS)
+        if next_try > since + timedelta(seconds=window_seconds + 1):  # each try begins a little after its moment
             return False
-        timer.retrying_since = since
-        timer.next_try = now + RETRY_EVERY
+        timer.retrying_since, timer.next_try = since, next_try
         return True
 
 

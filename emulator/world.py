@@ -28,7 +28,7 @@ from .timers import THROUGH, Timer, Timers
 
 __all__ = ["Collection", "Fault", "Limits", "OutcomeRule", "Task", "World"]
 
-_JUST_AFTER = timedelta(microseconds=10)  # so that rounding cannot put the present before the moment
+_JUST_AFTER_MICROSECONDS = 10  # so that rounding cannot put the present before the moment
 
 
 @dataclass
@@ -245,7 +245,7 @@ class World:
             now = self.clock.now()
             moment = self.timers.next_moment(min(self._followed_until, now))
             while moment is not None and moment <= now:
-                with self.clock.at(moment + _JUST_AFTER):
+                with self.clock.at(moment + timedelta(microseconds=_JUST_AFTER_MICROSECONDS)):
                     self.board.advance()
                     self.timers.run_due()
                 moment = self.timers.next_moment(moment)
