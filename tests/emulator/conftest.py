@@ -1,7 +1,14 @@
-"""What the tests of the emulator share: an emulator with four collections, and the real SDK aimed at it."""
+"""What the tests of the emulator share: an emulator with four collections, and the real SDK aimed at it.
+
+`globus_cli` is the real command line at an emulator of its own.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +16,7 @@ from typing import Any
 
 import globus_sdk
 import pytest
+import requests
 
 from emulator.auth import RESEARCHER
 from emulator.scopes import TRANSFER_ALL, parse_scopes
@@ -20,6 +28,8 @@ DESTINATION = "5a0c9d5e-0000-4000-8000-000000000002"
 MAPPED = "5a0c9d5e-0000-4000-8000-000000000003"
 GUEST = "5a0c9d5e-0000-4000-8000-000000000004"
 CLIENT = "5a0c9d5e-0000-4000-8000-00000000000c"
+ROOT = Path(__file__).resolve().parents[2]
+CLI = Path(os.environ.get("GLOBUS_CLI") or ROOT / ".venv-cli/bin/globus")
 
 
 @pytest.fixture
@@ -110,3 +120,74 @@ def copy(transfer: globus_sdk.TransferClient, submit: Callable[..., str]) -> Cal
         return document
 
     return post
+
+
+class CommandLine:
+    """Runs `globus` as a person of its own, signed in at an emulator of its own."""
+
+    def __init__(self, globus: Emulator, folder: Path) -> None:
+        self.globus = globus
+        self.folder = folder
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        self.environment = {**kept, **globus.environment(), "HOME": str(folder / "home"), "COLUMNS": "200"}
+        (folder / "home").mkdir()
+
+    def __call__(self, *arguments: str, status: int = 0, text: str = "") -> str:
+        done = subprocess.run(
+            [str(CLI), *arguments],
+            input=text,
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=30,
+            check=False,
+        )
+        asked = [f"{entry.method} {entry.path} {entry.status}" for entry in self.globus.world.requests[-8:]]
+        assert done.returncode == status, "\n".join([done.stdout, done.stderr, *asked])
+        return done.stdout if status == 0 else done.stdout + done.stderr
+
+    def json(self, *arguments: str) -> Any:
+        """Run with JSON output."""
+        return json.loads(self(*arguments, "-F", "json"))
+
+    def login(self, *arguments: str) -> str:
+        """Sign in: read the address, do what the person at the browser does, type the code."""
+        with subprocess.Popen(
+            [str(CLI), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self.environment,
+        ) as program:
+            assert program.stdin is not None and program.stdout is not None
+            said = ""
+            while "http" not in said:
+                line = program.stdout.readline()
+                assert line, said
+                said = line
+            page = requests.get(said.strip(), timeout=10).text
+            code = re.search(r'<code id="auth-code">([^<]+)</code>', page)
+            assert code, page
+            rest, _ = program.communicate(code.group(1) + "\n", timeout=30)
+            assert program.returncode == 0, rest
+        return rest
+
+
+@pytest.fixture(scope="module")
+def globus_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    """The command line, signed in once for all tests of a module."""
+    if not CLI.exists():
+        pytest.skip(f"the globus command line is not installed at {CLI}")
+    folder = tmp_path_factory.mktemp("cli")
+    for name in ("source", "destination", "mapped"):
+        (folder / name).mkdir()
+    collections = [
+        Collection(id=SOURCE, root=folder / "source", name="Instrument"),
+        Collection(id=DESTINATION, root=folder / "destination", name="Archive"),
+        Collection(id=MAPPED, root=folder / "mapped", type="mapped", name="Cluster"),
+    ]
+    with Emulator(collections) as globus:
+        cli = CommandLine(globus, folder)
+        cli.login("login", "--no-local-server")
+        yield cli
