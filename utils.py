@@ -45,7 +45,16 @@ def parser(description: str, examples: str) -> Parser:
 
 def config_file(chosen: str | None) -> str:
     """The absolute path of the configuration that the command line chose."""
-    return os.path.abspath(chosen) if chosen else os.path.join(CODE_FOLDER, "config.py")
+    folder = (working_folder() or "/") if chosen else CODE_FOLDER
+    return os.path.normpath(os.path.join(folder, chosen or "config.py"))
+
+
+def working_folder() -> str | None:
+    """The folder the script was started in; None when that was deleted meanwhile."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 def load_settings(chosen: str | None) -> Settings:
@@ -72,7 +81,7 @@ def load_settings(chosen: str | None) -> Settings:
         raise ConfigurationProblem(
             f"The configuration {path} is not Python in line {error.lineno}", why=str(error.msg), remedy="Correct it."
         ) from None
-    except Exception as error:  # noqa: BLE001 - whatever the owner's file raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the owner's file raises
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
         where = f" in line {lines[-1]}" if lines else ""
         raise ConfigurationProblem(
@@ -87,17 +96,34 @@ def is_watched() -> bool:
 
 
 def say(text: str) -> None:
-    """Print for the person or program that asked."""
-    try:
-        print(_printable(text, sys.stdout), flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Print for the person or program that asked. What cannot be printed never stops a run."""
+    why = _print(text, sys.stdout)
+    if why:
+        warn(f"{_script_name()}: Cannot print: {why}. What was done stands.")
 
 
 def warn(text: str) -> None:
     """Print what a person must read; cron mails it."""
-    if sys.stderr is not None:
-        print(_printable(text, sys.stderr), file=sys.stderr, flush=True)
+    _print(text, sys.stderr)
+
+
+def _print(text: str, stream: Any) -> str:
+    """Print to a stream; gives why that was not possible. A reader that went away is no news."""
+    if stream is None:
+        return ""
+    try:
+        print(_printable(text, stream), file=stream, flush=True)
+    except OSError as error:
+        return _give_up(stream, error)
+    return ""
+
+
+def _give_up(stream: Any, error: OSError) -> str:
+    # What the stream still holds, and what is yet to come, goes nowhere.
+    nowhere_fd = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere_fd, stream.fileno())
+    os.close(nowhere_fd)
+    return "" if isinstance(error, BrokenPipeError) else (error.strerror or str(error)).lower()
 
 
 def _printable(text: str, stream: Any) -> str:
@@ -231,20 +257,21 @@ def end(problem: Problem) -> int:
 
 def run_script(main: Callable[[], int]) -> NoReturn:
     """Run a script's main and exit with its status; no traceback reaches a user."""
+    _read_names_as_utf8()
     os.umask(0o077)
     # Before the log is open, logging itself would print what `end` prints, a second time.
     logging.lastResort = logging.NullHandler()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         status = main()
+    except SystemExit as leaving:  # --help
+        status = int(leaving.code or 0)
     except Problem as problem:
         status = end(problem)
     except KeyboardInterrupt:
         log.warning("interrupted")
         warn(f"{_script_name()}: Interrupted. What was recorded stands; the next run goes on from there.")
         status = 130
-    except BrokenPipeError:
-        status = 1
     except ModuleNotFoundError as error:
         status = end(
             ConfigurationProblem(
@@ -255,14 +282,32 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         )
     except Exception as error:
         log.critical("a bug: %s", error, exc_info=True)
-        where = "The traceback is in the log" if log.handlers else traceback.format_exc().splitlines()[-2].strip()
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = "The traceback is in the log" if log.handlers else f"In {frame.filename}, line {frame.lineno}"
         warn(
             f"{_script_name()}: This is a bug: {type(error).__name__}: {error}. {where}. What was committed before it "
             "stands; the next run goes on from there."
         )
         status = 1
     logging.shutdown()
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        why = _give_up(sys.stdout, error)
+        if why:
+            warn(f"{_script_name()}: Cannot print: {why}. What was done stands.")
     sys.exit(status)
+
+
+def _read_names_as_utf8() -> None:
+    """Start anew in Python's UTF-8 mode where the locale would have it read the names of files otherwise.
+
+    Globus takes names for UTF-8; read as Latin-1 they would be sent as other names, and as ASCII not at all.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and sys.executable:
+        words = getattr(sys, "orig_argv", [sys.executable, *sys.argv])  # Python 3.9 does not keep its own
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *words[1:]])  # noqa: S606 - the same program, again
 
 
 def _interrupt(signal_number: int, frame: object) -> NoReturn:
