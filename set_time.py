@@ -13,6 +13,7 @@ from autotransfer.errors import ExitStatus, UsageProblem
 from autotransfer.reset import Counts, set_times
 from autotransfer.scan import open_root
 from autotransfer.store import IN_MEMORY, Store
+from autotransfer.summary import counted
 from autotransfer.times import EXAMPLES as TIMES
 from autotransfer.times import local_text, parse_moment_ns
 
@@ -32,11 +33,16 @@ EXAMPLES = """\
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = utils.parser(
-        "Set the last-transfer time of every path in SRC_DIR, or of some. Paths that were not modified after it count "
-        "as transferred; the others are sent by the next run.",
+        "Set the last-transfer time of every path in SRC_DIR, or of some. Paths that were not modified\nafter it "
+        "count as transferred; the others are sent by the next run.",
         EXAMPLES,
     )
-    parser.add_argument("time", metavar="TIME", nargs="?", help=f"such as {TIMES}; asked for when left out")
+    parser.add_argument(
+        "time",
+        metavar="TIME",
+        nargs="?",
+        help="an ISO 8601 time, an age such as 36h or 7d, now, or never; asked for when left out",
+    )
     parser.add_argument(
         "--path",
         metavar="PATH",
@@ -84,7 +90,9 @@ def _asked() -> str:
 
 
 def _scope(settings: Settings, path: str) -> str:
-    rel_path = paths.below(settings.src_dir, path, cwd=os.getcwd())
+    if not path:  # a shell variable that is not set must not mean the whole tree
+        raise UsageProblem("--path is empty", remedy="Leave it out to mean all of SRC_DIR. Nothing was changed.")
+    rel_path = paths.below(settings.src_dir, path, cwd=utils.working_folder() or settings.src_dir)
     if rel_path is None:
         # A path relative to SRC_DIR is what the messages of this suite show.
         rel_path = None if path.startswith("/") else paths.below(settings.src_dir, path, cwd=settings.src_dir)
@@ -100,13 +108,16 @@ def _tell(counts: Counts, moment_ns: int | None, scopes: list[str], *, is_dry: b
     when = "never" if moment_ns is None else local_text(moment_ns)
     where = "SRC_DIR" if "" in scopes else ", ".join(map(paths.display, scopes))
     told = (
-        f"Last-transfer time of {where} {'would be' if is_dry else 'is now'} {when}: {counts.transferred:,} paths "
-        f"count as transferred, {counts.to_send:,} will be sent by the next run."
+        f"Last-transfer time of {where} {'would be' if is_dry else 'is now'} {when}: "
+        f"{counted(counts.transferred, 'path')} count{'s' * (counts.transferred == 1)} as transferred, "
+        f"{counts.to_send:,} will be sent by the next run."
     )
     if counts.in_flight:
-        told += f" {counts.in_flight:,} are in flight and were left alone."
+        told += f" {counts.in_flight:,} {'is' if counts.in_flight == 1 else 'are'} in flight and left alone."
     if counts.abandoned_tasks:
-        told += f" {counts.abandoned_tasks} open tasks of the former route go on at Globus but are no longer followed."
+        told += (
+            f" Open at Globus and no longer followed: {counted(counts.abandoned_tasks, 'task')} of the former route."
+        )
     utils.say(told + (" Dry run: nothing was changed." if is_dry else ""))
     utils.log.info(
         "set_time time=%s scope=%r transferred=%d to_send=%d in_flight=%d",
