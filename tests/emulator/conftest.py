@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from emulator.auth import RESEARCHER
-from emulator.scopes import TRANSFER_ALL, parse_scopes
+from emulator.scopes import TIMER, TRANSFER_ALL, parse_scopes
 from emulator.server import Emulator
 from emulator.world import Collection
 
@@ -120,6 +120,39 @@ def copy(transfer: globus_sdk.TransferClient, submit: Callable[..., str]) -> Cal
         return document
 
     return post
+
+
+def timer_body(items: tuple[tuple[Any, ...], ...] = (("/", "/copy/", True),), **options: Any) -> Any:
+    options = {"source_endpoint": SOURCE, "destination_endpoint": DESTINATION, "sync_level": "mtime", **options}
+    body = globus_sdk.TransferData(**options)
+    for item in items:
+        body.add_item(item[0], item[1], recursive=item[2] if len(item) > 2 else globus_sdk.MISSING)
+    return body
+
+
+@pytest.fixture
+def timers(bearer: Callable[..., str]) -> Iterator[globus_sdk.TimersClient]:
+    """The SDK's Timers client, signed in as the researcher; it does not retry."""
+    with globus_sdk.TimersClient(authorizer=globus_sdk.AccessTokenAuthorizer(bearer(TIMER))) as client:
+        client.retry_config.max_retries = 0
+        yield client
+
+
+@pytest.fixture
+def create(timers: globus_sdk.TimersClient, source: Path) -> Callable[..., dict[str, Any]]:
+    """Makes an hourly timer for the whole source (or as told); gives its document."""
+    (source / "first").write_text("first")
+
+    def make(
+        schedule: Any = None, *, items: tuple[tuple[Any, ...], ...] = (("/", "/copy/", True),), **options: Any
+    ) -> dict[str, Any]:
+        body = timer_body(items, **options)
+        schedule = schedule or globus_sdk.RecurringTimerSchedule(3600)
+        timer = globus_sdk.TransferTimer(name="nightly", schedule=schedule, body=body)
+        document: dict[str, Any] = timers.create_timer(timer)["timer"]
+        return document
+
+    return make
 
 
 class CommandLine:
