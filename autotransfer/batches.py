@@ -21,6 +21,7 @@ class Item(NamedTuple):
         name: The file's name there; FOLDER_ITSELF for an empty folder; "" for a folder with everything below it.
         mtime_ns, size_bytes: The fingerprint; for a whole folder 0 and the bytes of all its files.
         files: How many paths it carries.
+        has_failed: Whether sending it has failed before.
     """
 
     folder: str
@@ -29,6 +30,7 @@ class Item(NamedTuple):
     size_bytes: int
     files: int
     sync_level: str
+    has_failed: bool = False
 
     @property
     def is_folder(self) -> bool:
@@ -123,7 +125,7 @@ class _Frame:
 
 def _file_items(change: FolderChange) -> Iterator[Item]:
     for name, sent in change.outgoing.items():
-        yield Item(change.rel_path, name, sent.mtime_ns, sent.size_bytes, 1, sent.sync_level)
+        yield Item(change.rel_path, name, sent.mtime_ns, sent.size_bytes, 1, sent.sync_level, sent.has_failed)
 
 
 class Batch(NamedTuple):
@@ -131,6 +133,7 @@ class Batch(NamedTuple):
 
     number: int
     sync_level: str
+    has_failed: bool
     items: list[Item]
 
     @property
@@ -143,27 +146,34 @@ class Batch(NamedTuple):
 
 
 class Batcher:
-    """Deals items out to at most `max_tasks` tasks of at most `max_items` items, one sync level a task."""
+    """Deals items out to at most `max_tasks` tasks of at most `max_items` items, one sync level a task.
 
-    def __init__(self, *, first_number: int, max_items: int, max_tasks: int) -> None:
+    What has failed before travels apart, in at most `max_failed_tasks` of them: it may fail again, and hold up neither
+    the task nor the room of what is well.
+    """
+
+    def __init__(self, *, first_number: int, max_items: int, max_tasks: int, max_failed_tasks: int) -> None:
         self._next_number = first_number
         self._max_items = max_items
         self._room = max_tasks
-        self._filling: dict[str, Batch] = {}
+        self._failed_room = max_failed_tasks
+        self._filling: dict[tuple[str, bool], Batch] = {}
 
     def take(self, item: Item) -> tuple[int, Batch | None]:
         """The number of the task that carries the item, 0 when no task has room; and a batch that is now full."""
-        batch = self._filling.get(item.sync_level)
+        kind = (item.sync_level, item.has_failed)
+        batch = self._filling.get(kind)
         if batch is None:
-            if not self._room:
+            if self._room <= 0 or (item.has_failed and self._failed_room <= 0):
                 return 0, None
             self._room -= 1
-            batch = self._filling[item.sync_level] = Batch(self._next_number, item.sync_level, [])
+            self._failed_room -= item.has_failed
+            batch = self._filling[kind] = Batch(self._next_number, *kind, [])
             self._next_number += 1
         batch.items.append(item)
         if len(batch.items) < self._max_items:
             return batch.number, None
-        return batch.number, self._filling.pop(item.sync_level)
+        return batch.number, self._filling.pop(kind)
 
     def rest(self) -> list[Batch]:
         """The batches that did not become full, in the order of their numbers."""

@@ -44,12 +44,13 @@ class Rules(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """One path to be sent: its fingerprint, why, and the sync level it needs."""
+    """One path to be sent: its fingerprint, why, the sync level it needs, and whether sending it has failed before."""
 
     mtime_ns: int
     size_bytes: int
     why: str
     sync_level: str
+    has_failed: bool = False
 
 
 class FolderChange(NamedTuple):
@@ -169,7 +170,8 @@ def _fate(
     if retry is not None and retry.fingerprint == seen and retry.not_before_ns > rules.now_ns:
         return PAUSING
     why = RETRY if retry is not None else _why(record, seen)
-    return Outgoing(*seen, why, _level(why, seen, record, folder.doubt_ns, rules))
+    has_failed = retry is not None and retry.fingerprint == seen and retry.attempts > 0
+    return Outgoing(*seen, why, _level(why, seen, record, folder.doubt_ns, rules), has_failed)
 
 
 def _why(record: Delivered | None, seen: Fingerprint) -> str:

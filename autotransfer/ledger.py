@@ -16,6 +16,7 @@ from autotransfer.times import DAY, HOUR, MINUTE, NS_PER_SECOND, utc_text
 PREPARED, SUBMITTED = "prepared", "submitted"
 SUCCEEDED, FAILED, CANCELED, EXPIRED, LOST = "succeeded", "failed", "canceled", "expired", "lost"
 RUNNING, STUCK = "running", "stuck"
+UNKNOWN = -1
 HEALTHY_STATUS = ("OK", "QUEUED")
 FIRST_PAUSE_SECONDS = 5 * MINUTE
 
@@ -28,7 +29,7 @@ class Task(NamedTuple):
         submission_id: Fetched before the first POST and used for every POST of this task.
         document: What is posted, without its items and submission_id.
         src_path, dst_dir: The roots its items lie under.
-        files, size_bytes, items: What it carries.
+        files, size_bytes, items: What it carries; has_failed: whether that has failed before.
         is_adopted: Whether task_id is an older task with the same paths that Globus would not run twice.
         progress: The counters that move when Globus gets on with it; progress_at_ns: when they last did.
         trouble: What Globus last said was wrong, or "".
@@ -46,6 +47,7 @@ class Task(NamedTuple):
     size_bytes: int
     items: int
     prepared_at_ns: int
+    has_failed: bool = False
     state: str = PREPARED
     task_id: str = ""
     submitted_at_ns: int = 0
@@ -110,6 +112,7 @@ class Verdict(NamedTuple):
         trouble: In words for a person, when the task needs one or is not getting on; else "".
         reason: Why it failed, in Globus's words.
         skipped: How many paths it left out at the source; UNKNOWN when the document does not say.
+        files: How many files it saw there; UNKNOWN likewise.
     """
 
     state: str
@@ -117,6 +120,7 @@ class Verdict(NamedTuple):
     trouble: str = ""
     reason: str = ""
     skipped: int = 0
+    files: int = UNKNOWN
 
 
 def judge(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: float) -> Verdict:
@@ -126,7 +130,11 @@ def judge(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: 
     """
     status = document.get("status")
     if status == "SUCCEEDED":
-        return Verdict(SUCCEEDED, skipped=_count(document, "subtasks_skipped_errors", missing=UNKNOWN))
+        return Verdict(
+            SUCCEEDED,
+            skipped=_count(document, "subtasks_skipped_errors", missing=UNKNOWN),
+            files=_count(document, "files", missing=UNKNOWN),
+        )
     if status == "FAILED":
         return _failure(document)
     progress = tuple(_count(document, field) for field in PROGRESS_FIELDS)
@@ -138,9 +146,6 @@ def judge(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: 
 
 
 PROGRESS_FIELDS = ("bytes_transferred", "files_transferred", "files_skipped", "directories", "subtasks_succeeded")
-
-
-UNKNOWN = -1
 
 
 def _count(document: Mapping[str, Any], field: str, *, missing: int = 0) -> int:

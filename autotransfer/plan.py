@@ -29,6 +29,7 @@ class Prepared(NamedTuple):
 
     number: int
     sync_level: str
+    has_failed: bool
     items: int
     files: int
     size_bytes: int
@@ -44,7 +45,7 @@ class Plan:
         root_fd: SRC_DIR, open.
         summary: Counted up.
         max_items: The most items of one task.
-        max_tasks: How many tasks there is room for.
+        max_tasks: How many tasks there is room for; max_failed_tasks: how many of them for what has failed before.
         on_change, on_progress: Told as it goes.
     """
 
@@ -57,6 +58,7 @@ class Plan:
         *,
         max_items: int,
         max_tasks: int,
+        max_failed_tasks: int,
         clock_ns: Callable[[], int],
         on_change: Optional[OnChange] = None,
         on_progress: Optional[OnProgress] = None,
@@ -71,7 +73,12 @@ class Plan:
         self._on_progress = on_progress
         self._planner = Planner()
         self._marker = _Marker(store.trie)
-        self._batcher = Batcher(first_number=store.ledger.next_number, max_items=max_items, max_tasks=max_tasks)
+        self._batcher = Batcher(
+            first_number=store.ledger.next_number,
+            max_items=max_items,
+            max_tasks=max_tasks,
+            max_failed_tasks=max_failed_tasks,
+        )
 
     def make(self) -> list[Prepared]:
         """Scan everything; gives the prepared batches in the order of their numbers."""
@@ -138,7 +145,9 @@ class Plan:
         rows: list[StoredItem] = [(item.rel_path, item.is_folder, item.files, item.size_bytes) for item in batch.items]
         self._store.put_items(batch.number, rows)
         has_folders = any(item.is_folder for item in batch.items)
-        return Prepared(batch.number, batch.sync_level, len(rows), batch.files, batch.size_bytes, has_folders)
+        return Prepared(
+            batch.number, batch.sync_level, batch.has_failed, len(rows), batch.files, batch.size_bytes, has_folders
+        )
 
     def _count(self, listing: Listing) -> None:
         summary = self._summary

@@ -130,14 +130,16 @@ class Run:
         settling.settle_all()
 
     def _plan_and_submit(self, root_fd: int, device: int) -> None:
-        ledger = self._store.ledger
+        open_tasks = self._store.ledger.open.values()
         plan = Plan(
             self._settings,
             self._store,
             root_fd,
             self.summary,
             max_items=min(self._settings.max_items_per_task, self._store.shelf.get(ITEM_LIMIT) or 1 << 62),
-            max_tasks=max(0, self._settings.max_tasks_in_flight - len(ledger.open)),
+            max_tasks=self._settings.max_tasks_in_flight - len(open_tasks),
+            max_failed_tasks=max(1, self._settings.max_tasks_in_flight // 2)
+            - sum(task.has_failed for task in open_tasks),
             clock_ns=self._clock_ns,
             on_change=self._watcher.change,
             on_progress=self._watcher.scanning,

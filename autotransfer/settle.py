@@ -92,11 +92,11 @@ class Settling:
             return None
         verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
         if verdict.state == ledger.STUCK and self._may_act:
-            self._cancel(task, verdict.trouble)
+            task = self._cancel(task, verdict.trouble)
             document = self._tasks.get(task.task_id)
             verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
         if verdict.state == ledger.SUCCEEDED:
-            self._end_succeeded(task, document, verdict.skipped)
+            self._end_succeeded(task, verdict)
             return None
         if verdict.state in ENDED_BADLY:
             self._end_failed(task, verdict)
@@ -104,7 +104,8 @@ class Settling:
         self._keep_watching(task, verdict, now_ns)
         return document
 
-    def _end_succeeded(self, task: Task, document: dict[str, Any], skipped: int) -> None:
+    def _end_succeeded(self, task: Task, verdict: ledger.Verdict) -> None:
+        skipped = verdict.skipped
         if task.is_adopted:
             # It was submitted before our own look at these paths, so what it carried is not known.
             self._end(
@@ -137,6 +138,10 @@ class Settling:
                 tally += one
                 if one.returned:  # what vanished meanwhile was rightly left out
                     still_there.append((failure[0], failure[2]))
+            if 0 <= verdict.files < task.files and verdict.files + max(0, skipped) < closing.count_files():
+                # It saw fewer files than it carries: some were away when it came by, and may be back.
+                tally += closing.credit(self._arrived(task))
+                return tally + closing.close(has_arrived=False, code="NOT_SEEN", is_counted=False)
             return tally + closing.close(has_arrived=True)
 
         self._end(task, ledger.SUCCEEDED, reason, close)
@@ -193,14 +198,16 @@ class Settling:
         )
         self._summary.watch(task.number, trouble if verdict.trouble else "")
 
-    def _cancel(self, task: Task, trouble: str) -> None:
-        self._store.put_task(task._replace(is_canceling=True))
+    def _cancel(self, task: Task, trouble: str) -> Task:
+        task = task._replace(is_canceling=True)
+        self._store.put_task(task)
         self._commit()
         self._tasks.cancel(task.task_id)
         self._summary.notice(
             f"{task.title} made no progress for {self._stuck_hours:g} hours ({trouble}), so it was canceled. What "
             "had not arrived is sent again."
         )
+        return task
 
     def _failures(self, task: Task) -> Iterator[tuple[str, bool, str]]:
         for source_path, is_folder, code in self._tasks.skipped(task.task_id):

@@ -81,6 +81,7 @@ class Submitting:
                     size_bytes=batch.size_bytes,
                     items=batch.items,
                     prepared_at_ns=now_ns,
+                    has_failed=batch.has_failed,
                 )
             )
         self._store.commit()

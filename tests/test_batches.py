@@ -98,7 +98,7 @@ def item(name: str, level: str = "mtime") -> Item:
     st.integers(0, 5),
 )
 def test_batches_keep_the_limits_and_lose_nothing(levels: list[str], max_items: int, max_tasks: int) -> None:
-    batcher = Batcher(first_number=3, max_items=max_items, max_tasks=max_tasks)
+    batcher = Batcher(first_number=3, max_items=max_items, max_tasks=max_tasks, max_failed_tasks=max_tasks)
     carried: dict[int, list[Item]] = {}
     left = []
     batches = []

@@ -251,3 +251,38 @@ def test_the_log_closes_with_the_exit_status_of_the_run(route: Route, globus: Em
     route.run("main.py", status=6)
 
     assert "run status=6" in (route.code_path / "log").read_text().splitlines()[-2]
+
+
+def test_a_file_that_was_away_when_its_folder_was_transferred_is_sent_again(route: Route, globus: Emulator) -> None:
+    for name in "abc":
+        route.write(f"scan/{name}.dat", name)
+    globus.world.add_fault("POST /v0.10/transfer", delay_seconds=1.0)
+    run = route.start("main.py")
+    while not any(call.path.endswith("/submission_id") for call in globus.world.requests):
+        time.sleep(0.02)
+    (route.src / "scan/a.dat").rename(route.folder / "away")
+    run.communicate()
+    (route.folder / "away").rename(route.src / "scan/a.dat")
+
+    settled = route.summary()
+    route.deliver()
+
+    assert (settled["arrived"], settled["retry"]) == (2, 1)
+    assert route.tree(route.dst) == route.tree()
+
+
+def test_files_that_keep_failing_leave_room_for_new_ones(route: Route, globus: Emulator) -> None:
+    route.configure(MAX_ITEMS_PER_TASK=1, MAX_TASKS_IN_FLIGHT=4)
+    for number in range(4):
+        route.write(f"bad{number}.dat")
+    globus.world.add_outcome("fail", path="*/bad*", times=4, code="ENDPOINT_ERROR")
+    route.summary()
+    globus.world.add_outcome("stall", path="*/bad*", times=None, code="ENDPOINT_ERROR")
+    route.summary(status=3)
+
+    route.write("good.dat")
+    assert route.summary(status=3)["submitted"] == 1
+
+    for _ in range(3):
+        route.summary(status=None)
+    assert set(route.tree(route.dst)) >= {"good.dat"}
