@@ -173,7 +173,7 @@ def _words(summary: Summary) -> str:
     else:
         first = "Nothing to send."
     parts = [first, *_sides(summary)]
-    parts.append(f"Looked at {counted(summary.files, 'path')} in {summary.seconds:.2f} s.")
+    parts.append(f"Looked at {counted(summary.files, 'path')}; the run took {summary.seconds:.2f} s.")
     return " ".join(parts)
 
 
