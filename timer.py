@@ -7,17 +7,30 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
+import re
+import shlex
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import utils
 from autotransfer import jobs
-from autotransfer.errors import ExitStatus, SignInNeeded, TaskUnknown, UsageProblem
+from autotransfer.errors import (
+    ConfigurationProblem,
+    ExitStatus,
+    GlobusProblem,
+    Problem,
+    SignInNeeded,
+    Unreachable,
+    UsageProblem,
+)
 from autotransfer.intervals import interval_seconds
 from autotransfer.items_file import TimerItem, read_items, yes_or_no
-from autotransfer.times import NS_PER_SECOND, iso_text, parse_date_ns
+from autotransfer.times import iso_text, local_text, parse_date_ns
 
 if TYPE_CHECKING:
     from autotransfer.globus.login import Login
@@ -33,11 +46,14 @@ EXAMPLES = """\
   python timer.py job status JOB_ID                      one timer, and what its last task came to
   python timer.py job update JOB_ID --interval 1d        change when it runs"""
 Command = Callable[[argparse.Namespace, "Settings"], int]
+# An offset as the former command line took it, and as Python 3.9 does not.
+BARE_OFFSET = re.compile(r"([+-]\d\d)(\d\d)$")
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = utils.parser("Recurring transfers that Globus itself runs, whether this machine is on or not.", EXAMPLES)
+    parser.add_argument("--version", action="version", version=_version())
     groups = parser.add_subparsers(title="commands", metavar="{job,session}")
     job = groups.add_parser("job", help="make, show and change timers")
     _add_job_commands(job.add_subparsers(title="commands", metavar="COMMAND"))
@@ -75,7 +91,9 @@ def _add_job_commands(commands: Any) -> None:
         )
     transfer.add_argument("--recursive-symlinks", choices=("ignore", "keep", "copy"), help="what becomes of symlinks")
     transfer.add_argument("--exclude", metavar="PATTERN", action="append", default=[], help="names to leave out, too")
-    transfer.add_argument("--notify", metavar="EVENTS", help="mails: on, off, or any of succeeded,failed,inactive")
+    transfer.add_argument(
+        "--notify", metavar="EVENTS", help="Globus's mails: on, off, or any of succeeded,failed,inactive"
+    )
 
     submit = _command(commands, "submit", job_submit, "make a timer that calls any action provider")
     submit.add_argument("--name", required=True)
@@ -93,7 +111,7 @@ def _add_job_commands(commands: Any) -> None:
     status.add_argument("-a", "--all", action="store_true", help="every timer")
     status.add_argument("--show-deleted", action="store_true", help="also deleted ones, as far as Globus shows them")
     for name, act, words in (
-        ("delete", job_delete, "take timers out of operation"),
+        ("delete", job_delete, "take timers out of operation for good"),
         ("pause", job_pause, "keep timers from running until they are resumed"),
         ("resume", job_resume, "let timers run again"),
     ):
@@ -112,11 +130,25 @@ def _add_job_commands(commands: Any) -> None:
 
 
 def _add_session_commands(commands: Any) -> None:
-    _command(commands, "login", session_login, "sign in, with the consents that timers need")
+    login = _command(commands, "login", session_login, "sign in, with the consents that timers need")
+    login.add_argument(
+        "--collection",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="another collection that timers shall reach, beside SRC_ID and DST_ID; may be repeated",
+    )
+    login.add_argument(
+        "--job",
+        metavar="JOB_ID",
+        action="append",
+        default=[],
+        help="a timer that stands still: also give what it asks for; may be repeated",
+    )
     whoami = _command(commands, "whoami", session_whoami, "show who is signed in")
     whoami.add_argument("--format", choices=("brief", "full", "json"), default="brief")
     _command(commands, "logout", session_logout, "forget the login on this machine; timers go on")
-    _command(commands, "revoke", session_revoke, "make Globus refuse every token that was stored here")
+    _command(commands, "revoke", session_revoke, "make Globus refuse the stored login, and forget it")
 
 
 def _command(commands: Any, name: str, act: Command, words: str) -> argparse.ArgumentParser:
@@ -132,8 +164,9 @@ def _add_schedule(command: argparse.ArgumentParser, *, has_start: bool = True) -
     command.add_argument("--interval", metavar="TIME", help="seconds, or with units: 90m, 1h30m, 7d, 1w")
     if has_start:
         command.add_argument("--start", metavar="DATE", help="first run, ISO 8601, local time (default: now)")
-    command.add_argument("--stop-after-date", metavar="DATE", help="no run after this")
-    command.add_argument("--stop-after-runs", metavar="N", type=int, help="no run after this many")
+    instead = "" if has_start else "; in place of the end it had"
+    command.add_argument("--stop-after-date", metavar="DATE", help=f"no run after this{instead}")
+    command.add_argument("--stop-after-runs", metavar="N", type=int, help=f"no run after this many{instead}")
 
 
 def main() -> int:
@@ -147,10 +180,12 @@ def main() -> int:
     return act(chosen, settings)
 
 
+# ---- jobs --------------------------------------------------------------------------------------------------------
+
+
 def job_transfer(chosen: argparse.Namespace, settings: Settings) -> int:
     """Make a transfer timer."""
     schedule = _schedule(chosen)
-    name = chosen.name or settings.label
     options = jobs.TransferOptions(
         source_id=chosen.source_endpoint or settings.src_id,
         destination_id=chosen.dest_endpoint or settings.dst_id,
@@ -161,10 +196,11 @@ def job_transfer(chosen: argparse.Namespace, settings: Settings) -> int:
         exclude=chosen.exclude,
         recursive_symlinks=chosen.recursive_symlinks,
     )
-    document = jobs.timer_document(settings, name, schedule, options)
-    with _login(settings) as login:
-        _want_consents(login, [options.source_id, options.destination_id])
-        timer = _timers(login).create_transfer(document)
+    document = jobs.timer_document(settings, chosen.name or settings.label, schedule, options)
+    with _login(chosen, settings) as login:
+        _must_reach(login, settings, [options.source_id, options.destination_id], chosen, effect="Nothing was created.")
+        timer = _timers(login, chosen).create_transfer(document)
+        _tell_moved_start(chosen, schedule)
         _show(login, [timer], chosen)
     return int(ExitStatus.DONE)
 
@@ -173,12 +209,12 @@ def job_submit(chosen: argparse.Namespace, settings: Settings) -> int:
     """Make a timer of the service's first kind."""
     schedule = _schedule(chosen)
     if schedule.interval_seconds is None and schedule.stop_runs != 1:
-        raise UsageProblem("--interval is missing", remedy="Give one such as 8h, or --stop-after-runs 1.")
-    if not chosen.action_url.startswith(("https://", "http://")):
-        raise UsageProblem(f"{chosen.action_url!r} is not a URL", remedy="Nothing was created.")
-    if schedule.stop_runs is not None and schedule.stop_runs < 1:
-        raise UsageProblem("--stop-after-runs must be at least 1", remedy="Leave it out to run without an end.")
-    stop = {"date": schedule.stop_date_ns and iso_text(schedule.stop_date_ns), "n_runs": schedule.stop_runs}
+        raise UsageProblem(
+            "--interval is missing", remedy="Give one such as 8h, or --stop-after-runs 1. Nothing was created."
+        )
+    if not re.match(r"https?://[^/\s]", chosen.action_url):
+        raise UsageProblem(f"--action-url {chosen.action_url!r} is not a URL", remedy="Nothing was created.")
+    stop_after = schedule.stop_after()
     document = {
         "name": chosen.name,
         "start": iso_text(schedule.start_ns or time.time_ns()),
@@ -187,118 +223,139 @@ def job_submit(chosen: argparse.Namespace, settings: Settings) -> int:
         "callback_url": chosen.action_url,
         "callback_body": _action_body(chosen),
     }
-    if any(stop.values()):
-        document["stop_after"] = stop
-    with _login(settings) as login:
-        _show(login, [_timers(login).create_generic(document)], chosen)
+    if stop_after is not None:
+        document["stop_after"] = stop_after
+    with _login(chosen, settings) as login:
+        _must_reach(login, settings, jobs.collection_ids(document), chosen, effect="Nothing was created.")
+        timer = _timers(login, chosen).create_generic(document)
+        _tell_moved_start(chosen, schedule)
+        _show(login, [timer], chosen)
     return int(ExitStatus.DONE)
 
 
 def job_list(chosen: argparse.Namespace, settings: Settings) -> int:
     """Show every timer, a line each."""
-    with _login(settings) as login:
+    with _login(chosen, settings) as login:
         found = _all(login, chosen)
-        if chosen.json or chosen.verbose:
+        if chosen.json or chosen.verbose or not found:
             _show(login, found, chosen)
             return int(ExitStatus.DONE)
-        rows = [("Name", "Job ID", "Status", "Next Run", "Last Result")]
+        rows: list[tuple[str, ...]] = [("Name", "Job ID", "Status", "Next Run", "Last Result")]
         for document in found:
-            job = _with_outcome(login, document)
+            job, _ = _with_task(login, document, chosen)
             rows.append((job.name, job.job_id, job.status, job.next_run, job.last_result))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        utils.say(" | ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[4]]))
+    for line in jobs.table(rows):
+        utils.say(line)
     return int(ExitStatus.DONE)
 
 
 def job_status(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Show some timers whole."""
+    """Show some timers whole; the exit status tells when a person should look."""
     if bool(chosen.job_ids) == chosen.all:
         raise UsageProblem("Give JOB_IDs or --all, and not both", remedy="`timer.py job list` shows the ids.")
-    with _login(settings) as login:
-        timers = _timers(login)
-        documents = _all(login, chosen) if chosen.all else []
-        ids = [document["job_id"] for document in documents] if chosen.all else chosen.job_ids
-        _show(login, [timers.get(job_id) for job_id in ids], chosen)
-    return int(ExitStatus.DONE)
+    if not chosen.all:
+        return _each(chosen, settings, lambda login, job_id: _timers(login, chosen).get(job_id))
+    with _login(chosen, settings) as login:
+        is_troubled = _show(login, _all(login, chosen), chosen)
+    return int(ExitStatus.PARTIAL if is_troubled else ExitStatus.DONE)
 
 
 def job_delete(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Delete timers."""
-    with _login(settings) as login:
-        timers = _timers(login)
-        for job_id in chosen.job_ids:
-            _show(login, [timers.delete(job_id)], chosen)
-    return int(ExitStatus.DONE)
+    """Delete timers, and show their last state."""
+    return _each(chosen, settings, lambda login, job_id: _timers(login, chosen).delete(job_id))
 
 
 def job_pause(chosen: argparse.Namespace, settings: Settings) -> int:
     """Pause timers."""
-    with _login(settings) as login:
-        timers = _timers(login)
-        for job_id in chosen.job_ids:
-            timers.pause(job_id)
-            _show(login, [timers.get(job_id)], chosen)
-    return int(ExitStatus.DONE)
+
+    def pause(login: Login, job_id: str) -> dict[str, Any]:
+        timers = _timers(login, chosen)
+        timers.pause(job_id)
+        return timers.get(job_id)
+
+    return _each(chosen, settings, pause)
 
 
 def job_resume(chosen: argparse.Namespace, settings: Settings) -> int:
     """Let timers run again, by default with the login of today."""
-    with _login(settings) as login:
-        timers = _timers(login)
-        for job_id in chosen.job_ids:
-            document = timers.get(job_id)
-            body = document.get("callback_body") or document.get("body") or {}
-            ends = [body.get("source_endpoint"), body.get("destination_endpoint")]
-            _want_consents(login, [end for end in ends if end])
-            timers.resume(job_id, update_credentials=not chosen.keep_credentials)
-            _show(login, [timers.get(job_id)], chosen)
-    return int(ExitStatus.DONE)
+
+    def resume(login: Login, job_id: str) -> dict[str, Any]:
+        timers = _timers(login, chosen)
+        if not chosen.keep_credentials:
+            ends = jobs.collection_ids(timers.get(job_id))
+            _must_reach(login, settings, ends, chosen, effect=f"The timer {job_id} is as it was.")
+        timers.resume(job_id, update_credentials=not chosen.keep_credentials)
+        return timers.get(job_id)
+
+    return _each(chosen, settings, resume)
 
 
 def job_update(chosen: argparse.Namespace, settings: Settings) -> int:
     """Change a timer's name, interval or end."""
-    changes: dict[str, Any] = {}
-    if chosen.name is not None:
-        changes["name"] = chosen.name
-    if chosen.interval is not None:
-        changes["interval"] = interval_seconds(chosen.interval)
-    stop = _schedule(chosen)
-    if stop.stop_date_ns is not None or stop.stop_runs is not None:
-        changes["stop_after"] = {
-            "date": stop.stop_date_ns and iso_text(stop.stop_date_ns),
-            "n_runs": stop.stop_runs,
-        }
+    (job_id,) = chosen.job_ids
+    changes: dict[str, Any] = {} if chosen.name is None else {"name": chosen.name}
+    schedule = _schedule(chosen)
+    if schedule.interval_seconds is not None:
+        changes["interval"] = schedule.interval_seconds
+    stop_after = schedule.stop_after()
+    if stop_after is not None:
+        changes["stop_after"] = stop_after
     if not changes:
         raise UsageProblem("Nothing to change was given", remedy="Give --name, --interval or a stop condition.")
-    with _login(settings) as login:
-        _show(login, [_timers(login).update(chosen.job_ids[0], changes)], chosen)
+    with _login(chosen, settings) as login:
+        document = _timers(login, chosen).update(job_id, changes)
+        left = jobs.unchanged(document, changes)
+        if left:
+            done = [name for name in changes if name not in left]
+            raise GlobusProblem(
+                f"Globus left the {' and the '.join(left).replace('_', ' ')} of the timer {job_id} as it was",
+                why="the service accepted the request and answered with the old value",
+                remedy=f"{'The ' + ' and the '.join(done) + ' changed. ' if done else ''}Make a new timer with "
+                "`job transfer`, then delete this one.",
+            )
+        _show(login, [document], chosen)
     return int(ExitStatus.DONE)
 
 
+# ---- the session -------------------------------------------------------------------------------------------------
+
+
 def session_login(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Let a person sign in."""
-    with _login(settings, ask=_ask_for_code, must_hold=False) as login:
+    """Let a person sign in, as few times as possible.
+
+    What the collections want can only be asked with a login: one made by test_config.py, or before, spares a second
+    sign-in.
+    """
+    with _login(chosen, settings, ask=_ask_for_code, must_hold=False) as login:
         if login.is_service_account:
-            utils.say("A service account is configured: it needs no sign-in.")
+            login.prove()
+            _tell(chosen, {"identity": login.identity()}, "A service account is configured: it needs no sign-in.")
             return int(ExitStatus.DONE)
-        if login.is_needed():
-            login.sign_in()
+        try:
+            demand, is_known = _learn_wishes(login, settings, chosen), True
+        except SignInNeeded:
+            demand, is_known = None, False
+        is_needed, refused = (True, None) if demand else _needs_sign_in(login)
+        if is_needed:
+            login.sign_in(refused=refused, demand=demand)
+        if not is_known:
+            demand = _learn_wishes(login, settings, chosen)
+            if demand or login.is_needed():
+                utils.warn("A collection wants more than that: sign in once more to give it.")
+                login.sign_in(demand=demand)
         login.prove()
-        if _want_consents(login, [settings.src_id, settings.dst_id], refuse=False):
-            utils.say("A collection wants a consent of its own; sign in once more to give it.")
-            login.sign_in()
-        utils.say(f"Logged in as {login.identity()}.")
+        identity = login.identity()
+    _tell(chosen, {"identity": identity}, f"Logged in as {identity}.")
     return int(ExitStatus.DONE)
 
 
 def session_whoami(chosen: argparse.Namespace, settings: Settings) -> int:
     """Show who is signed in."""
-    with _login(settings) as login:
+    with _login(chosen, settings) as login:
         who = login.who()
     if chosen.format == "json" or chosen.json:
         utils.say(json.dumps(who))
-    elif chosen.format == "full":
+    elif chosen.format == "full" or chosen.verbose:
         for title, value in who.items():
             utils.say(f"{title}: {value}")
     else:
@@ -308,110 +365,266 @@ def session_whoami(chosen: argparse.Namespace, settings: Settings) -> int:
 
 def session_logout(chosen: argparse.Namespace, settings: Settings) -> int:
     """Forget the login."""
-    with _login(settings, must_hold=False) as login:
-        login.forget()
-    utils.say("The login on this machine is forgotten, main.py's too. Timers go on; `job delete` ends one.")
+    with _login(chosen, settings, must_hold=False) as login:
+        _refuse_service_account(login)
+        was_there = login.forget()
+    words = (
+        "The login on this machine is forgotten, main.py's too. Globus still honours it: `session revoke` ends it. "
+        "Timers go on; `job delete` ends one."
+        if was_there
+        else "No login was stored here; there was nothing to forget."
+    )
+    _tell(chosen, {"forgotten": was_there}, words)
     return int(ExitStatus.DONE)
 
 
 def session_revoke(chosen: argparse.Namespace, settings: Settings) -> int:
     """Make Globus refuse what was stored here, then forget it."""
-    with _login(settings, must_hold=False) as login:
+    with _login(chosen, settings, must_hold=False) as login:
+        _refuse_service_account(login)
         revoked = login.revoke()
         login.forget()
-    utils.say(f"Globus now refuses the {revoked} refresh tokens that were stored here; main.py needs a new login too.")
+    _tell(
+        chosen,
+        {"revoked": revoked},
+        f"Globus now refuses the {revoked} refresh tokens that were stored here; main.py needs a new login too. Timers "
+        "may go on: `job delete` ends one, and https://auth.globus.org/v2/web/consents ends all.",
+    )
     return int(ExitStatus.DONE)
 
 
-def _login(settings: Settings, *, ask: Callable[[str], str] | None = None, must_hold: bool = True) -> Login:
+def _refuse_service_account(login: Login) -> None:
+    if login.is_service_account:
+        raise UsageProblem(
+            "A service account is configured: no login is stored here",
+            remedy="To end it, delete its secret on the developers' page of Globus. Nothing was changed.",
+        )
+
+
+def _learn_wishes(login: Login, settings: Settings, chosen: argparse.Namespace) -> dict[str, Any] | None:
+    """Have the login hold the consents that the collections want; gives what timers ask of the session, if anything."""
+    ids, demand = [settings.src_id, settings.dst_id, *chosen.collection], None
+    for job_id in chosen.job:
+        document = _timers(login, chosen).get(job_id)
+        ids += jobs.collection_ids(document)
+        demand = jobs.session_demand(document) or demand
+    _want_consents(login, settings, ids)
+    return demand
+
+
+def _needs_sign_in(login: Login) -> tuple[bool, SignInNeeded | None]:
+    """Whether a person must sign in, and what Globus refused, if it did."""
+    try:
+        if login.is_needed():
+            return True, None
+        login.prove()
+    except SignInNeeded as refused:
+        return True, refused
+    return False, None
+
+
+def _ask_for_code(url: str) -> str:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise SignInNeeded(
+            "Signing in needs a terminal", remedy="Run `timer.py session login` where a person can type."
+        )
+    utils.warn(f"Open this link, sign in, and copy the code you are shown:\n\n{url}\n")
+    print("Code: ", end="", file=sys.stderr, flush=True)
+    code = sys.stdin.readline().strip()
+    if not code:
+        raise SignInNeeded("No code was given", remedy="Nothing was changed; do it again when you have one.")
+    return code
+
+
+# ---- what the commands share -------------------------------------------------------------------------------------
+
+
+def _login(
+    chosen: argparse.Namespace, settings: Settings, *, ask: Callable[[str], str] | None = None, must_hold: bool = True
+) -> Login:
     from autotransfer.globus.login import Login
 
-    login = Login(settings, ask=ask, wants_timers=True, sign_in_command="timer.py session login")
+    login = Login(settings, ask=ask, wants_timers=True, sign_in_command=f"{_command_line(chosen)} session login")
     if must_hold:
         login.must_hold()
     return login
 
 
-def _timers(login: Login) -> Timers:
+def _command_line(chosen: argparse.Namespace) -> str:
+    """How a person calls this script again with the same configuration."""
+    return f"timer.py --config {shlex.quote(chosen.config)}" if chosen.config else "timer.py"
+
+
+def _timers(login: Login, chosen: argparse.Namespace) -> Timers:
     from autotransfer.globus.timers import Timers
 
-    return Timers(login.timers)
+    return Timers(login.timers, sign_in=f"{_command_line(chosen)} session login")
 
 
-def _want_consents(login: Login, collection_ids: list[str], *, refuse: bool = True) -> bool:
-    """Make sure that a timer made now may reach the collections; gives whether a consent is missing."""
-    from autotransfer.globus.collections import Collections
+def _want_consents(login: Login, settings: Settings, collection_ids: list[str]) -> list[str]:
+    """Have the login hold the consents that timers with these collections need; gives those that want one."""
+    from autotransfer.globus.collections import Collections, not_ready
 
-    collections = Collections(login.transfer)
-    wanted = [one.id for one in map(collections.get, dict.fromkeys(collection_ids)) if one.wants_data_access]
+    collections, found = Collections(login.transfer), []
+    for collection_id in dict.fromkeys(collection_ids):
+        try:
+            collection = collections.get(collection_id)
+        except ConfigurationProblem as problem:
+            if collection_id in (settings.src_id, settings.dst_id):
+                raise
+            raise UsageProblem(
+                f"{collection_id} is not a collection", why=problem.why, remedy="Nothing was created or changed."
+            ) from problem
+        unusable = None if collection.is_functional else not_ready(collection)
+        if unusable is not None:
+            raise unusable
+        found.append(collection)
+    wanted = [collection.id for collection in found if collection.wants_data_access]
     login.want_data_access(wanted)
-    if not wanted or login.is_service_account:
-        return False
-    if refuse:
-        login.must_hold()
-    return login.is_needed()
+    return wanted
+
+
+def _must_reach(
+    login: Login, settings: Settings, collection_ids: list[str], chosen: argparse.Namespace, *, effect: str
+) -> None:
+    """Make sure that a timer with these collections may act for who is signed in."""
+    wanted = _want_consents(login, settings, collection_ids)
+    if wanted and not login.is_service_account and login.is_needed():
+        login_command = " ".join([f"{_command_line(chosen)} session login", *(f"--collection {id_}" for id_ in wanted)])
+        raise SignInNeeded(
+            "A collection of the timer wants a consent that was not given yet",
+            remedy=f"Run `{login_command}` in a terminal once: it asks for it. {effect}",
+        )
+
+
+def _each(chosen: argparse.Namespace, settings: Settings, act: Callable[[Login, str], dict[str, Any]]) -> int:
+    """Do one thing to each timer, tell every problem, and show what came of the others; gives the exit status."""
+    documents, problems = [], []
+    with _login(chosen, settings) as login:
+        for job_id in dict.fromkeys(chosen.job_ids):
+            try:
+                documents.append(act(login, job_id))
+            except Unreachable:
+                raise
+            except Problem as refused:
+                problems.append(refused)
+        is_troubled = _show(login, documents, chosen) if documents else False
+    if problems and not documents:
+        for problem in problems[:-1]:
+            utils.end(problem)
+        raise problems[-1]
+    for problem in problems:
+        utils.end(problem)
+    is_partial = bool(problems) or (is_troubled and chosen.act is job_status)
+    return int(ExitStatus.PARTIAL if is_partial else ExitStatus.DONE)
 
 
 def _all(login: Login, chosen: argparse.Namespace) -> list[dict[str, Any]]:
-    found = _timers(login).all(with_deleted=chosen.show_deleted)
+    found = _timers(login, chosen).all(with_deleted=chosen.show_deleted)
     return [document for document in found if chosen.show_deleted or "delete" not in str(document.get("status"))]
 
 
-def _show(login: Login, documents: list[dict[str, Any]], chosen: argparse.Namespace) -> None:
+def _show(login: Login, documents: list[dict[str, Any]], chosen: argparse.Namespace) -> bool:
+    """Show timers whole; gives whether a person should look at one of them.
+
+    In JSON, a timer is the service's own document and its last task's; a command that takes several timers gives an
+    array, whatever their number.
+    """
+    shown = [(document, *_with_task(login, document, chosen)) for document in documents]
+    is_troubled = any(job.is_troubled for _, job, _ in shown)
     if chosen.json:
-        utils.say(json.dumps(documents if len(documents) != 1 else documents[0]))
-        return
-    for number, document in enumerate(documents):
+        found = [{**document, "last_task": task} for document, _, task in shown]
+        utils.say(json.dumps(found if hasattr(chosen, "job_ids") or chosen.act is job_list else found[0]))
+        return is_troubled
+    if not shown:
+        utils.say("There are no timers. `timer.py job transfer --interval 8h` makes one.")
+    for number, (_, job, task) in enumerate(shown):
         if number:
             utils.say("")
-        job = _with_outcome(login, document)
-        rows = job.rows()
-        for title, value in rows:
-            utils.say(f"{title + ':':<13} {value}")
-        if chosen.verbose:
-            task = _task(login, job.task_id)
-            utils.say(json.dumps(document if task is None else task, indent=2))
+        for title, value in job.rows():
+            utils.say(f"{title + ':':<12} {value}")
+        if chosen.verbose and task is not None:
+            utils.say(json.dumps(task, indent=2, ensure_ascii=False))
+    return is_troubled
 
 
-def _with_outcome(login: Login, document: dict[str, Any]) -> jobs.Job:
-    job = jobs.read_job(document)
-    task = _task(login, job.task_id)
-    return job if task is None else job.with_task(task)
-
-
-def _task(login: Login, task_id: str) -> dict[str, Any] | None:
+def _with_task(
+    login: Login, document: dict[str, Any], chosen: argparse.Namespace
+) -> tuple[jobs.Job, dict[str, Any] | None]:
+    """A timer for a person, and the document of its last task, if Globus shows it."""
     from autotransfer.globus.tasks import Tasks
 
-    if not task_id:
-        return None
+    job = jobs.read_job(document, command=_command_line(chosen))
+    if not job.task_id:
+        return job, None
     try:
-        return Tasks(login.transfer).get(task_id)
-    except TaskUnknown:  # Globus keeps tasks for some months only
-        return None
+        task = Tasks(login.transfer).get(job.task_id)
+    except Unreachable:
+        raise
+    except GlobusProblem:  # Globus keeps tasks for some months only, and shows them to who made them only
+        task = None
+    return job.with_task(task), task
+
+
+def _tell(chosen: argparse.Namespace, document: dict[str, Any], words: str) -> None:
+    utils.say(json.dumps(document) if chosen.json else words)
+
+
+def _version() -> str:
+    pyproject = Path(utils.CODE_FOLDER, "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^version = "(.+)"$', pyproject, re.MULTILINE)
+    try:
+        sdk = metadata.version("globus-sdk")
+    except metadata.PackageNotFoundError:
+        sdk = "missing"
+    number = found[1] if found else "?"
+    return f"globus-automated-transfer {number}, globus-sdk {sdk}, Python {platform.python_version()}"
+
+
+# ---- what the command line asks for --------------------------------------------------------------------------------
 
 
 def _schedule(chosen: argparse.Namespace) -> jobs.Schedule:
-    start = getattr(chosen, "start", None)
-    return jobs.Schedule(
+    now_ns = time.time_ns()
+    stop_date_ns = _moment_ns("--stop-after-date", chosen.stop_after_date)
+    if stop_date_ns is not None and stop_date_ns <= now_ns:
+        raise UsageProblem(
+            f"--stop-after-date {chosen.stop_after_date} has passed", remedy="Nothing was created or changed."
+        )
+    schedule = jobs.Schedule(
         interval_seconds=None if chosen.interval is None else interval_seconds(chosen.interval),
-        start_ns=None if start is None else parse_date_ns(start),
-        stop_date_ns=_future(chosen.stop_after_date),
+        start_ns=_moment_ns("--start", getattr(chosen, "start", None)),
+        stop_date_ns=stop_date_ns,
         stop_runs=chosen.stop_after_runs,
     )
+    return schedule.from_now(now_ns)
 
 
-def _future(text: str | None) -> int | None:
+def _tell_moved_start(chosen: argparse.Namespace, schedule: jobs.Schedule) -> None:
+    asked_ns = _moment_ns("--start", chosen.start)
+    if schedule.start_ns is not None and schedule.start_ns != asked_ns:
+        utils.warn(f"timer.py: --start has passed; the first run is at its next tick, {local_text(schedule.start_ns)}.")
+
+
+def _moment_ns(option: str, text: str | None) -> int | None:
     if text is None:
         return None
-    moment_ns = parse_date_ns(text)
-    if moment_ns <= time.time_ns() - NS_PER_SECOND:
-        raise UsageProblem(f"--stop-after-date {text} has passed", remedy="Nothing was created or changed.")
-    return moment_ns
+    try:
+        return parse_date_ns(BARE_OFFSET.sub(r"\1:\2", text) if ":" in text else text)
+    except UsageProblem:
+        raise UsageProblem(
+            f"{option} {text!r} is not a time",
+            remedy="Write it like 2027-01-04, 2027-01-04T06:00 (local time) or 2027-01-04T06:00+01:00. Nothing was "
+            "created or changed.",
+        ) from None
 
 
 def _items(chosen: argparse.Namespace, settings: Settings) -> list[TimerItem]:
     if chosen.item:
-        return [TimerItem(source, target, yes_or_no(recursive)) for source, target, recursive in chosen.item]
+        items = [TimerItem(source, target, yes_or_no(recursive)) for source, target, recursive in chosen.item]
+        if not all(item.source_path and item.destination_path for item in items):
+            raise UsageProblem("A path of an --item is empty", remedy="Nothing was created.")
+        return items
     if chosen.items_file is None:
         return [TimerItem(f"{settings.src_path.rstrip('/')}/", f"{settings.dst_dir.rstrip('/')}/", True)]
     if chosen.items_file == "-":
@@ -450,22 +663,12 @@ def _action_body(chosen: argparse.Namespace) -> Any:
         return json.loads(text)
     except OSError as error:
         raise UsageProblem(
-            f"Cannot read {chosen.action_file}", why=(error.strerror or "").lower(), remedy="Nothing was created."
+            f"Cannot read {chosen.action_file}",
+            why=(error.strerror or str(error)).lower(),
+            remedy="Nothing was created.",
         ) from None
     except ValueError as error:
         raise UsageProblem("The action's body is not JSON", why=str(error), remedy="Nothing was created.") from None
-
-
-def _ask_for_code(url: str) -> str:
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise SignInNeeded(
-            "Signing in needs a terminal", remedy="Run `timer.py session login` where a person can type."
-        )
-    utils.say(f"Open this link, sign in, and copy the code you are shown:\n\n{url}\n")
-    try:
-        return input("Code: ")
-    except EOFError:
-        raise UsageProblem("No code was given", remedy="Nothing was changed.") from None
 
 
 if __name__ == "__main__":

@@ -7,15 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from unicodedata import category, east_asian_width
 
 from autotransfer.batches import SYNC_LEVELS, transfer_document
 from autotransfer.errors import UsageProblem
 from autotransfer.items_file import TimerItem
 from autotransfer.settings import Settings
-from autotransfer.times import iso_text
+from autotransfer.times import MINUTE, NS_PER_SECOND, iso_text, local_text, parse_date_ns
 
 NONE = "-"
 LONGEST_LABEL = 128
+# A start so little ago was meant as "now".
+JUST_PASSED_SECONDS = MINUTE
+STATUS_WORDS = {
+    "new": "has not run yet",
+    "loaded": "runs on schedule",
+    "updated": "was changed a moment ago",
+    "inactive": "does not run",
+    "ended": "runs no more",
+}
+JOINERS = "\u200c\u200d"  # invisible, and part of words in some scripts
 
 
 class Schedule(NamedTuple):
@@ -26,25 +37,61 @@ class Schedule(NamedTuple):
     stop_date_ns: int | None
     stop_runs: int | None
 
+    def from_now(self, now_ns: int) -> Schedule:
+        """The same schedule without a start that has passed, which the service refuses: the next tick takes its place.
+
+        Raises:
+            UsageProblem: There is no next tick.
+        """
+        if self.start_ns is None or self.start_ns >= now_ns:
+            return self
+        if now_ns - self.start_ns <= JUST_PASSED_SECONDS * NS_PER_SECOND:
+            return self._replace(start_ns=None)
+        if self.stop_runs == 1 or self.interval_seconds is None:
+            raise UsageProblem(
+                f"--start {local_text(self.start_ns)} has passed",
+                remedy="Leave it out to run now. Nothing was created.",
+            )
+        interval_ns = self.interval_seconds * NS_PER_SECOND
+        ticks = -((self.start_ns - now_ns) // interval_ns)
+        return self._replace(start_ns=self.start_ns + ticks * interval_ns)
+
+    def stop_after(self) -> dict[str, Any] | None:
+        """The end as the first interface of the service takes it; None without one.
+
+        Raises:
+            UsageProblem: It would never run.
+        """
+        if self.stop_runs is not None and self.stop_runs < 1:
+            raise UsageProblem(
+                f"--stop-after-runs {self.stop_runs} would never run",
+                remedy="Give at least 1, or leave it out to run without an end. Nothing was created or changed.",
+            )
+        if self.stop_runs is None and self.stop_date_ns is None:
+            return None
+        date = None if self.stop_date_ns is None else iso_text(self.stop_date_ns)
+        return {"date": date, "n_runs": self.stop_runs}
+
     def document(self) -> dict[str, Any]:
         """The schedule as POST /v2/timer takes it.
 
         Raises:
             UsageProblem: It cannot be expressed there.
         """
-        if self.stop_runs is not None and self.stop_runs < 1:
-            raise UsageProblem("--stop-after-runs must be at least 1", remedy="Leave it out to run without an end.")
-        if self.stop_runs is not None and self.stop_date_ns is not None:
+        stop = self.stop_after()
+        if stop is not None and None not in stop.values():
             raise UsageProblem(
                 "--stop-after-date and --stop-after-runs do not go together",
-                why="a transfer timer of the Timers service ends by one of them",
+                why="the Timers service ends a transfer timer by one of them",
                 remedy="Give the one that matters. Nothing was created.",
             )
         if self.stop_runs == 1:  # the service's own form for a single run; an interval has no meaning then
             once: dict[str, Any] = {"type": "once"}
             return once if self.start_ns is None else {**once, "datetime": iso_text(self.start_ns)}
         if self.interval_seconds is None:
-            raise UsageProblem("--interval is missing", remedy="Give one such as 8h, or --stop-after-runs 1.")
+            raise UsageProblem(
+                "--interval is missing", remedy="Give one such as 8h, or --stop-after-runs 1. Nothing was created."
+            )
         document: dict[str, Any] = {"type": "recurring", "interval_seconds": self.interval_seconds}
         if self.start_ns is not None:
             document["start"] = iso_text(self.start_ns)
@@ -52,7 +99,11 @@ class Schedule(NamedTuple):
             document["end"] = {"condition": "iterations", "count": self.stop_runs}
         if self.stop_date_ns is not None:
             if self.start_ns is not None and self.stop_date_ns <= self.start_ns:
-                raise UsageProblem("--stop-after-date is not after --start", remedy="It would never run.")
+                raise UsageProblem(
+                    f"It would never run: the first run would be {local_text(self.start_ns)}, and "
+                    f"--stop-after-date is {local_text(self.stop_date_ns)}",
+                    remedy="Nothing was created.",
+                )
             document["end"] = {"condition": "time", "datetime": iso_text(self.stop_date_ns)}
         return document
 
@@ -78,9 +129,18 @@ def timer_document(settings: Settings, name: str, schedule: Schedule, options: T
     """
     label = options.label or name
     if len(label) > LONGEST_LABEL or label != label.strip() or any(mark in label for mark in "\r\n"):
+        whose = "--label" if options.label else "--name, which is the label of its tasks too,"
         raise UsageProblem(
-            "The label is not one that Globus takes",
-            remedy=f"At most {LONGEST_LABEL} characters on one line, without blanks at its ends. Nothing was created.",
+            f"{whose} is not one that Globus takes",
+            why=f"it has {len(label)} characters" if len(label) > LONGEST_LABEL else "of its blanks and line breaks",
+            remedy=f"Give a --label of at most {LONGEST_LABEL} characters on one line, without blanks at its ends. "
+            "Nothing was created.",
+        )
+    if options.recursive_symlinks not in (None, "ignore"):
+        raise UsageProblem(
+            f"--recursive-symlinks {options.recursive_symlinks} cannot be had",
+            why="transfer timers of the Timers service leave symlinks out",
+            remedy="`job submit` with the Transfer action provider still takes it. Nothing was created.",
         )
     level = options.sync_level or settings.sync_level
     body = transfer_document(
@@ -94,8 +154,6 @@ def timer_document(settings: Settings, name: str, schedule: Schedule, options: T
     body["source_endpoint"], body["destination_endpoint"] = options.source_id, options.destination_id
     if options.exclude:
         body["filter_rules"] = [*body.get("filter_rules", []), *map(_exclude_rule, options.exclude)]
-    if options.recursive_symlinks is not None:
-        body["recursive_symlinks"] = options.recursive_symlinks
     body["DATA"] = [
         {
             "DATA_TYPE": "transfer_item",
@@ -130,65 +188,142 @@ class Job(NamedTuple):
     """What a person wants to know of a timer, as text.
 
     Args:
-        task_id: The transfer task of its last run, or "".
-        last_result: What that run came to; `with_task` adds what the task itself came to.
+        activity: What it is doing when it is not merely waiting for its next run, or "".
+        last_result: What its last run came to; `with_task` adds what the task itself came to.
         inactive: Why it does not run, and what mends it; "" when it does.
+        task_id: The transfer task of its last run, or "".
+        is_troubled: Whether a person should look: its last run failed, or it waits for a sign-in.
     """
 
     job_id: str
     name: str
     status: str
+    activity: str
     start: str
     interval: str
     next_run: str
+    stop: str
+    last_run: str
     last_result: str
     runs: str
     errors: str
-    stop: str
     inactive: str
     task_id: str
+    is_troubled: bool
 
-    def with_task(self, task: Mapping[str, Any]) -> Job:
-        """The job with the outcome of its last task, which the service's own result does not follow."""
-        return self._replace(last_result=task_outcome(task))
+    def with_task(self, task: Mapping[str, Any] | None) -> Job:
+        """The job with the outcome of its last task, which the service's own result does not follow.
+
+        Args:
+            task: None when Globus no longer shows it.
+        """
+        if task is None:
+            return self._replace(last_result=f"{self.last_result} (Globus does not show what the task came to)")
+        is_bad = task.get("status") == "FAILED" or bool(task.get("subtasks_skipped_errors"))
+        return self._replace(last_result=task_outcome(task), is_troubled=self.is_troubled or is_bad)
 
     def rows(self) -> list[tuple[str, str]]:
         """Titles and values for a person."""
         rows = [
             ("Name", self.name),
             ("Job ID", self.job_id),
-            ("Status", self.status),
+            ("Status", self.status + (f" ({words})" if (words := STATUS_WORDS.get(self.status)) else "")),
+            ("Inactive", self.inactive),
+            ("Activity", self.activity),
             ("Start", self.start),
             ("Interval", self.interval),
-            ("Next Run", self.next_run),
             ("Stop After", self.stop),
+            ("Next Run", self.next_run),
+            ("Last Run", self.last_run),
             ("Last Result", self.last_result),
             ("Last Task", self.task_id or NONE),
             ("Runs", self.runs),
             ("Errors", self.errors),
         ]
-        return [*rows, ("Inactive", self.inactive)] if self.inactive else rows
+        return [(title, value) for title, value in rows if value]
 
 
-def read_job(document: Mapping[str, Any]) -> Job:
-    """What a timer's document, of either interface of the service, tells a person. Missing fields show as "-"."""
+def read_job(document: Mapping[str, Any], *, command: str = "timer.py") -> Job:
+    """What a timer's document, of either interface of the service, tells a person. Missing fields show as "-".
+
+    Args:
+        command: How this script is called, for the remedies.
+    """
     schedule = document.get("schedule") or {}
     interval = schedule.get("interval_seconds", document.get("interval"))
     result = _last_result(document)
     job_id = str(document.get("job_id") or NONE)
+    runs = document.get("n_runs", document.get("number_of_runs"))
+    cause = (document.get("inactive_reason") or {}).get("cause")
     return Job(
         job_id=job_id,
-        name=str(document.get("name") or "[unnamed]"),
+        name=plain(str(document.get("name") or "[unnamed]")),
         status=str(document.get("status") or NONE),
-        start=str(schedule.get("start") or schedule.get("datetime") or document.get("start") or NONE),
+        activity=_activity(document.get("activity") or {}),
+        start=_moment(schedule.get("start") or schedule.get("datetime") or document.get("start")),
         interval="once" if interval is None else duration(int(interval)),
-        next_run=str(document.get("next_run") or NONE),
-        last_result=_result_words(result),
-        runs=str(document.get("n_runs", document.get("number_of_runs", NONE))),
-        errors=str(document.get("n_errors", document.get("number_of_errors", NONE))),
+        next_run=_moment(document.get("next_run")) if _is_running(document) else NONE,
         stop=_stop(document, schedule),
-        inactive=_inactive(document, job_id),
+        last_run=_moment(document.get("last_ran_at")),
+        last_result=_result_words(result, runs),
+        runs=NONE if runs is None else str(runs),
+        errors=str(document.get("n_errors", document.get("number_of_errors", NONE))),
+        inactive=_inactive(document, job_id, command),
         task_id=_task_id(result),
+        is_troubled=cause not in (None, "user") or _has_failed(result),
+    )
+
+
+def collection_ids(document: Mapping[str, Any]) -> list[str]:
+    """The collections that a transfer timer's document, of either interface, names; none for other timers."""
+    callback = document.get("callback_body") or {}
+    found: list[str] = []
+    for body in (document.get("body"), callback, callback.get("body")):
+        if isinstance(body, Mapping):
+            for end in ("source_endpoint", "destination_endpoint"):
+                found += [str(body[name]) for name in (end, f"{end}_id") if body.get(name)]
+    return list(dict.fromkeys(found))
+
+
+def session_demand(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a timer that stands still asks of a person's session, as Globus wrote it; None when it asks nothing of it."""
+    detail = (document.get("inactive_reason") or {}).get("detail") or {}
+    parameters = detail.get("authorization_parameters") or {}
+    asks = any(name.startswith("session_required") and value for name, value in parameters.items())
+    return dict(detail) if asks else None
+
+
+def unchanged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+    """The names of the changes that a timer's document, as answered to them, does not show."""
+    left = [name for name in ("name", "interval") if name in changes and document.get(name) != changes[name]]
+    stop = document.get("stop_after") or {}
+    for name, wanted in (changes.get("stop_after") or {}).items():
+        found = stop.get(name)
+        is_same = found == wanted or (name == "date" and wanted and found and _ns(found) == _ns(wanted))
+        if not is_same:
+            left.append("stop_after")
+    return list(dict.fromkeys(left))
+
+
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of text as lines with aligned columns, also where characters are two columns wide or none."""
+    widths = [max(map(columns, column)) for column in zip(*rows)]
+    lines = [" | ".join(cell + " " * (width - columns(cell)) for cell, width in zip(row, widths)) for row in rows]
+    return [line.rstrip() for line in lines]
+
+
+def columns(text: str) -> int:
+    """The columns that a text takes on a terminal."""
+    return sum(
+        0 if category(mark) in ("Mn", "Me", "Cf") else 2 if east_asian_width(mark) in "WF" else 1 for mark in text
+    )
+
+
+def plain(text: str) -> str:
+    """A text on one line, with control characters written as escapes: names come from anywhere."""
+    return "".join(
+        mark if category(mark)[0] != "C" or mark in JOINERS else mark.encode("unicode_escape").decode("ascii")
+        for mark in text
     )
 
 
@@ -207,8 +342,10 @@ def task_outcome(task: Mapping[str, Any]) -> str:
     status = str(task.get("status") or "unknown")
     if status == "SUCCEEDED":
         skipped = task.get("subtasks_skipped_errors") or 0
-        copied = f"{task.get('files_transferred') or 0} files copied, {task.get('bytes_transferred') or 0} bytes"
-        return f"SUCCEEDED: {copied}" + (f"; {skipped} PATHS SKIPPED because of errors" if skipped else "")
+        copied = (
+            f"{_count(task.get('files_transferred') or 0, 'file')} copied, {task.get('bytes_transferred') or 0} bytes"
+        )
+        return f"SUCCEEDED: {copied}" + (f"; {_count(skipped, 'path')} SKIPPED because of errors" if skipped else "")
     if status == "FAILED":
         fatal = task.get("fatal_error") or {}
         return f"FAILED: {fatal.get('code') or 'no reason given'} {fatal.get('description') or ''}".rstrip()
@@ -217,44 +354,89 @@ def task_outcome(task: Mapping[str, Any]) -> str:
     return f"{status}{trouble} (under way)"
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _ns(text: Any) -> int | None:
+    try:
+        return parse_date_ns(str(text))
+    except UsageProblem:
+        return None
+
+
+def _moment(text: Any) -> str:
+    if not text:
+        return NONE
+    moment_ns = _ns(text)
+    return str(text) if moment_ns is None else local_text(moment_ns)
+
+
+def _is_running(document: Mapping[str, Any]) -> bool:
+    return not document.get("inactive_reason") and document.get("status") not in ("inactive", "ended", "deleted")
+
+
+def _activity(activity: Mapping[str, Any]) -> str:
+    code = activity.get("code")
+    since = _moment(activity.get("start_timestamp"))
+    if code == "run_in_progress":
+        return f"a run is in progress since {since}"
+    if code == "retrying":
+        return f"its run could not be started; tried again since {since}"
+    return ""
+
+
 def _last_result(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     results = document.get("results")
     rows = results.get("data") if isinstance(results, Mapping) else results
     return rows[0] if rows else None
 
 
-def _result_words(result: Mapping[str, Any] | None) -> str:
+def _has_failed(result: Mapping[str, Any] | None) -> bool:
     if result is None:
-        return "NOT RUN"
+        return False
     status = result.get("status")
-    if isinstance(status, int) and status < 400:
+    return bool(result.get("errors")) or not isinstance(status, int) or status >= 400
+
+
+def _result_words(result: Mapping[str, Any] | None, runs: Any) -> str:
+    if result is None:
+        return "unknown; `job status` may show it" if runs else "NOT RUN"
+    if not _has_failed(result):
         return "SUBMITTED"
     errors = result.get("errors") or result.get("data")
-    return f"FAILURE: HTTP {status or 'status missing'}" + (f", {errors}" if errors else "")
+    if isinstance(errors, Mapping):
+        words = [str(errors[name]) for name in ("code", "description", "message", "detail") if errors.get(name)]
+        errors = ": ".join(words) or dict(errors)
+    status = result.get("status")
+    where = f" (HTTP {status})" if isinstance(status, int) else ""
+    return plain(f"FAILURE: {errors or 'no reason given'}{where}")
 
 
 def _task_id(result: Mapping[str, Any] | None) -> str:
-    data = (result or {}).get("data")
-    details = data.get("details") if isinstance(data, Mapping) else None
+    document = (result or {}).get("data")
+    details = document.get("details") if isinstance(document, Mapping) else None
     return str(details.get("task_id") or "") if isinstance(details, Mapping) else ""
 
 
 def _stop(document: Mapping[str, Any], schedule: Mapping[str, Any]) -> str:
+    if schedule.get("type") == "once":
+        return "1 run"
     end = schedule.get("end") or {}
     stop_after = document.get("stop_after") or {}
     runs = end.get("count") or end.get("iterations") or stop_after.get("n_runs")
     date = end.get("datetime") or stop_after.get("date")
-    words = [f"{runs} run{'s' * (runs != 1)}"] if runs else []
-    return ", ".join([*words, *([str(date)] if date else [])]) or "never"
+    words = [_count(int(runs), "run")] if runs else []
+    return " or ".join([*words, *([_moment(date)] if date else [])]) or "never"
 
 
-def _inactive(document: Mapping[str, Any], job_id: str) -> str:
+def _inactive(document: Mapping[str, Any], job_id: str, command: str) -> str:
     reason = document.get("inactive_reason")
     if not reason:
         return ""
     if reason.get("cause") == "user":
-        return f"paused by a person; `timer.py job resume {job_id}` lets it run again"
+        return f"paused by a person; `{command} job resume {job_id}` lets it run again"
     detail = reason.get("detail") or {}
     parameters = detail.get("authorization_parameters") or {}
     words = parameters.get("session_message") or detail.get("code") or reason.get("cause")
-    return f"{words}; `timer.py session login`, then `timer.py job resume {job_id}`, mends it"
+    return plain(f"{words}; `{command} session login --job {job_id}`, then `{command} job resume {job_id}`, mends it")

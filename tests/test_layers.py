@@ -77,6 +77,7 @@ ONLY_IN: dict[str, set[str]] = {
 PURE = THINKING - {"scan"} | TIMERS
 PURE_STDLIB = {
     *("__future__", "array", "collections", "csv", "datetime", "difflib", "enum", "itertools", "re", "sys", "typing"),
+    "unicodedata",
 }
 # What may be used of the modules that also have impure parts; realpath looks at symlinks, for `set_time.py --path`.
 PURE_PARTS = {

@@ -26,6 +26,7 @@ from autotransfer.errors import (
     SignInNeeded,
     TaskUnknown,
     Unreachable,
+    UsageProblem,
 )
 
 SIGN_IN = "Run {sign_in} in a terminal once; what runs unattended then continues by itself."
@@ -61,6 +62,10 @@ def _auth(*words: str) -> Callable[[Api], bool]:
         return isinstance(body, dict) and body.get("error") in words
 
     return applies
+
+
+def _timers(*statuses: int) -> Callable[[Api], bool]:
+    return lambda error: isinstance(error, globus_sdk.TimersAPIError) and error.http_status in statuses
 
 
 def _all(*conditions: Callable[[Api], bool]) -> Callable[[Api], bool]:
@@ -99,6 +104,8 @@ TABLE = (
         "comes back every few days, ask its administrator for a guest collection that lasts longer.",
     ),
     Row(_status(401), SignInNeeded, f"Globus did not accept the stored login. {SIGN_IN}"),
+    Row(_timers(404), UsageProblem, "`timer.py job list` shows the timers of who is signed in now."),
+    Row(_timers(400, 422), UsageProblem, "Correct that, and try again."),
     Row(_code("TaskNotFound"), TaskUnknown, "It may belong to another identity than the one now signed in."),
     Row(
         _any(_code("EndpointNotFound"), _text("endpoint not found", "no such endpoint")),
@@ -146,22 +153,28 @@ UNCERTAIN = (500, 502, 503, 504)
 
 @contextmanager
 def explained(
-    doing: str, *, effect: str = "", is_submission: bool = False, sign_in: str = "test_config.py"
+    doing: str,
+    *,
+    effect: str = "",
+    is_submission: bool = False,
+    sign_in: str = "test_config.py",
+    again: str = NEXT_RUN,
 ) -> Iterator[None]:
     """Turn what Globus, the network or the token file raises under the block into a Problem.
 
     Args:
         doing: The end of the sentence "Globus did not ...", such as "accept task 'x'".
         effect: What was or was not sent or recorded.
-        sign_in: The command that lets a person sign in for this.
         is_submission: Whether a lost answer leaves it open if the block's request was carried out.
+        sign_in: The command that lets a person sign in for this.
+        again: Who tries again, and when.
     """
     try:
         yield
     except Problem:
         raise
     except globus_sdk.GlobusAPIError as error:
-        raise _from_answer(error, doing, effect, is_submission, sign_in) from error
+        raise _from_answer(error, doing, effect, is_submission, sign_in, again) from error
     except TokenValidationError as error:
         raise _from_token(error, sign_in) from error
     except globus_sdk.NetworkError as error:
@@ -169,7 +182,7 @@ def explained(
         raise kind(
             f"Globus did not {doing}: it cannot be reached",
             why=_network_reason(error),
-            remedy=_joined(effect, "Check this machine's network and name service.", NEXT_RUN),
+            remedy=_joined(effect, "Check this machine's network and name service.", again),
         ) from error
     except jwt.exceptions.PyJWTError as error:
         raise SignInNeeded(
@@ -189,18 +202,17 @@ def explained(
         raise kind(
             f"Globus did not {doing} in words that can be understood",
             why=f"{type(error).__name__}: {error}",
-            remedy=_joined(effect, "A proxy between here and Globus is a usual cause.", NEXT_RUN),
+            remedy=_joined(effect, "A proxy between here and Globus is a usual cause.", again),
         ) from error
 
 
-def _from_answer(error: Api, doing: str, effect: str, is_submission: bool, sign_in: str) -> Problem:
+def _from_answer(error: Api, doing: str, effect: str, is_submission: bool, sign_in: str, again: str) -> Problem:
     row = next(row for row in TABLE if row.applies(error))
     kind = row.kind
     if is_submission and kind is GlobusProblem and error.http_status in UNCERTAIN:
         kind = OutcomeUnknown
-    return kind(
-        f"Globus did not {doing}", why=_words(error), remedy=_joined(effect, row.remedy.replace("{sign_in}", sign_in))
-    )
+    remedy = row.remedy.replace("{sign_in}", sign_in).replace(NEXT_RUN, again)
+    return kind(f"Globus did not {doing}", why=_words(error), remedy=_joined(effect, remedy))
 
 
 def _words(error: Api) -> str:

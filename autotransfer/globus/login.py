@@ -122,19 +122,21 @@ class Login:
                 "or recorded.",
             )
 
-    def sign_in(self, *, refused: Problem | None = None) -> None:
+    def sign_in(self, *, refused: Problem | None = None, demand: dict[str, Any] | None = None) -> None:
         """Let a person sign in, asking for every wanted scope at once; stores the tokens.
 
         Args:
             refused: What Globus refused before, if anything: the consents, session or identity it named are asked for.
+            demand: The same, as a timer's document names it.
 
         Raises:
             SignInNeeded, GlobusProblem: It did not work.
         """
         cause = refused.__cause__ if refused else None
-        demand = to_gare(cause) if isinstance(cause, globus_sdk.GlobusAPIError) else None
+        named = demand or (cause if isinstance(cause, globus_sdk.GlobusAPIError) else None)
+        found = to_gare(named) if named else None
         with explained("sign you in", effect="Nothing was changed."):
-            self._app.login(auth_params=demand.authorization_parameters if demand else None, force=True)
+            self._app.login(auth_params=found.authorization_parameters if found else None, force=True)
 
     def prove(self) -> None:
         """Make Globus accept the login now.
@@ -146,7 +148,11 @@ class Login:
         """
         with explained("accept the login", effect="Nothing was changed."):
             if not self.is_service_account:
-                self._app.get_authorizer(self.transfer.resource_server).handle_missing_authorization()
+                servers = [self.transfer.resource_server]
+                if self._timers is not None:
+                    servers.append(self._timers.resource_server)
+                for server in servers:
+                    self._app.get_authorizer(server).handle_missing_authorization()
             self.transfer.get_submission_id()
 
     def identity(self) -> str:
@@ -206,15 +212,17 @@ class Login:
             "Globus still takes a stored refresh token", remedy="Withdraw the consent in the Globus web app."
         )
 
-    def forget(self) -> None:
-        """Delete the stored login, without asking Globus.
+    def forget(self) -> bool:
+        """Delete the stored login, without asking Globus; gives whether there was one.
 
         Raises:
             ConfigurationProblem: The file cannot be written.
         """
         with explained("forget the login"):
-            for resource_server in list(self._storage.get_token_data_by_resource_server()):
+            stored = list(self._storage.get_token_data_by_resource_server())
+            for resource_server in stored:
                 self._storage.remove_token_data(resource_server)
+        return bool(stored)
 
     def _open_app(self, settings: Settings, ask: AskForCode | None) -> GlobusApp:
         with explained("open the stored login"):
