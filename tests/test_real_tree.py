@@ -150,28 +150,21 @@ class Snapshot(NamedTuple):
     def expected_items(self, before: Snapshot) -> set[str]:
         """The items that bring about this tree from what was there before: changed files, and folders as "path/".
 
-        A folder that is new from its top is one item. A folder that has become empty is one too.
+        A folder in which everything is new is one item with all below it; so is one that has become empty.
         """
-        new_tops = {
-            folder
-            for folder in self.folders
-            if folder and folder not in before.folders and folder.rpartition("/")[0] in before.folders
-        }
-        items = {f"{folder}/" for folder in new_tops}
-        for path, seen in self.files.items():
-            if before.files.get(path) != seen and not _is_below_one_of(path, new_tops):
-                items.add(path)
-        for folder, entries in self.folders.items():
-            if folder and not entries and before.folders.get(folder):
-                items.add(f"{folder}/")
-        return items
+        whole = {folder for folder in self.folders if folder and self._is_new_throughout(folder, before)}
+        items = {f"{folder}/" for folder in whole if folder.rpartition("/")[0] not in whole}
+        changed = {path for path, seen in self.files.items() if before.files.get(path) != seen}
+        return items | {path for path in changed if path.rpartition("/")[0] not in whole}
 
-
-def _is_below_one_of(path: str, folders: set[str]) -> bool:
-    while path := path.rpartition("/")[0]:
-        if path in folders:
-            return True
-    return False
+    def _is_new_throughout(self, folder: str, before: Snapshot) -> bool:
+        if not self.folders[folder]:
+            return before.folders.get(folder) != set()
+        paths = [f"{folder}/{name}" for name in self.folders[folder]]
+        return all(
+            self._is_new_throughout(path, before) if path in self.folders else path not in before.files
+            for path in paths
+        )
 
 
 class Editor:
