@@ -82,6 +82,8 @@ class Login:
         if self._timers is not None:
             self._timers.close()
         self._app.close()
+        if isinstance(self._storage, SQLiteTokenStorage):  # the app closes only what it opened itself
+            self._storage.close()
 
     def want_data_access(self, collection_ids: list[str]) -> None:
         """Ask for the consent that mapped collections want, in this process's logins from now on.
