@@ -105,6 +105,15 @@ class Console(Watcher):
 def main() -> int:
     """Do one run; gives the exit status."""
     chosen = arguments()
+    try:
+        return _run(chosen)
+    except Problem as problem:  # it came before there was anything to count
+        if chosen.json:
+            _say_json({}, int(problem.exit_status), problem, chosen)
+        raise
+
+
+def _run(chosen: argparse.Namespace) -> int:
     settings = utils.load_settings(chosen.config)
     is_talking = not chosen.quiet and not chosen.json and (chosen.verbose or utils.is_watched() or chosen.dry_run)
     console = Console(is_talking=is_talking, lists_changes=chosen.dry_run and is_talking)
@@ -131,9 +140,8 @@ def _perform(run: Run, chosen: argparse.Namespace, console: Console, settings: S
         utils.log.warning("%s", notice)
     utils.log.info("%s", summary.as_line(status))
     if chosen.json:
-        import json  # a run without --json, which is nearly every one, need not load it
-
-        utils.say(json.dumps(_document(summary, status, problem, chosen.dry_run)))
+        started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(summary.started_at_ns // 10**9))
+        _say_json({**summary.as_builtins(), "started_at": started_at}, status, problem, chosen)
     else:
         _show_notices(summary)
     if problem:
@@ -143,15 +151,16 @@ def _perform(run: Run, chosen: argparse.Namespace, console: Console, settings: S
     return status
 
 
-def _document(summary: Summary, status: int, problem: Problem | None, is_dry: bool) -> dict[str, Any]:
-    return {
-        **summary.as_builtins(),
+def _say_json(counts: dict[str, Any], status: int, problem: Problem | None, chosen: argparse.Namespace) -> None:
+    import json  # a run without --json, which is nearly every one, need not load it
+
+    outcome = {
         "status": status,
         "meaning": ExitStatus(status).meaning,
-        "dry_run": is_dry,
+        "dry_run": chosen.dry_run,
         "problem": None if problem is None else str(problem),
-        "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(summary.started_at_ns // 10**9)),
     }
+    utils.say(json.dumps({**counts, **outcome}))
 
 
 def _show_notices(summary: Summary) -> None:

@@ -293,3 +293,12 @@ def test_a_second_configuration_is_a_route_of_its_own(route: Route) -> None:
     route.deliver()
 
     assert route.tree(route.folder / "dst2") == route.tree(route.dst) == route.tree()
+
+
+def test_json_is_printed_also_when_a_run_ends_before_it_began(lonely_route: Route) -> None:
+    lonely_route.configure(SYNC_LEVEL="newest")
+
+    result = lonely_route.run("main.py", "--json", status=5)
+
+    assert result.json["status"] == 5
+    assert "SYNC_LEVEL" in result.json["problem"]
