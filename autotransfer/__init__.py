@@ -2,7 +2,7 @@
 
 run                         one run: orders the rooms, decides nothing alone
 settle  plan  submit        the acts of a run: ask what became of tasks; scan and compare; post
-reset  checks               the work of set_time.py and of test_config.py
+reset  checks               the work of set_time.py and of test_config.py (with ends, permissions)
 globus/  store              the service; the shelf `datastore`
 changes  batches  outcomes  scan against trie; changes to tasks; what an ended task means for its paths
 ledger  summary             tasks prepared, in flight, ended; what a run counted
