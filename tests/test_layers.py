@@ -52,9 +52,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settle": WORKING,
     "submit": WORKING,
     "reset": WORKING - GLOBUS,
+    "permissions": TREE,
+    "ends": TREE | GLOBUS,
     "checks": WORKING | {"ends", "permissions"},
-    "ends": WORKING,
-    "permissions": WORKING,
     "run": WORKING | {"settle", "submit"},
 }
 # Modules that only certain rooms may import. jwt comes with globus_sdk; login and failures name sqlite3 to catch the
