@@ -534,7 +534,7 @@ def _show(login: Login, documents: list[dict[str, Any]], chosen: argparse.Namesp
     is_troubled = any(job.is_troubled for _, job, _ in shown)
     if chosen.json:
         found = [{**document, "last_task": task} for document, _, task in shown]
-        utils.say(json.dumps(found if hasattr(chosen, "job_ids") or chosen.act is job_list else found[0]))
+        utils.say(json.dumps(found[0] if chosen.act in (job_transfer, job_submit, job_update) else found))
         return is_troubled
     if not shown:
         utils.say("There are no timers. `timer.py job transfer --interval 8h` makes one.")

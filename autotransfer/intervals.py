@@ -8,7 +8,7 @@ from autotransfer.errors import UsageProblem
 from autotransfer.times import MINUTE, UNIT_SECONDS, YEAR
 
 INTERVAL_PART = re.compile(
-    r"(\d+)\s*(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])", re.ASCII
+    r"(\d{1,9})\s*(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])", re.ASCII
 )
 INTERVAL = re.compile(rf"(?:{INTERVAL_PART.pattern}\s*)+", re.ASCII)
 
@@ -24,7 +24,7 @@ def interval_seconds(text: str) -> int:
     """
     plain = text.strip().lower()
     parts = INTERVAL_PART.findall(plain)
-    if plain.isascii() and plain.isdigit():
+    if re.fullmatch(r"\d{1,9}", plain, re.ASCII):
         seconds = int(plain)
     elif parts and INTERVAL.fullmatch(plain):
         units = [UNIT_SECONDS[unit[0]] for _, unit in parts]

@@ -192,7 +192,7 @@ class Job(NamedTuple):
         last_result: What its last run came to; `with_task` adds what the task itself came to.
         inactive: Why it does not run, and what mends it; "" when it does.
         task_id: The transfer task of its last run, or "".
-        is_troubled: Whether a person should look: its last run failed, or it waits for a sign-in.
+        is_troubled: Whether a person should look: its last run failed or left out paths, or it waits for a sign-in.
     """
 
     job_id: str
@@ -219,7 +219,9 @@ class Job(NamedTuple):
         """
         if task is None:
             return self._replace(last_result=f"{self.last_result} (Globus does not show what the task came to)")
-        is_bad = task.get("status") == "FAILED" or bool(task.get("subtasks_skipped_errors"))
+        is_bad = (
+            task.get("status") == "FAILED" or bool(task.get("subtasks_skipped_errors")) or task.get("is_ok") is False
+        )
         return self._replace(last_result=task_outcome(task), is_troubled=self.is_troubled or is_bad)
 
     def rows(self) -> list[tuple[str, str]]:
@@ -286,7 +288,7 @@ def collection_ids(document: Mapping[str, Any]) -> list[str]:
 
 
 def session_demand(document: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a timer that stands still asks of a person's session, as Globus wrote it; None when it asks nothing of it."""
+    """What a timer that stands still asks of a person's session, as Globus wrote it; None when it asks nothing."""
     detail = (document.get("inactive_reason") or {}).get("detail") or {}
     parameters = detail.get("authorization_parameters") or {}
     asks = any(name.startswith("session_required") and value for name, value in parameters.items())
@@ -340,18 +342,19 @@ def duration(seconds: int) -> str:
 def task_outcome(task: Mapping[str, Any]) -> str:
     """What a transfer task came to, in one line."""
     status = str(task.get("status") or "unknown")
+    skipped = task.get("subtasks_skipped_errors") or 0
+    left_out = f"; {_count(skipped, 'path')} SKIPPED because of errors" if skipped else ""
     if status == "SUCCEEDED":
-        skipped = task.get("subtasks_skipped_errors") or 0
         copied = (
             f"{_count(task.get('files_transferred') or 0, 'file')} copied, {task.get('bytes_transferred') or 0} bytes"
         )
-        return f"SUCCEEDED: {copied}" + (f"; {_count(skipped, 'path')} SKIPPED because of errors" if skipped else "")
+        return f"SUCCEEDED: {copied}{left_out}"
     if status == "FAILED":
         fatal = task.get("fatal_error") or {}
         return f"FAILED: {fatal.get('code') or 'no reason given'} {fatal.get('description') or ''}".rstrip()
     nice = task.get("nice_status")
     trouble = f": {nice}" if nice and not task.get("is_ok", True) else ""
-    return f"{status}{trouble} (under way)"
+    return f"{status}{trouble} (under way){left_out}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -58,6 +58,11 @@ class Login:
         self._sign_in_command = sign_in_command
         self._app = self._open_app(settings, ask)
         self._timers = globus_sdk.TimersClient(app=self._app) if wants_timers else None
+        if self._timers is not None:
+            self._timers.retry_config.max_retries = MAX_RETRIES
+            if ask is not None:  # what a person is asked to agree to; afterwards the service checks it
+                scope = globus_sdk.scopes.TimersScopes.timer.with_dependency(globus_sdk.scopes.TransferScopes.all)
+                self._timers.add_app_scope(scope)
         self.transfer = globus_sdk.TransferClient(app=self._app)
         if not self.is_service_account:  # so that test_config.py can say who is signed in
             self._app.add_scope_requirements({"auth.globus.org": ["openid", "profile", "email"]})
