@@ -580,7 +580,7 @@ def test_the_service_names_the_action_and_no_url_is_made_up_here(route: Route, g
     made(route, "--interval", "1h")
 
     assert only_timer(globus).callback_url == TRANSFER_ACTION
-    assert "actions" not in (ROOT / "autotransfer/globus/timers.py").read_text() + (ROOT / "timer.py").read_text()
+    assert "automate.globus.org" not in (ROOT / "autotransfer/globus/timers.py").read_text() + (ROOT / "timer.py").read_text()
 
 
 def test_an_expired_access_token_is_refreshed_and_not_a_crash(person: Route, globus: Emulator) -> None:
