@@ -226,7 +226,8 @@ def job_submit(chosen: argparse.Namespace, settings: Settings) -> int:
     if stop_after is not None:
         document["stop_after"] = stop_after
     with _login(chosen, settings) as login:
-        _must_reach(login, settings, jobs.collection_ids(document), chosen, effect="Nothing was created.")
+        if "/transfer/" in chosen.action_url:  # other actions may mean other things by the same names
+            _must_reach(login, settings, jobs.collection_ids(document), chosen, effect="Nothing was created.")
         timer = _timers(login, chosen).create_generic(document)
         _tell_moved_start(chosen, schedule)
         _show(login, [timer], chosen)
