@@ -1,4 +1,4 @@
-"""Timers as documents: what is asked of the Timers service, and what its answers mean to a person. Pure.
+"""What the documents of timers and of their tasks mean to a person, in words. Pure.
 
 A job is what the service's first interface calls a timer; its commands and ids keep that name.
 """
@@ -9,16 +9,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from unicodedata import category, east_asian_width
 
-from autotransfer.batches import SYNC_LEVELS, transfer_document
 from autotransfer.errors import UsageProblem
-from autotransfer.items_file import TimerItem
-from autotransfer.settings import Settings
-from autotransfer.times import MINUTE, NS_PER_SECOND, iso_text, local_text, parse_date_ns
+from autotransfer.times import local_text, parse_date_ns
 
 NONE = "-"
-LONGEST_LABEL = 128
-# A start so little ago was meant as "now".
-JUST_PASSED_SECONDS = MINUTE
 STATUS_WORDS = {
     "new": "has not run yet",
     "loaded": "runs on schedule",
@@ -27,161 +21,6 @@ STATUS_WORDS = {
     "ended": "runs no more",
 }
 JOINERS = "\u200c\u200d"  # invisible, and part of words in some scripts
-
-
-class Schedule(NamedTuple):
-    """When a timer runs, as the command line asks for it; None where it is silent."""
-
-    interval_seconds: int | None
-    start_ns: int | None
-    stop_date_ns: int | None
-    stop_runs: int | None
-
-    def from_now(self, now_ns: int) -> Schedule:
-        """The same schedule without a start that has passed, which the service refuses: the next tick takes its place.
-
-        Raises:
-            UsageProblem: There is no next tick.
-        """
-        if self.start_ns is None or self.start_ns >= now_ns:
-            return self
-        if now_ns - self.start_ns <= JUST_PASSED_SECONDS * NS_PER_SECOND:
-            return self._replace(start_ns=None)
-        if self.stop_runs == 1 or self.interval_seconds is None:
-            raise UsageProblem(
-                f"--start {local_text(self.start_ns)} has passed",
-                remedy="Leave it out to run now. Nothing was created.",
-            )
-        interval_ns = self.interval_seconds * NS_PER_SECOND
-        ticks = -((self.start_ns - now_ns) // interval_ns)
-        return self._replace(start_ns=self.start_ns + ticks * interval_ns)
-
-    def stop_after(self) -> dict[str, Any] | None:
-        """The end as the first interface of the service takes it; None without one.
-
-        Raises:
-            UsageProblem: It would never run.
-        """
-        if self.stop_runs is not None and self.stop_runs < 1:
-            raise UsageProblem(
-                f"--stop-after-runs {self.stop_runs} would never run",
-                remedy="Give at least 1, or leave it out to run without an end. Nothing was created or changed.",
-            )
-        if self.stop_runs is None and self.stop_date_ns is None:
-            return None
-        date = None if self.stop_date_ns is None else iso_text(self.stop_date_ns)
-        return {"date": date, "n_runs": self.stop_runs}
-
-    def document(self) -> dict[str, Any]:
-        """The schedule as POST /v2/timer takes it.
-
-        Raises:
-            UsageProblem: It cannot be expressed there.
-        """
-        stop = self.stop_after()
-        if stop is not None and None not in stop.values():
-            raise UsageProblem(
-                "--stop-after-date and --stop-after-runs do not go together",
-                why="the Timers service ends a transfer timer by one of them",
-                remedy="Give the one that matters. Nothing was created.",
-            )
-        if self.stop_runs == 1:  # the service's own form for a single run; an interval has no meaning then
-            once: dict[str, Any] = {"type": "once"}
-            return once if self.start_ns is None else {**once, "datetime": iso_text(self.start_ns)}
-        if self.interval_seconds is None:
-            raise UsageProblem(
-                "--interval is missing", remedy="Give one such as 8h, or --stop-after-runs 1. Nothing was created."
-            )
-        document: dict[str, Any] = {"type": "recurring", "interval_seconds": self.interval_seconds}
-        if self.start_ns is not None:
-            document["start"] = iso_text(self.start_ns)
-        if self.stop_runs is not None:
-            document["end"] = {"condition": "iterations", "count": self.stop_runs}
-        if self.stop_date_ns is not None:
-            if self.start_ns is not None and self.stop_date_ns <= self.start_ns:
-                raise UsageProblem(
-                    f"It would never run: the first run would be {local_text(self.start_ns)}, and "
-                    f"--stop-after-date is {local_text(self.stop_date_ns)}",
-                    remedy="Nothing was created.",
-                )
-            document["end"] = {"condition": "time", "datetime": iso_text(self.stop_date_ns)}
-        return document
-
-
-class TransferOptions(NamedTuple):
-    """What the command line says of the transfer; None means the configuration's own."""
-
-    source_id: str
-    destination_id: str
-    items: list[TimerItem]
-    label: str
-    sync_level: str | None
-    flags: dict[str, bool]
-    exclude: list[str]
-    recursive_symlinks: str | None
-
-
-def timer_document(settings: Settings, name: str, schedule: Schedule, options: TransferOptions) -> dict[str, Any]:
-    """A transfer timer as POST /v2/timer takes it; every option is sent explicitly, as main.py does.
-
-    Raises:
-        UsageProblem: The label or the schedule is not possible.
-    """
-    label = options.label or name
-    if len(label) > LONGEST_LABEL or label != label.strip() or any(mark in label for mark in "\r\n"):
-        whose = "--label" if options.label else "--name, which is the label of its tasks too,"
-        raise UsageProblem(
-            f"{whose} is not one that Globus takes",
-            why=f"it has {len(label)} characters" if len(label) > LONGEST_LABEL else "of its blanks and line breaks",
-            remedy=f"Give a --label of at most {LONGEST_LABEL} characters on one line, without blanks at its ends. "
-            "Nothing was created.",
-        )
-    if options.recursive_symlinks not in (None, "ignore"):
-        raise UsageProblem(
-            f"--recursive-symlinks {options.recursive_symlinks} cannot be had",
-            why="transfer timers of the Timers service leave symlinks out",
-            remedy="`job submit` with the Transfer action provider still takes it. Nothing was created.",
-        )
-    level = options.sync_level or settings.sync_level
-    body = transfer_document(
-        settings._replace(deadline_hours=0),  # a fixed moment makes no sense in what recurs
-        sync_level=level,
-        label=label,
-        now_ns=0,
-        has_folders=any(item.is_recursive for item in options.items),
-    )
-    body.update(options.flags)
-    body["source_endpoint"], body["destination_endpoint"] = options.source_id, options.destination_id
-    if options.exclude:
-        body["filter_rules"] = [*body.get("filter_rules", []), *map(_exclude_rule, options.exclude)]
-    body["DATA"] = [
-        {
-            "DATA_TYPE": "transfer_item",
-            "source_path": item.source_path,
-            "destination_path": item.destination_path,
-            "recursive": item.is_recursive,
-        }
-        for item in options.items
-    ]
-    return {"timer_type": "transfer", "name": name, "schedule": schedule.document(), "body": body}
-
-
-def sync_level_name(text: str) -> str:
-    """The name of a sync level given by name or by number.
-
-    Raises:
-        UsageProblem: There is no such level.
-    """
-    numbers = {str(number): name for name, number in SYNC_LEVELS.items()}
-    name = numbers.get(text, text.lower())
-    if name not in SYNC_LEVELS:
-        known = ", ".join(f"{number} ({level})" for number, level in sorted(numbers.items()))
-        raise UsageProblem(f"{text!r} is not a sync level", remedy=f"They are {known}.")
-    return name
-
-
-def _exclude_rule(pattern: str) -> dict[str, str]:
-    return {"DATA_TYPE": "filter_rule", "method": "exclude", "name": pattern}
 
 
 class Job(NamedTuple):
@@ -305,6 +144,12 @@ def unchanged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> list[s
         if not is_same:
             left.append("stop_after")
     return list(dict.fromkeys(left))
+
+
+def overview(found: list[Job]) -> list[str]:
+    """The lines of a table with a line for each job."""
+    rows: list[tuple[str, ...]] = [("Name", "Job ID", "Status", "Next Run", "Last Result")]
+    return table(rows + [(job.name, job.job_id, job.status, job.next_run, job.last_result) for job in found])
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from autotransfer.errors import UsageProblem
-from autotransfer.jobs import Schedule, collection_ids, columns, plain, read_job, session_demand, table, unchanged
+from autotransfer.jobs import collection_ids, columns, plain, read_job, session_demand, table, unchanged
+from autotransfer.timer_documents import Schedule
 from autotransfer.times import NS_PER_SECOND, parse_date_ns
 
 NOW_NS = parse_date_ns("2026-03-01T12:00:30Z")

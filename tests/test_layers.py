@@ -23,7 +23,7 @@ SCRIPTS = {"main", "set_time", "test_config", "utils"} | {path.stem for path in 
 GROUND = {"errors", "times", "paths"}
 TREE = GROUND | {"scan", "trie", "settings"}
 THINKING = TREE | {"ledger", "changes", "batches", "outcomes", "summary"}
-TIMERS = {"intervals", "items_file", "jobs"}
+TIMERS = {"intervals", "items_file", "timer_documents", "jobs"}
 GLOBUS = {"globus", *(f"globus.{room}" for room in ("failures", "collections", "login", "tasks", "timers"))}
 WORKING = THINKING | {"store", "plan"} | GLOBUS
 MAY_IMPORT: dict[str, set[str]] = {
@@ -40,7 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "summary": TREE,
     "batches": TREE | {"changes"},
     "outcomes": TREE | {"ledger"},
-    "jobs": TREE | {"batches", "intervals", "items_file"},
+    "timer_documents": TREE | {"batches", "items_file"},
+    "jobs": TREE,
+    "timer_options": TREE | {"intervals", "items_file", "timer_documents"},
     "store": THINKING,
     "plan": THINKING | {"store"},
     "globus": set(),
@@ -49,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "globus.collections": TREE | {"globus.failures"},
     "globus.tasks": TREE | {"globus.failures"},
     "globus.timers": TREE | {"globus.failures"},
+    "hosting": TREE | GLOBUS | {"jobs"},
     "settle": WORKING,
     "submit": WORKING,
     "reset": WORKING - GLOBUS,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import globus_sdk
 
 from autotransfer.errors import ConfigurationProblem, GlobusProblem, Problem
-from autotransfer.globus.failures import explained
+from autotransfer.globus.failures import NEXT_RUN, explained
 
 
 class Collection(NamedTuple):
@@ -32,10 +32,15 @@ class Collection(NamedTuple):
 
 
 class Collections:
-    """Asks Transfer about collections and their folders."""
+    """Asks Transfer about collections and their folders.
 
-    def __init__(self, client: globus_sdk.TransferClient) -> None:
+    Args:
+        again: Who asks for a collection again when that failed, and when.
+    """
+
+    def __init__(self, client: globus_sdk.TransferClient, *, again: str = NEXT_RUN) -> None:
         self._client = client
+        self._again = again
 
     def get(self, collection_id: str) -> Collection:
         """The collection.
@@ -44,7 +49,8 @@ class Collections:
             ConfigurationProblem: It does not exist.
             SignInNeeded, GlobusProblem: It could not be asked for.
         """
-        with explained(f"show the collection {collection_id}", effect="Nothing was sent or recorded."):
+        doing = f"show the collection {collection_id}"
+        with explained(doing, effect="Nothing was sent or recorded.", again=self._again):
             document = self._client.get_endpoint(collection_id).data
             kind = str(document.get("entity_type") or "")
             return Collection(

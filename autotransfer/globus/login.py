@@ -16,7 +16,7 @@ from globus_sdk.login_flows import LoginFlowManager
 from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage
 
 from autotransfer.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded
-from autotransfer.globus.failures import explained
+from autotransfer.globus.failures import NEXT_RUN, explained
 from autotransfer.settings import Settings
 
 APP_NAME = "Globus Automated Transfer"
@@ -39,6 +39,7 @@ class Login:
         ask: How to reach a person; None where there is none: then nothing ever prompts.
         wants_timers: Whether the login must reach the Timers service, and let it transfer in its own time.
         sign_in_command: What messages tell a person to run.
+        again: Who asks Globus again when that failed, and when.
 
     Raises:
         ConfigurationProblem: The secret or the token file cannot be read, or a service URL is not safe.
@@ -51,11 +52,13 @@ class Login:
         ask: AskForCode | None = None,
         wants_timers: bool = False,
         sign_in_command: str = "test_config.py",
+        again: str = NEXT_RUN,
     ) -> None:
         _refuse_unsafe_urls(os.environ)
         self._secret = client_secret(settings)
         self._storage = MemoryTokenStorage() if self._secret else _token_storage(settings.state_file(TOKEN_FILE))
         self._sign_in_command = sign_in_command
+        self._again = again
         self._app = self._open_app(settings, ask)
         self._timers = globus_sdk.TimersClient(app=self._app) if wants_timers else None
         if self._timers is not None:
@@ -104,7 +107,8 @@ class Login:
         if self._timers is not None:  # a timer acts by itself, so the consent belongs into its own chain
             self._timers.add_app_transfer_data_access_scope(collection_ids)
         if self.is_service_account:
-            with explained("give the service account the collection's consent", effect="Nothing was sent or recorded."):
+            doing = "give the service account the collection's consent"
+            with explained(doing, effect="Nothing was sent or recorded.", again=self._again):
                 self._app.login(force=True)
 
     def is_needed(self) -> bool:
@@ -113,7 +117,7 @@ class Login:
         Raises:
             GlobusProblem, SignInNeeded: The check itself was refused.
         """
-        with explained("tell which consents were given"):
+        with explained("tell which consents were given", again=self._again):
             return self._app.login_required()
 
     def must_hold(self) -> None:
@@ -142,7 +146,7 @@ class Login:
         cause = refused.__cause__ if refused else None
         named = demand or (cause if isinstance(cause, globus_sdk.GlobusAPIError) else None)
         found = to_gare(named) if named else None
-        with explained("sign you in", effect="Nothing was changed."):
+        with explained("sign you in", effect="Nothing was changed.", again=self._again):
             self._app.login(auth_params=found.authorization_parameters if found else None, force=True)
 
     def prove(self) -> None:
@@ -153,7 +157,7 @@ class Login:
         Raises:
             SignInNeeded, ConfigurationProblem, GlobusProblem: It did not.
         """
-        with explained("accept the login", effect="Nothing was changed."):
+        with explained("accept the login", effect="Nothing was changed.", again=self._again):
             if not self.is_service_account:
                 servers = [self.transfer.resource_server]
                 if self._timers is not None:
@@ -172,7 +176,7 @@ class Login:
             user_name = f"{self._app.client_id}@clients.auth.globus.org"
             return {"name": APP_NAME, "email": "", "preferred_username": user_name, "organization": ""}
         client = globus_sdk.AuthClient(app=self._app)
-        with explained("tell who is signed in"):
+        with explained("tell who is signed in", again=self._again):
             try:
                 found = client.userinfo().data
                 identities = found.get("identity_set") or []

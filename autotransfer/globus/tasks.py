@@ -8,16 +8,21 @@ from typing import Any
 import globus_sdk
 
 from autotransfer.errors import GlobusProblem, OutcomeUnknown
-from autotransfer.globus.failures import explained
+from autotransfer.globus.failures import NEXT_RUN, explained
 
 WEB_APP = "https://app.globus.org/activity"
 
 
 class Tasks:
-    """Asks Transfer about tasks."""
+    """Asks Transfer about tasks.
 
-    def __init__(self, client: globus_sdk.TransferClient) -> None:
+    Args:
+        again: Who asks for a task again when that failed, and when.
+    """
+
+    def __init__(self, client: globus_sdk.TransferClient, *, again: str = NEXT_RUN) -> None:
         self._client = client
+        self._again = again
 
     def submission_id(self) -> str:
         """A fresh submission_id; the cheapest authenticated call, so it also proves the login.
@@ -58,7 +63,7 @@ class Tasks:
             TaskUnknown: Globus has no such task for this identity.
             SignInNeeded, GlobusProblem: It could not be asked for.
         """
-        with explained(f"show task {task_id}"):
+        with explained(f"show task {task_id}", again=self._again):
             document: dict[str, Any] = self._client.get_task(task_id).data
             if document["task_id"] != task_id or "status" not in document:
                 raise GlobusProblem(f"Globus showed another document than that of task {task_id}")

@@ -20,6 +20,8 @@ from autotransfer.globus import failures
 
 NOTHING_CREATED = "Nothing was created."
 UNCHANGED = "Nothing was changed."
+# Nothing here runs by itself: a person does it again.
+AGAIN = "Try again later."
 
 
 class Timers:
@@ -107,6 +109,4 @@ class Timers:
             self._client.retry_config = usual
 
     def _explained(self, doing: str, *, effect: str = "", is_submission: bool = False) -> AbstractContextManager[None]:
-        return failures.explained(
-            doing, effect=effect, is_submission=is_submission, sign_in=self._sign_in, again="Try again later."
-        )
+        return failures.explained(doing, effect=effect, is_submission=is_submission, sign_in=self._sign_in, again=AGAIN)

@@ -417,6 +417,8 @@ def test_help_is_always_there_and_the_version_too(route: Route) -> None:
     assert "whoami" in route.run("timer.py", "session").stdout
     for command in ("transfer", "submit", "list", "status", "delete", "pause", "resume", "update"):
         assert "--config" in job(route, command, "--help").stdout
+    for command in ("transfer", "submit"):
+        assert "Each call makes a new timer" in job(route, command, "--help").stdout
     assert re.match(
         r"globus-automated-transfer \d+\.\d+\.\d+, globus-sdk 4\.", route.run("timer.py", "--version").stdout
     )
@@ -657,6 +659,16 @@ def test_a_network_that_is_down_is_told_once_on_stderr(person: Route, globus: Em
 
     assert result.stdout == ""
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [("transfer", "--interval", "1h"), ("list",)], ids=lambda words: words[0])
+def test_no_next_run_is_promised_where_none_will_come(person: Route, globus: Emulator, words: tuple[str, ...]) -> None:
+    on_a_terminal(person, "session", "login")
+    globus.stop()
+
+    result = job(person, *words, status=6, says="Try again later")
+
+    assert "next run" not in result.stderr
 
 
 def test_delete_without_ids_is_no_silent_success(route: Route) -> None:
