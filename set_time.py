@@ -69,7 +69,15 @@ def main() -> int:
             datastore = settings.state_file("datastore")
             path = IN_MEMORY if chosen.dry_run and not os.path.exists(datastore) else datastore
             with Store(path) as store, store.explained():
-                counts = set_times(settings, store, root_fd, moment_ns=moment_ns, scopes=scopes, clock_ns=time.time_ns)
+                counts = set_times(
+                    settings,
+                    store,
+                    root_fd,
+                    moment_ns=moment_ns,
+                    scopes=scopes,
+                    clock_ns=time.time_ns,
+                    is_now=text.strip() == "now",
+                )
                 if not chosen.dry_run:
                     store.commit()
         finally:
@@ -96,6 +104,10 @@ def _scope(settings: Settings, path: str) -> str:
     if rel_path is None:
         # A path relative to SRC_DIR is what the messages of this suite show.
         rel_path = None if path.startswith("/") else paths.below(settings.src_dir, path, cwd=settings.src_dir)
+    if rel_path is not None and not paths.can_be_sent(rel_path):
+        raise UsageProblem(
+            f"{paths.display(path)} has a name that Globus cannot carry", remedy="Rename it. Nothing was changed."
+        )
     if rel_path is None:
         raise UsageProblem(
             f"{paths.display(path)} is not inside SRC_DIR {settings.src_dir}",

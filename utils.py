@@ -11,10 +11,11 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from autotransfer.errors import MEANINGS, ConfigurationProblem, Problem, RunActive, UsageProblem
+from autotransfer.own_files import open_own
 from autotransfer.settings import Settings, check_settings
 
 CODE_FOLDER = os.path.dirname(os.path.realpath(__file__))
@@ -107,12 +108,12 @@ def warn(text: str) -> None:
     _print(text, sys.stderr)
 
 
-def _print(text: str, stream: Any) -> str:
+def _print(text: str, stream: Any, *, end: str = "\n") -> str:
     """Print to a stream; gives why that was not possible. A reader that went away is no news."""
     if stream is None:
         return ""
     try:
-        print(_printable(text, stream), file=stream, flush=True)
+        print(_printable(text, stream), file=stream, end=end, flush=True)
     except OSError as error:
         return _give_up(stream, error)
     return ""
@@ -143,14 +144,7 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
         ConfigurationProblem: CODE_PATH is missing or not writable.
     """
     path = settings.state_file("lock")
-    try:
-        lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise ConfigurationProblem(
-            f"Cannot write in CODE_PATH {settings.code_path}",
-            why=(error.strerror or str(error)).lower(),
-            remedy="Make the folder, or give this user write permission on it. Nothing was sent or recorded.",
-        ) from None
+    lock_fd = open_own(path, os.O_RDWR)
     try:
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -168,8 +162,9 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
                 remedy="Its file system does not support flock: move CODE_PATH to one that does, or have it mounted "
                 "with locks. Nothing was sent or recorded.",
             ) from None
-        os.ftruncate(lock_fd, 0)
-        os.pwrite(lock_fd, f"pid {os.getpid()}\n".encode("ascii"), 0)
+        with suppress(OSError):  # the pid is a courtesy; a full disk must not stop a run here
+            os.ftruncate(lock_fd, 0)
+            os.pwrite(lock_fd, f"pid {os.getpid()}\n".encode("ascii"), 0)
         yield
     finally:
         os.close(lock_fd)
@@ -184,20 +179,21 @@ def open_log(settings: Settings) -> None:
         ConfigurationProblem: The log cannot be written.
     """
     path = settings.state_file("log")
-    try:
-        log_fd = _open_owner_only(path)
-        if os.fstat(log_fd).st_size >= settings.log_max_bytes:
+    log_fd = open_own(path, os.O_WRONLY | os.O_APPEND)
+    if os.fstat(log_fd).st_size >= settings.log_max_bytes:
+        try:
             os.replace(path, f"{path}.1")
+        except OSError as error:
             os.close(log_fd)
-            log_fd = _open_owner_only(path)
-        stream = os.fdopen(log_fd, "a", encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise ConfigurationProblem(
-            f"Cannot write the log {path}",
-            why=(error.strerror or str(error)).lower(),
-            remedy="Make it this user's own, or free space on its disk. Nothing was sent or recorded.",
-        ) from None
-    writer = logging.StreamHandler(stream)
+            raise ConfigurationProblem(
+                f"Cannot set the log aside as {path}.1",
+                why=(error.strerror or str(error)).lower(),
+                remedy="Move away what is in its place. Nothing was sent or recorded.",
+            ) from None
+        os.close(log_fd)
+        log_fd = open_own(path, os.O_WRONLY | os.O_APPEND)
+    stream = os.fdopen(log_fd, "a", encoding="utf-8", errors="backslashreplace")
+    writer = _LogWriter(stream)
     formatter = logging.Formatter(LOG_FORMAT, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     writer.setFormatter(formatter)
@@ -205,11 +201,19 @@ def open_log(settings: Settings) -> None:
     log.setLevel(settings.log_level)
 
 
-def _open_owner_only(path: str) -> int:
-    log_fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    if os.fstat(log_fd).st_mode & 0o077:
-        os.fchmod(log_fd, 0o600)
-    return log_fd
+class _LogWriter(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes the log; that it cannot be written, as on a full disk, is told once, in words."""
+
+    has_told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self.has_told:
+            self.has_told = True
+            why = (error.strerror or str(error)).lower()
+            warn(f"{_script_name()}: Cannot write the log: {why}. Free space on its disk. The run goes on without it.")
 
 
 def size_text(size_bytes: float) -> str:
@@ -232,13 +236,13 @@ class ProgressLine:
         """Show the text in place of the last one, at most ten times a second."""
         if self._is_on and time.monotonic() - self._shown_at >= 0.1:
             self._shown_at = time.monotonic()
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+            _print(f"\r\033[K{text}", sys.stderr, end="")
 
     def clear(self) -> None:
         """Take the line away."""
         if self._is_on and self._shown_at:
             self._shown_at = 0.0
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            _print("\r\033[K", sys.stderr, end="")
 
 
 def bar(done: int, total: int, *, width: int = 30) -> str:
@@ -262,6 +266,8 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     # Before the log is open, logging itself would print what `end` prints, a second time.
     logging.lastResort = logging.NullHandler()
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # under nohup it stays ignored
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         status = main()
     except SystemExit as leaving:  # --help

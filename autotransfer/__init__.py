@@ -10,6 +10,7 @@ timer_documents  jobs       what is asked of Timers; what its answers mean
 changes  batches  outcomes  scan against trie; changes to tasks; what an ended task means for its paths
 ledger  summary             tasks prepared, in flight, ended; what a run counted
 scan  trie  settings        walk a tree; what was last transferred, per path; config.py checked and frozen
+own_files                   our own files: opened owner-only, never through a link
 errors  times  paths        exit statuses and problems; moments and ages; names and how they are shown
 
 Only `globus/` imports globus_sdk, only `store` touches sqlite3 and shelve, and nothing here prints, asks or exits.

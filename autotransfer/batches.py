@@ -94,7 +94,7 @@ class Planner:
             yield from frame.wholes
             return
         whole = frame.as_item()
-        if self._open:
+        if self._open and self._open[-1].is_whole:
             self._open[-1].wholes.append(whole)
         else:
             yield whole

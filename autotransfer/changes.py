@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from autotransfer.paths import FOLDER_ITSELF
 from autotransfer.scan import Fingerprint, Listing
-from autotransfer.times import NS_PER_SECOND
+from autotransfer.times import DAY, NS_PER_SECOND
 from autotransfer.trie import Delivered, Folder, fingerprints, is_at_rest
 
 NEW = "new"
@@ -14,6 +14,8 @@ MODIFIED = "modified"
 OLDER = "modified to an older time"
 RETRY = "retry"
 CHECKSUM = "checksum"
+# A longer pause was set by a clock that was wrong.
+LONGEST_PAUSE_NS = DAY * NS_PER_SECOND
 UNCHANGED, UNSETTLED, WAITING, PAUSING = "", "unsettled", "waiting", "pausing"
 
 
@@ -167,7 +169,7 @@ def _fate(
     if not rules.is_settled(mtime_ns, seen_at_ns=listing.seen_at_ns):
         return UNSETTLED
     retry = folder.retries.get(name)
-    if retry is not None and retry.fingerprint == seen and retry.not_before_ns > rules.now_ns:
+    if retry is not None and retry.fingerprint == seen and 0 < retry.not_before_ns - rules.now_ns <= LONGEST_PAUSE_NS:
         return PAUSING
     why = RETRY if retry is not None else _why(record, seen)
     has_failed = retry is not None and retry.fingerprint == seen and retry.attempts > 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from autotransfer.ends import MOST_NAMES, TEST_PREFIX, DestinationView, SourceView, names_on_disk
 from autotransfer.errors import ConfigurationProblem, ExitStatus, Problem, SignInNeeded
+from autotransfer.own_files import NAMES, refuse_unusable
 from autotransfer.permissions import refuse_open_files
 from autotransfer.plan import check_root
 from autotransfer.scan import open_root
@@ -166,11 +167,13 @@ class Checks:
                 why=_reason(error),
                 remedy="Make the folder, give this user write permission on it, or free space on its disk.",
             ) from None
-        return Found(f"{folder} can be written")
+        for name in NAMES:
+            refuse_unusable(self._settings.state_file(name))
+        return Found(f"{folder} and this tool's own files in it can be written")
 
     def _check_datastore(self) -> Found:
         path = self._settings.state_file("datastore")
-        if not os.path.lexists(path) or not os.path.getsize(path):
+        if not refuse_unusable(path) or not os.path.getsize(path):
             return Found("none yet; the first run makes it")
         try:
             with Store(path, is_read_only=True) as store, store.explained():

@@ -7,6 +7,7 @@ Problem
 ├── GlobusProblem          6  Globus refused or is unreachable
 │   ├── Unreachable           no answer came
 │   ├── TaskUnknown           Globus does not know a task
+│   ├── RequestRefused        a request was refused for what is in it
 │   ├── RequestTooLarge       a submission holds more than Globus accepts
 │   ├── IdenticalPaths        an open task already carries these paths
 │   └── OutcomeUnknown        the answer to a submission was lost
@@ -115,6 +116,10 @@ class TaskUnknown(GlobusProblem):
 
 class RequestTooLarge(GlobusProblem):
     """The submission holds more than Globus accepts in one request."""
+
+
+class RequestRefused(GlobusProblem):
+    """Globus refused a request for what is in it (HTTP 400)."""
 
 
 class IdenticalPaths(GlobusProblem):

@@ -138,7 +138,8 @@ def judge(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: 
     if status == "FAILED":
         return _failure(document)
     progress = tuple(_count(document, field) for field in PROGRESS_FIELDS)
-    since_ns = task.progress_at_ns if progress == task.progress else now_ns
+    # A moment in the future was noted by a clock that was wrong.
+    since_ns = min(task.progress_at_ns, now_ns) if progress == task.progress else now_ns
     trouble = _trouble(document)
     is_late = now_ns - since_ns >= stuck_hours * HOUR * NS_PER_SECOND
     may_cancel = status == "ACTIVE" and bool(trouble) and not document.get("is_paused")

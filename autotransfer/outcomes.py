@@ -6,8 +6,8 @@ the task was under way, the destination may hold either content, so it is sent a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby, islice
 from typing import NamedTuple, Optional
 
 from autotransfer.ledger import pause_ns
@@ -22,6 +22,7 @@ ItemKey = tuple[str, bool]  # (rel_path, is_folder), as the items of a task are 
 CHANGED = "CHANGED_UNDER_TRANSFER"
 # What a task left at the destination, half-written or swept up by a folder item, may be as new as its end; a day covers
 # clocks that differ.
+PIECE = 10_000
 SWEEP_DOUBT_NS = DAY * NS_PER_SECOND
 
 
@@ -63,22 +64,44 @@ class Closing:
             for name in _carried(self._trie.folder(folder_path), names, self._number)
         )
 
-    def give_back(self, failures: Iterable[tuple[str, bool, str]]) -> Tally:
-        """Mark paths that Globus left out, each (rel_path, is_folder, code), as to be sent again."""
-        tally = Tally()
-        for rel_path, _, code in failures:
-            tally += self._return_one(rel_path, code)
+    def give_back(self, failures: Iterable[tuple[str, str]]) -> tuple[Tally, list[tuple[str, str]]]:
+        """Mark paths that Globus left out, each (rel_path, code), as to be sent again.
+
+        Returns:
+            The tally, and the paths that are still there with their codes: what vanished was rightly left out.
+        """
+        tally, still_there = Tally(), []
+        ordered = sorted(set(failures), key=lambda failure: split(failure[0]))
+        for folder_path, group in groupby(ordered, key=lambda failure: split(failure[0])[0]):
+            codes = {split(rel_path)[1]: code for rel_path, code in group}
+            tally += self._close_folder(folder_path, set(codes), codes, has_arrived=False)
+            retries = self._trie.folder(folder_path).retries
+            still_there += [
+                (join(folder_path, name), code)
+                for name, code in codes.items()
+                if name in retries and retries[name].task == self._number
+            ]
+        for rel_path, code in ordered:
             # Also where Globus does not call it a folder: an item that could not be looked at has no type.
-            for folder_path in list(self._trie.below(rel_path)):
-                tally += self._close_folder(folder_path, None, code, has_arrived=False)
-        return tally
+            if self._trie.packed(rel_path) is None:
+                continue
+            below = Tally()
+            for folder_path in self._trie.below(rel_path):
+                below += self._close_folder(folder_path, None, code, has_arrived=False)
+            tally += below
+            if below.returned:
+                still_there.append((rel_path, code))
+        return tally, still_there
 
     def credit(self, rel_paths: Iterable[str]) -> Tally:
         """Mark files that are known to have arrived although their task failed."""
         tally = Tally()
-        for folder_path, group in groupby(map(split, rel_paths), key=lambda pair: pair[0]):
-            names = {name for _, name in group}
-            tally += self._close_folder(folder_path, names, "", has_arrived=True)
+        remaining = iter(rel_paths)
+        # Globus lists them in the order in which they arrived; sorted in pieces, each folder is written once a piece.
+        while piece := sorted(map(split, islice(remaining, PIECE))):
+            for folder_path, group in groupby(piece, key=lambda pair: pair[0]):
+                names = {name for _, name in group}
+                tally += self._close_folder(folder_path, names, "", has_arrived=True)
         return tally
 
     def close(self, *, has_arrived: bool, code: str = "", is_counted: bool = True) -> Tally:
@@ -106,13 +129,14 @@ class Closing:
                 folder.folders.clear()  # unknown again, so that it can travel whole again
             self._trie.put(folder_path, folder)
 
-    def _return_one(self, rel_path: str, code: str) -> Tally:
-        folder_path, name = split(rel_path)
-        tally = self._close_folder(folder_path, {name}, code, has_arrived=False)
-        return tally + self._close_folder(rel_path, {FOLDER_ITSELF}, code, has_arrived=False)
-
     def _close_folder(
-        self, folder_path: str, names: set[str] | None, code: str, *, has_arrived: bool, is_counted: bool = True
+        self,
+        folder_path: str,
+        names: set[str] | None,
+        code: str | Mapping[str, str],
+        *,
+        has_arrived: bool,
+        is_counted: bool = True,
     ) -> Tally:
         folder = self._trie.folder(folder_path)
         ours = _carried(folder, names, self._number)
@@ -121,7 +145,8 @@ class Closing:
             return Tally()
         tally = Tally()
         for name in ours:
-            tally += self._close_path(folder, folder_path, name, code, has_arrived, is_counted)
+            one_code = code if isinstance(code, str) else code[name]
+            tally += self._close_path(folder, folder_path, name, one_code, has_arrived, is_counted)
         if ends_cover:
             folder.cover = 0
             folder.doubt_ns = max(folder.doubt_ns, self._now_ns + SWEEP_DOUBT_NS)
@@ -163,7 +188,7 @@ class Closing:
 
 def note_in_flight(trie: PathTrie, top: str, number: int) -> None:
     """Give everything that was noted below a folder item to its task, and cover it. `number` 0 takes it out again."""
-    for folder_path in list(trie.below(top)):
+    for folder_path in trie.below(top):
         folder = trie.folder(folder_path)
         folder.cover = number
         if number:
@@ -193,7 +218,7 @@ def forget_gone(trie: PathTrie, rel_path: str, folder: Folder, names: Iterable[s
 def _forget_below(trie: PathTrie, top: str) -> tuple[int, int]:
     dropped, doubt_ns = 0, 0
     carried = []
-    for folder_path in list(trie.below(top)):
+    for folder_path in trie.below(top):
         folder = trie.folder(folder_path)
         names = [name for name in {**folder.delivered, **folder.retries} if name != FOLDER_ITSELF]
         dropped += len(names)

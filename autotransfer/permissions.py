@@ -59,6 +59,8 @@ def _others_can_read(path: str) -> bool:
         status = os.stat(path)
     except OSError:
         return False
+    if not stat.S_ISREG(status.st_mode):
+        return False  # another check says that it is no file
     # A secret that root owns can reach this user by its group only.
     forbidden = 0o037 if status.st_uid != os.geteuid() else 0o077
     return bool(stat.S_IMODE(status.st_mode) & forbidden)

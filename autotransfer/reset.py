@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from autotransfer.changes import forget_vanished, gone_folders
 from autotransfer.errors import UsageProblem
-from autotransfer.outcomes import Closing, forget_gone
+from autotransfer.outcomes import forget_gone
 from autotransfer.paths import FOLDER_ITSELF, display, join, split
 from autotransfer.plan import is_bare_folder, policy
 from autotransfer.scan import Listing, read_folder, walk
@@ -45,6 +45,7 @@ def set_times(
     moment_ns: int | None,
     scopes: list[str],
     clock_ns: Callable[[], int],
+    is_now: bool = False,
 ) -> Counts:
     """Make every path in scope count as transferred at a moment.
 
@@ -55,20 +56,21 @@ def set_times(
     Args:
         moment_ns: The moment, not in the future; None for "never".
         scopes: rel_paths of files or folders; "" is all of SRC_DIR.
+        is_now: Whether the moment is now: then also what a wrong clock dated in the future counts as transferred.
 
     Raises:
         UsageProblem: A scope is not there, or is left out of transfers. Nothing was committed.
         ConfigurationProblem: The datastore is about another route and the scope is not all of SRC_DIR.
     """
     is_whole = "" in scopes
-    abandoned = _abandon_other_route(settings, store, now_ns=clock_ns()) if is_whole else 0
+    abandoned = _leave_other_route(settings, store, now_ns=clock_ns()) if is_whole else 0
     store.claim(settings.route, is_anew=is_whole)
     if is_whole:
         store.shelf.pop(ITEM_LIMIT, None)
         store.shelf.pop("DEVICE", None)
         if is_bare_folder(root_fd, settings):
             store.shelf[EMPTY_IS_MEANT] = True
-    setting = _Setting(settings, store, root_fd, moment_ns, clock_ns)
+    setting = _Setting(settings, store, root_fd, moment_ns, clock_ns, is_now=is_now)
     for scope in [""] if is_whole else _outermost(scopes):
         setting.apply(scope)
     return Counts(setting.transferred, setting.to_send, setting.in_flight, tuple(setting.errors), abandoned)
@@ -76,14 +78,23 @@ def set_times(
 
 class _Setting:
     def __init__(
-        self, settings: Settings, store: Store, root_fd: int, moment_ns: int | None, clock_ns: Callable[[], int]
+        self,
+        settings: Settings,
+        store: Store,
+        root_fd: int,
+        moment_ns: int | None,
+        clock_ns: Callable[[], int],
+        *,
+        is_now: bool,
     ) -> None:
         self._settings = settings
         self._trie = store.trie
         self._root_fd = root_fd
         self._moment_ns = moment_ns
         self._clock_ns = clock_ns
-        self._settled_before_ns = clock_ns() - int(settings.settle_seconds * NS_PER_SECOND)
+        settle_ns = int(settings.settle_seconds * NS_PER_SECOND)
+        self._settled_before_ns = clock_ns() - settle_ns
+        self._future_from_ns = clock_ns() + settle_ns if is_now else None
         self.transferred = self.to_send = self.in_flight = 0
         self.errors: list[str] = []
 
@@ -152,6 +163,8 @@ class _Setting:
             self._trie.link(listing.rel_path)
 
     def _counts_as_transferred(self, mtime_ns: int) -> bool:
+        if self._future_from_ns is not None and mtime_ns > self._future_from_ns:
+            return True
         if self._moment_ns is None or mtime_ns > self._moment_ns:
             return False
         return mtime_ns < self._settled_before_ns
@@ -166,13 +179,14 @@ def _outermost(scopes: list[str]) -> list[str]:
     ]
 
 
-def _abandon_other_route(settings: Settings, store: Store, *, now_ns: int) -> int:
+def _leave_other_route(settings: Settings, store: Store, *, now_ns: int) -> int:
+    """Forget what is about another route, also what is excluded or unreadable now; gives how many tasks were open."""
     known = store.shelf.get("ROUTE")
     if known is None or known == settings.route:
         return 0
     open_tasks = list(store.ledger.open.values())
     for task in open_tasks:
-        items = [(row[0], row[1]) for row in store.items(task.number)]
-        Closing(store.trie, task.number, items, now_ns=now_ns, look=lambda folder, name: None).strike_out()
         store.archive(task.ended(ABANDONED, now_ns=now_ns, reason="the route was changed", arrived=0, returned=0))
+    for rel_path in store.trie.below(""):
+        store.trie.put(rel_path, Folder())
     return len(open_tasks)

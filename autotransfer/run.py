@@ -8,14 +8,13 @@ to Globus are imported when there is something to say.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from autotransfer.errors import Problem
+from autotransfer.errors import OutcomeUnknown, Problem
 from autotransfer.ledger import PREPARED, Task
 from autotransfer.plan import Plan, check_root, policy
 from autotransfer.scan import Looker, open_root
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from autotransfer.settle import Settling
     from autotransfer.submit import Submitting
 
-log = logging.getLogger(__name__)
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.5, 15.0
 
 
@@ -125,9 +123,15 @@ class Run:
                 self._watcher.remark(f"Open tasks are shown as recorded, because Globus was not asked: {problem}")
             return
         settling = self._settling(look)
+        unanswered: OutcomeUnknown | None = None
         if any(task.state == PREPARED for task in self._store.ledger.open.values()):
-            self._submitting().post_all(is_again=True)
+            try:
+                self._submitting().post_all(is_again=True)
+            except OutcomeUnknown as problem:  # what became of the other tasks can still be asked
+                unanswered = problem
         settling.settle_all()
+        if unanswered is not None:
+            raise unanswered
 
     def _plan_and_submit(self, root_fd: int, device: int) -> None:
         open_tasks = self._store.ledger.open.values()
@@ -240,12 +244,19 @@ class Run:
     def _close(self, status: int, problem: str) -> None:
         """Count what is left and keep the summary; what the run did not commit is dropped."""
         seconds = (self._clock_ns() - self.summary.started_at_ns) / NS_PER_SECOND
-        self._store.rollback()
-        self.summary.close(seconds=seconds, in_flight_tasks=len(self._store.ledger.open))
+        try:
+            self._store.rollback()
+            in_flight_tasks = len(self._store.ledger.open)
+        except Exception:  # noqa: BLE001 - a damaged datastore must not hide the problem that says so
+            in_flight_tasks = 0
+        self.summary.close(seconds=seconds, in_flight_tasks=in_flight_tasks)
         if self._is_dry:
             return
         try:
             self._store.shelf["LAST_RUN"] = {**self.summary.as_builtins(), "status": status, "problem": problem}
             self._store.commit()
         except Exception as error:  # noqa: BLE001 - the run's own outcome must not be hidden by its record
-            log.warning("the summary could not be kept: %s", error)
+            self.summary.notice(
+                f"The summary of this run could not be kept ({error}). Free space on the disk of CODE_PATH; what was "
+                "recorded before is unharmed."
+            )

@@ -140,22 +140,25 @@ def read_folder(
                 name = entry.name
                 if excludes is not None and excludes(name):
                     kept.append(name)
-                elif entry.is_file(follow_symlinks=False):
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                    except OSError as error:
-                        kept.append(name)
-                        if error.errno in MOVED:
-                            moved += 1
-                        else:
-                            errors.append(PathError(join(rel_path, name), _plain_reason(error)))
-                        continue
+                    continue
+                try:  # where a listing gives no types, asking for one is a look of its own, and may fail
+                    is_file = entry.is_file(follow_symlinks=False)
+                    is_folder = not is_file and entry.is_dir(follow_symlinks=False)
+                    status = entry.stat(follow_symlinks=False) if is_file else None
+                except OSError as error:
+                    kept.append(name)
+                    if error.errno in MOVED:
+                        moved += 1
+                    else:
+                        errors.append(PathError(join(rel_path, name), _plain_reason(error)))
+                    continue
+                if status is not None:
                     if stat.S_ISREG(status.st_mode):
                         files[name] = (status.st_mtime_ns, status.st_size)
                     else:
                         kept.append(name)
                         moved += 1
-                elif entry.is_dir(follow_symlinks=False):
+                elif is_folder:
                     folders.append(name)
                 elif not entry.is_symlink():
                     others += 1

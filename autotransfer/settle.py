@@ -68,7 +68,7 @@ class Settling:
             except Unreachable:
                 raise
             except GlobusProblem as problem:  # one task that cannot be shown must not hold up the others
-                self._summary.notice(str(problem))
+                self._summary.watch(task.number, str(problem))
                 continue
             if document is not None:
                 under_way.append(document)
@@ -91,7 +91,7 @@ class Settling:
             )
             return None
         verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
-        if verdict.state == ledger.STUCK and self._may_act:
+        if verdict.state == ledger.STUCK and self._may_act and not task.is_adopted:
             task = self._cancel(task, verdict.trouble)
             document = self._tasks.get(task.task_id)
             verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
@@ -132,25 +132,31 @@ class Settling:
         still_there: list[tuple[str, str]] = []
 
         def close(closing: Closing) -> Tally:
-            tally = Tally()
-            for failure in failures:
-                one = closing.give_back([failure])
-                tally += one
-                if one.returned:  # what vanished meanwhile was rightly left out
-                    still_there.append((failure[0], failure[2]))
-            if 0 <= verdict.files < task.files and verdict.files + max(0, skipped) < closing.count_files():
-                # It saw fewer files than it carries: some were away when it came by, and may be back.
-                tally += closing.credit(self._arrived(task))
-                return tally + closing.close(has_arrived=False, code="NOT_SEEN", is_counted=False)
-            return tally + closing.close(has_arrived=True)
+            has_seen_all = not 0 <= verdict.files < task.files or self._saw_all(task, verdict, failures, closing)
+            tally, returned = closing.give_back(failures)
+            still_there.extend(returned)
+            if has_seen_all:
+                return tally + closing.close(has_arrived=True)
+            tally += closing.credit(self._arrived(task))
+            return tally + closing.close(has_arrived=False, code="NOT_SEEN", is_counted=False)
 
         self._end(task, ledger.SUCCEEDED, reason, close)
         for rel_path, code in still_there:
             path = display(rel_path)
             self._summary.notice(
                 f"{task.title} left out {path}: Globus could not read it ({code}). {REMEDIES.get(code, MEND)} It is "
-                f"tried again with growing pauses, at once after `set_time.py never --path {shlex.quote(path)}`."
+                f"tried again with growing pauses, at once after `set_time.py never --path={shlex.quote(path)}`."
             )
+
+    def _saw_all(self, task: Task, verdict: ledger.Verdict, failures: list[tuple[str, str]], closing: Closing) -> bool:
+        """Whether Globus came across every file that the task carries; some may have been away, and may be back.
+
+        A file that is an item of its own and was skipped is not counted as seen, one found in a folder is. If Globus
+        counts otherwise, this errs on the side of sending again.
+        """
+        own_items = {row[0] for row in self._store.items(task.number) if not row[1]}
+        skipped_items = sum(rel_path in own_items for rel_path, _ in failures)
+        return verdict.files + skipped_items >= closing.count_files()
 
     def _end_failed(self, task: Task, verdict: ledger.Verdict) -> None:
         arrived: Iterator[str] = iter(()) if task.is_adopted else self._arrived(task)
@@ -171,10 +177,12 @@ class Settling:
     def _end(self, task: Task, state: str, reason: str, close: Callable[[Closing], Tally]) -> Tally:
         now_ns = self._clock_ns()
         items = [(row[0], row[1]) for row in self._store.items(task.number)]
-        tally = close(Closing(self._store.trie, task.number, items, now_ns=now_ns, look=self._look))
-        self._store.archive(
-            task.ended(state, now_ns=now_ns, reason=reason, arrived=tally.arrived, returned=tally.returned)
-        )
+        # The lists of an ended task come in pages: when one cannot be had, none of it may be recorded.
+        with self._store.all_or_nothing():
+            tally = close(Closing(self._store.trie, task.number, items, now_ns=now_ns, look=self._look))
+            self._store.archive(
+                task.ended(state, now_ns=now_ns, reason=reason, arrived=tally.arrived, returned=tally.returned)
+            )
         self._commit()
         self._summary.watch(task.number, "")
         self._summary.arrived += tally.arrived
@@ -186,7 +194,7 @@ class Settling:
         return tally
 
     def _keep_watching(self, task: Task, verdict: ledger.Verdict, now_ns: int) -> None:
-        since_ns = task.progress_at_ns if verdict.progress == task.progress else now_ns
+        since_ns = min(task.progress_at_ns, now_ns) if verdict.progress == task.progress else now_ns
         watched = task._replace(progress=verdict.progress, progress_at_ns=since_ns, trouble=verdict.trouble)
         if watched != task:
             self._store.put_task(watched)
@@ -196,6 +204,11 @@ class Settling:
             f"progress it is canceled after {self._stuck_hours:g} hours and they are sent again. Its events: "
             f"{WEB_APP}/{task.task_id}/event_log"
         )
+        if any(code in verdict.trouble for code in ("NOT_A_DIRECTORY", "IS_A_DIRECTORY", "IS_A_FILE")):
+            trouble += (
+                " A file took the place of a folder, or a folder that of a file, and this tool deletes nothing at the "
+                "destination: move the old one there away."
+            )
         self._summary.watch(task.number, trouble if verdict.trouble else "")
 
     def _cancel(self, task: Task, trouble: str) -> Task:
@@ -209,11 +222,11 @@ class Settling:
         )
         return task
 
-    def _failures(self, task: Task) -> Iterator[tuple[str, bool, str]]:
-        for source_path, is_folder, code in self._tasks.skipped(task.task_id):
+    def _failures(self, task: Task) -> Iterator[tuple[str, str]]:
+        for source_path, code in self._tasks.skipped(task.task_id):
             rel_path = None if source_path is None else from_collection(task.src_path, source_path)
             if rel_path is not None:
-                yield rel_path, is_folder, code
+                yield rel_path, code
 
     def _arrived(self, task: Task) -> Iterator[str]:
         for source_path in self._tasks.successful(task.task_id):

@@ -21,6 +21,7 @@ from typing import Any, Callable
 
 from autotransfer.errors import ConfigurationProblem, Problem
 from autotransfer.ledger import Ledger, Task
+from autotransfer.own_files import open_own
 from autotransfer.trie import FOLDER_FIELDS, PathTrie
 
 FORMAT_VERSION = 1
@@ -180,6 +181,20 @@ class Store:
             self._connection.rollback()
 
     @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Take back what the block wrote when it fails; what was written before it stays, and nothing is committed."""
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN")  # else the release would commit
+        self._connection.execute("SAVEPOINT block")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK TO block")
+            raise
+        finally:
+            self._connection.execute("RELEASE block")
+
+    @contextmanager
     def explained(self) -> Iterator[None]:
         """Turn the faults of the file under the block into a problem with its remedy."""
         with self._explained("read or write"):
@@ -309,21 +324,21 @@ def _connect(path: str, *, is_read_only: bool) -> sqlite3.Connection:
             connection.close()
             raise
         return connection
-    # Owner-only from its first instant, and again where it existed with a looser mode.
-    file_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        if os.fstat(file_fd).st_mode & 0o077:
-            os.fchmod(file_fd, 0o600)
-    finally:
-        os.close(file_fd)
+    os.close(open_own(path, os.O_RDWR))
     return _prepared(sqlite3.connect(path, timeout=LOCKED_WAIT_SECONDS))
 
 
 def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     try:
+        # Python 3.13's plain shelve.open turns it into WAL, which does not work on network file systems.
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA fullfsync = ON")  # macOS: without it a write need not have reached the disk
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA synchronous = FULL")
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables <= {"Dict"}:
+            raise sqlite3.DatabaseError(f"it holds the table {min(tables - {'Dict'})}, so another program made it")
         connection.execute("CREATE TABLE IF NOT EXISTS Dict (key BLOB UNIQUE NOT NULL, value BLOB NOT NULL)")
         connection.commit()
     except BaseException:
@@ -333,4 +348,4 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _quoted(path: str) -> str:
-    return "".join(f"%{byte:02x}" if byte in b"%?#" else chr(byte) for byte in os.fsencode(path))
+    return "".join(f"%{byte:02x}" if byte in b"%?#" or byte > 126 else chr(byte) for byte in os.fsencode(path))

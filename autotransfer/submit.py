@@ -12,6 +12,7 @@ from autotransfer.errors import (
     IdenticalPaths,
     OutcomeUnknown,
     Problem,
+    RequestRefused,
     RequestTooLarge,
     SignInNeeded,
 )
@@ -22,7 +23,10 @@ from autotransfer.plan import Prepared
 from autotransfer.settings import Settings
 from autotransfer.store import ITEM_LIMIT, Store, StoredItem
 from autotransfer.summary import Summary
+from autotransfer.times import DAY, NS_PER_SECOND
 
+# How long a task may stay prepared while its every POST ends without an answer that says what became of it.
+LONGEST_DOUBT_NS = DAY * NS_PER_SECOND
 NOTHING_RECORDED = "Nothing of it was transferred and nothing was recorded."
 KEPT = "It is recorded, and sent again with the same submission_id by the next run, so it cannot run twice."
 
@@ -99,6 +103,7 @@ class Submitting:
                 earlier run stays prepared when the refusal is about the login.
         """
         todo = self._prepared_numbers()
+        refused: RequestRefused | None = None
         while todo:
             number = todo.pop(0)
             task = self._store.ledger.open[number]
@@ -108,8 +113,16 @@ class Submitting:
                 todo[:0] = self._halve(task, problem)
             except IdenticalPaths as problem:
                 self._adopt(task, problem)
+            except RequestRefused as problem:  # for what is in it: that says nothing about the others
+                if not (is_again and self._recognize(task)):
+                    self._strike_out([number])
+                    refused = refused or problem
             except OutcomeUnknown:
-                raise
+                # One that is never answered must not hold up the route for ever.
+                if not is_again or self._clock_ns() - task.prepared_at_ns < LONGEST_DOUBT_NS:
+                    raise
+                if not self._recognize(task):
+                    self._strike_out([number])
             except SignInNeeded:
                 # Refused before Globus looked at the submission_id: an earlier acceptance may stand.
                 if not is_again:
@@ -119,6 +132,9 @@ class Submitting:
                 if not (is_again and self._recognize(task)):
                     self._strike_out([number] if is_again else [number, *todo])
                     raise
+
+        if refused is not None:
+            raise refused
 
     def _prepared_numbers(self) -> list[int]:
         return sorted(number for number, task in self._store.ledger.open.items() if task.state == ledger.PREPARED)

@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "timer_documents": TREE | {"batches", "items_file"},
     "jobs": TREE,
     "timer_options": TREE | {"intervals", "items_file", "timer_documents"},
-    "store": THINKING,
+    "own_files": {"errors"},
+    "store": THINKING | {"own_files"},
     "plan": THINKING | {"store"},
     "globus": set(),
     "globus.failures": {"errors"},
@@ -57,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reset": WORKING - GLOBUS,
     "permissions": TREE,
     "ends": TREE | GLOBUS,
-    "checks": WORKING | {"ends", "permissions"},
+    "checks": WORKING | {"ends", "own_files", "permissions"},
     "run": WORKING | {"settle", "submit"},
 }
 # Modules that only certain rooms may import. jwt comes with globus_sdk; login and failures name sqlite3 to catch the

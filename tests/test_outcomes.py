@@ -153,9 +153,11 @@ def test_all_below_a_folder_that_globus_left_out_is_sent_again() -> None:
     ending = closing(trie, ("a", True), ("c", True), files={"a/x": FILE, "a/b/y": FILE, "c/z": FILE})
 
     # An item that could not be looked at has no type: Globus does not call it a folder.
-    tally = ending.give_back([("a", False, "PERMISSION_DENIED")]) + ending.close(has_arrived=True)
+    given_back, still_there = ending.give_back([("a", "PERMISSION_DENIED")])
+    tally = given_back + ending.close(has_arrived=True)
 
     assert tally == Tally(arrived=1, returned=2)
+    assert still_there == [("a", "PERMISSION_DENIED")]
     assert set(trie.folder("a").retries) == {"x"}
     assert trie.folder("a/b").retries["y"].code == "PERMISSION_DENIED"
     assert set(trie.folder("c").delivered) == {"z"}
@@ -169,7 +171,7 @@ def test_an_empty_folder_that_globus_left_out_is_sent_again() -> None:
     trie.put("a", folder)
     ending = Closing(trie, 1, [("a", True)], now_ns=NOW_NS, look=lambda folder, name: EMPTY_FOLDER)
 
-    ending.give_back([("a", True, "PERMISSION_DENIED")])
+    ending.give_back([("a", "PERMISSION_DENIED")])
     ending.close(has_arrived=True)
 
     assert trie.folder("a").retries[FOLDER_ITSELF].code == "PERMISSION_DENIED"

@@ -67,7 +67,7 @@ def test_a_symlink_in_its_place_is_refused(path: str, tmp_path: Path) -> None:
     victim.write_text("mine")
     os.symlink(victim, path)
 
-    with pytest.raises(ConfigurationProblem, match="Cannot open the datastore"):
+    with pytest.raises(ConfigurationProblem, match="is a symbolic link"):
         Store(path)
     assert victim.read_text() == "mine"
 
@@ -139,7 +139,7 @@ def test_a_shelf_of_another_program_is_refused(path: str) -> None:
 
 
 def test_a_folder_or_a_missing_folder_in_its_place_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationProblem, match="is a directory"):
+    with pytest.raises(ConfigurationProblem, match="is a folder"):
         Store(str(tmp_path))
     with pytest.raises(ConfigurationProblem, match="no such file"):
         Store(str(tmp_path / "nowhere" / "datastore"))

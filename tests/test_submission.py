@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from suite import Route
 
+from autotransfer.store import Store
+from autotransfer.trie import Retry
 from emulator.server import Emulator
 
 LOST_ANSWERS = {
@@ -134,7 +138,7 @@ def test_a_task_without_progress_is_reported_then_canceled_and_its_files_are_sen
     route.summary()
     reported = route.summary(status=3)
     route.run("main.py", status=3)
-    make_it_look_old(route)
+    make_it_look_old(route, "progress_at_ns", days=0.05)
     canceled = route.summary(status=3)
     globus.world.clear_outcomes()
     route.deliver()
@@ -144,11 +148,119 @@ def test_a_task_without_progress_is_reported_then_canceled_and_its_files_are_sen
     assert route.tree(route.dst) == route.tree()
 
 
-def make_it_look_old(route: Route) -> None:
-    """Move the last progress of every open task an hour back, as if an hour had passed."""
-    from autotransfer.store import Store
-
+def make_it_look_old(route: Route, field: str, *, days: float) -> None:
+    """Move a moment of every open task back, as if that much time had passed."""
     with Store(str(route.code_path / "datastore")) as store:
         for task in store.ledger.open.values():
-            store.put_task(task._replace(progress_at_ns=task.progress_at_ns - 3600 * 10**9))
+            store.put_task(task._replace(**{field: getattr(task, field) - int(days * 86400) * 10**9}))
         store.commit()
+
+
+def start_a_folder_with_one_file_away(route: Route, globus: Emulator, names: str) -> None:
+    """Submit a folder as one item, and take its file `a` away until the task has ended."""
+    for name in names:
+        route.write(f"scan/{name}.dat", name)
+    globus.world.add_fault("POST /v0.10/transfer", delay_seconds=1.0)
+    run = route.start("main.py")
+    while not any(call.path.endswith("/submission_id") for call in globus.world.requests):
+        time.sleep(0.02)
+    (route.src / "scan/a.dat").rename(route.folder / "away")
+    run.communicate()
+    (route.folder / "away").rename(route.src / "scan/a.dat")
+
+
+def test_a_settlement_that_breaks_off_between_two_pages_records_none_of_it(route: Route, globus: Emulator) -> None:
+    globus.world.page_size = 2
+    start_a_folder_with_one_file_away(route, globus, "abcdefg")
+    failure = {"status": 502, "json": {"code": "ExternalError", "message": "upstream"}}
+    globus.world.add_fault("GET /v0.10/task/*/successful_transfers", skip=2, times=1, **failure)
+
+    route.run("main.py", status=3, says="upstream")
+    route.write("other.dat")
+    for _ in range(3):
+        route.summary("--wait", "20", status=None)
+
+    assert route.tree(route.dst) == route.tree()
+
+
+def test_skipped_files_do_not_hide_one_that_was_away(route: Route, globus: Emulator) -> None:
+    globus.world.add_outcome("skip", path="*/b.dat", times=1, code="PERMISSION_DENIED")
+    start_a_folder_with_one_file_away(route, globus, "abcde")
+
+    for _ in range(3):
+        route.summary("--wait", "20", status=None)
+
+    assert route.tree(route.dst) == route.tree()
+
+
+def test_many_skipped_files_in_one_folder_are_settled_in_one_go(route: Route, globus: Emulator) -> None:
+    """Each was once a rewrite of the whole folder: 4,000 took 17 s."""
+    for number in range(4000):
+        (route.src / "many").mkdir(exist_ok=True)
+        (route.src / "many" / f"{number}.dat").touch()
+    globus.world.add_outcome("skip", path="*/many/*.dat", times=None, code="PERMISSION_DENIED")
+    route.summary()
+
+    settled = route.summary(status=3)
+
+    assert settled["returned"] == 4000
+    assert settled["seconds"] < 10
+
+
+def test_a_task_that_is_never_answered_does_not_keep_the_others_from_being_settled(
+    route: Route, globus: Emulator
+) -> None:
+    globus.world.set_progress("polls:2")
+    route.write("a.txt")
+    route.summary()
+    globus.world.add_fault("POST /v0.10/transfer", times=1000, status=500, json={"code": "Bug", "message": "Oh."})
+    route.write("b.txt")
+    route.run("main.py", status=6)
+
+    assert route.summary(status=6)["arrived"] == 1
+    make_it_look_old(route, "prepared_at_ns", days=2)
+    route.run("main.py", status=6)
+    globus.world.clear_faults()
+    route.deliver()
+
+    assert route.tree(route.dst) == route.tree()
+
+
+def test_a_task_refused_for_what_is_in_it_does_not_hold_up_the_others(route: Route, globus: Emulator) -> None:
+    route.configure(MAX_ITEMS_PER_TASK=1)
+    for name in "abcd":
+        route.write(f"{name}.txt")
+    refusal = {"code": "ClientError.BadRequest", "message": "The path is too long"}
+    globus.world.add_fault("POST /v0.10/transfer", times=1, status=400, json=refusal)
+
+    route.run("main.py", status=6, says="The path is too long")
+
+    assert len(route.sent()) == 3
+
+
+def test_a_new_destination_gets_also_what_was_excluded_when_the_route_moved(route: Route) -> None:
+    route.write("a.log")
+    route.write("keep.dat")
+    route.run("set_time.py", "now")
+    route.configure(DST_DIR=str(route.folder / "elsewhere"), EXCLUDE=["*.log"])
+    route.run("set_time.py", "never")
+    route.configure(EXCLUDE=[])
+
+    assert route.deliver()["arrived"] == 2
+
+
+def test_a_pause_set_by_a_wrong_clock_ends_when_the_clock_is_mended(route: Route, globus: Emulator) -> None:
+    route.write("a.txt")
+    globus.world.add_outcome("fail", path="*", times=1, code="ENDPOINT_ERROR")
+    route.summary()
+    route.summary("--dry-run", status=3)
+    route.run("main.py", status=3)
+    route.deliver()
+    with Store(str(route.code_path / "datastore")) as store:
+        folder = store.trie.folder("")
+        record = folder.delivered.pop("a.txt")
+        folder.retries["a.txt"] = Retry(*record.fingerprint, 5, record.transferred_at_ns + 10**18, "X", 1)
+        store.trie.put("", folder)
+        store.commit()
+
+    assert route.summary()["retry"] == 1

@@ -22,6 +22,7 @@ from autotransfer.errors import (
     IdenticalPaths,
     OutcomeUnknown,
     Problem,
+    RequestRefused,
     RequestTooLarge,
     SignInNeeded,
     TaskUnknown,
@@ -144,6 +145,7 @@ TABLE = (
         f"{NEXT_RUN}",
     ),
     Row(_status(500, 502, 503, 504), GlobusProblem, f"Nothing need be done. {NEXT_RUN}"),
+    Row(_status(400), RequestRefused, f"{NEXT_RUN} If it says the same, run test_config.py."),
     Row(lambda error: True, GlobusProblem, f"{NEXT_RUN} If it says the same, run test_config.py."),
 )
 

@@ -74,11 +74,11 @@ class Tasks:
         with explained(f"cancel task {task_id}"):
             self._client.cancel_task(task_id)
 
-    def skipped(self, task_id: str) -> Iterator[tuple[str | None, bool, str]]:
-        """What an ended task left out at the source: (source path, is_folder, code); path None where it is withheld."""
+    def skipped(self, task_id: str) -> Iterator[tuple[str | None, str]]:
+        """What an ended task left out at the source: (source path, code); the path is None where it is withheld."""
         pages = self._client.paginated.task_skipped_errors(task_id)
         for row in self._rows(pages, f"list what task {task_id} skipped"):
-            yield row.get("source_path"), bool(row.get("is_directory")), str(row.get("error_code") or "SKIPPED")
+            yield row.get("source_path"), str(row.get("error_code") or "SKIPPED")
 
     def successful(self, task_id: str) -> Iterator[str]:
         """The source paths of the files that an ended task copied."""

@@ -1,0 +1,83 @@
+"""Our own files in CODE_PATH: opened owner-only, never through a link, never anything but a regular file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from autotransfer.errors import ConfigurationProblem
+
+NAMES = ("lock", "log", "datastore", "tokens.db")
+NOTHING = "Nothing was sent or recorded."
+
+
+def open_own(path: str, flags: int) -> int:
+    """A descriptor of the file, made if need be, owner-only from its first instant and where its mode was looser.
+
+    Raises:
+        ConfigurationProblem: It is something else than a file, or cannot be opened.
+    """
+    try:
+        # O_NONBLOCK: a pipe put in its place would otherwise hold this run, and with it the lock, for ever.
+        own_fd = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise _unusable(path, error) from None
+    status = os.fstat(own_fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(own_fd)
+        raise _not_a_file(path, status.st_mode)
+    if status.st_mode & 0o077:
+        os.fchmod(own_fd, 0o600)
+    return own_fd
+
+
+def refuse_unusable(path: str) -> bool:
+    """Make sure that a file of ours, if it is there, can be used; gives whether it is there.
+
+    Raises:
+        ConfigurationProblem: It is something else than a file, or this user may not write it.
+    """
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _unusable(path, error) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise _not_a_file(path, status.st_mode)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW))
+    except OSError as error:
+        raise _unusable(path, error) from None
+    return True
+
+
+def _unusable(path: str, error: OSError) -> ConfigurationProblem:
+    if error.errno in (errno.ELOOP, errno.EMLINK):  # what O_NOFOLLOW says of a link, here and on BSD
+        return _not_a_file(path, stat.S_IFLNK)
+    if error.errno == errno.EISDIR:
+        return _not_a_file(path, stat.S_IFDIR)
+    if error.errno == errno.ENXIO:  # a pipe that nobody reads
+        return _not_a_file(path, stat.S_IFIFO)
+    folder = os.path.dirname(path)
+    if error.errno in (errno.EACCES, errno.EPERM) and os.access(folder, os.W_OK):
+        remedy = (
+            "It belongs to another user, as after a run as root: make it this user's own, or delete it while no run is "
+            "active."
+        )
+    else:
+        remedy = (
+            f"The folder {folder} must exist, this user must be able to write in it, and its disk must not be full."
+        )
+    return ConfigurationProblem(
+        f"Cannot open {path}", why=(error.strerror or str(error)).lower(), remedy=f"{remedy} {NOTHING}"
+    )
+
+
+def _not_a_file(path: str, mode: int) -> ConfigurationProblem:
+    kinds = {stat.S_IFLNK: "a symbolic link, which is not followed here", stat.S_IFDIR: "a folder"}
+    kind = kinds.get(stat.S_IFMT(mode), "a device, socket or pipe")
+    return ConfigurationProblem(
+        f"{path} is {kind}", remedy=f"Move it away; a file of that name is made anew. {NOTHING}"
+    )
