@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV ?= .venv
 VENV_CLI ?= .venv-cli
 ARGS ?=
+# Two processes, a file of tests in one of them at a time: files share an emulator or a login.
+TEST_OPTIONS ?= -n 2 --dist loadfile
 
 PY = $(VENV)/bin/python
 # The command line pins an SDK of its own, so it lives apart. Tests run it as users do.
@@ -26,7 +28,7 @@ demo: $(VENV)/.ready-emulator  ## the real scripts against a local Globus, from 
 	@$(PY) samples/demo.py $(ARGS)
 
 test: $(VENV)/.ready-test $(VENV_CLI)/.ready  ## all tests
-	@GLOBUS_CLI="$$(cd "$(VENV_CLI)" && pwd)/bin/globus" $(PY) -m pytest $(ARGS)
+	@GLOBUS_CLI="$$(cd "$(VENV_CLI)" && pwd)/bin/globus" $(PY) -m pytest $(TEST_OPTIONS) $(ARGS)
 
 check: $(VENV)/.ready-dev  ## formatting, lint and types
 	$(PY) -m ruff format --check .
