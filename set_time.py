@@ -104,9 +104,10 @@ def _scope(settings: Settings, path: str) -> str:
     if rel_path is None:
         # A path relative to SRC_DIR is what the messages of this suite show.
         rel_path = None if path.startswith("/") else paths.below(settings.src_dir, path, cwd=settings.src_dir)
-    if rel_path is not None and not paths.can_be_sent(rel_path):
+    if rel_path is not None and not paths.can_be_sent(paths.split(rel_path)[0]):
         raise UsageProblem(
-            f"{paths.display(path)} has a name that Globus cannot carry", remedy="Rename it. Nothing was changed."
+            f"{paths.display(path)} is in a folder whose name Globus cannot carry",
+            remedy="Rename the folder. Nothing was changed.",
         )
     if rel_path is None:
         raise UsageProblem(

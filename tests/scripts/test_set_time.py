@@ -390,3 +390,12 @@ def test_the_reset_is_in_the_log(lonely_route: Route) -> None:
 
     assert "set_time time=2023-11-1" in (lonely_route.code_path / "log").read_text()
     assert "transferred=1 to_send=0" in (lonely_route.code_path / "log").read_text()
+
+
+def test_a_path_in_a_folder_whose_name_is_not_utf_8_is_refused(lonely_route: Route) -> None:
+    folder = os.fsencode(lonely_route.src) + b"/bad\xff"
+    os.mkdir(folder)
+
+    lonely_route.run(
+        "set_time.py", "now", "--path", os.fsdecode(folder) + "/a.txt", status=2, says="bad\\xff/a.txt is in"
+    )
