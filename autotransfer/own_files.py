@@ -61,18 +61,19 @@ def _unusable(path: str, error: OSError) -> ConfigurationProblem:
     if error.errno == errno.ENXIO:  # a pipe that nobody reads
         return _not_a_file(path, stat.S_IFIFO)
     folder = os.path.dirname(path)
-    if error.errno in (errno.EACCES, errno.EPERM) and os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK | os.X_OK):
+        what = f"Cannot write in CODE_PATH {folder}"
+        remedy = "Make the folder, or give this user write permission on it."
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        what = f"Cannot open {path}"
         remedy = (
             "It belongs to another user, as after a run as root: make it this user's own, or delete it while no run is "
             "active."
         )
     else:
-        remedy = (
-            f"The folder {folder} must exist, this user must be able to write in it, and its disk must not be full."
-        )
-    return ConfigurationProblem(
-        f"Cannot open {path}", why=(error.strerror or str(error)).lower(), remedy=f"{remedy} {NOTHING}"
-    )
+        what = f"Cannot open {path}"
+        remedy = "Check its disk: it may be full, or no longer there."
+    return ConfigurationProblem(what, why=(error.strerror or str(error)).lower(), remedy=f"{remedy} {NOTHING}")
 
 
 def _not_a_file(path: str, mode: int) -> ConfigurationProblem:
