@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
-from autotransfer.errors import MEANINGS, ConfigurationProblem, Problem, RunActive, UsageProblem
+from autotransfer.errors import MEANINGS, ConfigurationProblem, Problem, RunActive, UsageProblem, reason
 from autotransfer.own_files import open_own
 from autotransfer.settings import Settings, check_settings
 
@@ -75,7 +75,7 @@ def load_settings(chosen: str | None) -> Settings:
     except OSError as error:
         raise ConfigurationProblem(
             f"Cannot read the configuration {path}",
-            why=(error.strerror or str(error)).lower(),
+            why=reason(error),
             remedy="Copy config.py there and fill it in, or give another file with --config.",
         ) from None
     except SyntaxError as error:
@@ -124,7 +124,7 @@ def _give_up(stream: Any, error: OSError) -> str:
     nowhere_fd = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere_fd, stream.fileno())
     os.close(nowhere_fd)
-    return "" if isinstance(error, BrokenPipeError) else (error.strerror or str(error)).lower()
+    return "" if isinstance(error, BrokenPipeError) else reason(error)
 
 
 def _printable(text: str, stream: Any) -> str:
@@ -158,7 +158,7 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
         except OSError as error:
             raise ConfigurationProblem(
                 f"Cannot lock {path}",
-                why=(error.strerror or str(error)).lower(),
+                why=reason(error),
                 remedy="Its file system does not support flock: move CODE_PATH to one that does, or have it mounted "
                 "with locks. Nothing was sent or recorded.",
             ) from None
@@ -187,7 +187,7 @@ def open_log(settings: Settings) -> None:
             os.close(log_fd)
             raise ConfigurationProblem(
                 f"Cannot set the log aside as {path}.1",
-                why=(error.strerror or str(error)).lower(),
+                why=reason(error),
                 remedy="Move away what is in its place. Nothing was sent or recorded.",
             ) from None
         os.close(log_fd)
@@ -212,7 +212,7 @@ class _LogWriter(logging.StreamHandler):  # type: ignore[type-arg]
             super().handleError(record)
         elif not self.has_told:
             self.has_told = True
-            why = (error.strerror or str(error)).lower()
+            why = reason(error)
             warn(f"{_script_name()}: Cannot write the log: {why}. Free space on its disk. The run goes on without it.")
 
 

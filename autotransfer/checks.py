@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from autotransfer.ends import MOST_NAMES, TEST_PREFIX, DestinationView, SourceView, names_on_disk
-from autotransfer.errors import ConfigurationProblem, ExitStatus, Problem, SignInNeeded
+from autotransfer.errors import ConfigurationProblem, ExitStatus, Problem, SignInNeeded, reason
 from autotransfer.own_files import NAMES, refuse_unusable
 from autotransfer.permissions import refuse_open_files
 from autotransfer.plan import check_root
@@ -164,7 +164,7 @@ class Checks:
         except OSError as error:
             raise ConfigurationProblem(
                 f"Cannot write in CODE_PATH {folder}",
-                why=_reason(error),
+                why=reason(error),
                 remedy="Make the folder, give this user write permission on it, or free space on its disk.",
             ) from None
         for name in NAMES:
@@ -280,8 +280,8 @@ class Checks:
                 remedy=f"Correct {setting}: copy the UUID from the collection's page in the Globus web app.",
             ) from problem
         self._ends[setting] = end
-        if reason := not_ready(end):
-            raise reason
+        if refusal := not_ready(end):
+            raise refusal
         return Found(f"collection {end.title} is ready")
 
     def _check_consent(self) -> Found:
@@ -309,10 +309,6 @@ class Checks:
 
     def _check_dst_dir(self) -> Found:
         return Found(*DestinationView(self._settings, self._collections, signed_in=self._signed_in).check())
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _utc(seconds: float) -> str:

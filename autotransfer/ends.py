@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Optional
 
-from autotransfer.errors import ConfigurationProblem, GlobusProblem, Problem
+from autotransfer.errors import ConfigurationProblem, GlobusProblem, Problem, reason
 from autotransfer.paths import can_be_sent, display, on_collection
 from autotransfer.scan import open_folder
 from autotransfer.settings import Settings
@@ -203,7 +203,7 @@ def names_on_disk(settings: Settings, root_fd: int, most: int) -> list[str]:
     except OSError as error:
         raise ConfigurationProblem(
             f"Cannot list SRC_DIR {settings.src_dir}",
-            why=_reason(error),
+            why=reason(error),
             remedy="Give this user read and search permission on it.",
         ) from None
 
@@ -211,7 +211,3 @@ def names_on_disk(settings: Settings, root_fd: int, most: int) -> list[str]:
 def _some(names: set[str]) -> str:
     shown = ", ".join(map(display, sorted(names)[:SHOWN_NAMES]))
     return f"{shown} and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else shown
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

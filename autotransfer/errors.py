@@ -49,6 +49,11 @@ MEANINGS = {
 }
 
 
+def reason(error: Exception) -> str:
+    """Why something failed, in the system's own words, as the middle of a sentence."""
+    return str(getattr(error, "strerror", None) or error).lower()
+
+
 class Problem(Exception):
     """Something a person can act on: what happened, why in the system's own words, and what to do.
 

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from autotransfer.errors import ConfigurationProblem
+from autotransfer.errors import ConfigurationProblem, reason
 
 NAMES = ("lock", "log", "datastore", "tokens.db")
 NOTHING = "Nothing was sent or recorded."
@@ -73,7 +73,7 @@ def _unusable(path: str, error: OSError) -> ConfigurationProblem:
     else:
         what = f"Cannot open {path}"
         remedy = "Check its disk: it may be full, or no longer there."
-    return ConfigurationProblem(what, why=(error.strerror or str(error)).lower(), remedy=f"{remedy} {NOTHING}")
+    return ConfigurationProblem(what, why=reason(error), remedy=f"{remedy} {NOTHING}")
 
 
 def _not_a_file(path: str, mode: int) -> ConfigurationProblem:

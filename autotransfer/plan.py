@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 
 from autotransfer.batches import Batch, Batcher, Item, Note, Planner, Step
 from autotransfer.changes import MODIFIED, NEW, OLDER, RETRY, FolderChange, Rules, compare, gone_folders, is_unchanged
-from autotransfer.errors import ConfigurationProblem
+from autotransfer.errors import ConfigurationProblem, reason
 from autotransfer.outcomes import forget_gone, note_in_flight
 from autotransfer.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.scan import Listing, Policy, read_folder, walk
@@ -237,7 +237,7 @@ def is_bare_folder(root_fd: int, settings: Settings) -> bool:
     except OSError as error:
         raise ConfigurationProblem(
             f"Cannot read SRC_DIR {settings.src_dir}",
-            why=(error.strerror or str(error)).lower(),
+            why=reason(error),
             remedy="Check its disk or its mount. Nothing was sent or recorded.",
         ) from None
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional
 
-from autotransfer.errors import ConfigurationProblem
+from autotransfer.errors import ConfigurationProblem, reason
 from autotransfer.paths import FOLDER_ITSELF, can_be_sent, join
 
 # (mtime in nanoseconds, size in bytes): what must stay the same for a file to count as unchanged.
@@ -93,7 +93,7 @@ def open_root(src_dir: str) -> int:
     except OSError as error:
         raise ConfigurationProblem(
             f"Cannot read SRC_DIR {src_dir}",
-            why=_plain_reason(error),
+            why=reason(error),
             remedy="Mount it or give this user read and search permission on it, or change SRC_DIR in the "
             "configuration. Nothing was sent or recorded.",
         ) from None
@@ -150,7 +150,7 @@ def read_folder(
                     if error.errno in MOVED:
                         moved += 1
                     else:
-                        errors.append(PathError(join(rel_path, name), _plain_reason(error)))
+                        errors.append(PathError(join(rel_path, name), reason(error)))
                     continue
                 if status is not None:
                     if stat.S_ISREG(status.st_mode):
@@ -273,7 +273,7 @@ def _link_target(folder_fd: int, rel_path: str, name: str) -> Fingerprint | Path
     try:
         status = os.stat(name, dir_fd=folder_fd)
     except OSError as error:
-        return PathError(rel_path, f"symlink cannot be followed: {_plain_reason(error)}")
+        return PathError(rel_path, f"symlink cannot be followed: {reason(error)}")
     return (status.st_mtime_ns, status.st_size) if stat.S_ISREG(status.st_mode) else None
 
 
@@ -296,9 +296,5 @@ def _why_unsendable(name: str) -> str:
 
 def _unreadable(rel_path: str, error: OSError, now_ns: int) -> Listing:
     is_moved = error.errno in MOVED
-    errors = () if is_moved else (PathError(rel_path, _plain_reason(error)),)
+    errors = () if is_moved else (PathError(rel_path, reason(error)),)
     return Listing(rel_path, {}, [], frozenset(), errors, now_ns, 0, False, False, 0, 0, int(is_moved))
-
-
-def _plain_reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -66,10 +66,6 @@ def _absolute(value: Any) -> str | None:
     return None if _is_unicode(value) else "must be UTF-8; Globus can carry no other name"
 
 
-def _collection_path(value: Any) -> str | None:
-    return _absolute(value)
-
-
 def _optional_path(value: Any) -> str | None:
     return None if value == "" else _absolute(value)
 
@@ -155,7 +151,7 @@ class Setting(NamedTuple):
 
 TABLE = (
     Setting("SRC_DIR", None, _absolute),
-    Setting("DST_DIR", None, _collection_path),
+    Setting("DST_DIR", None, _absolute),
     Setting("SRC_ID", None, _uuid),
     Setting("DST_ID", None, _uuid),
     Setting("CLIENT_ID", None, _uuid),

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from shelve import Shelf
 from typing import Any, Callable
 
-from autotransfer.errors import ConfigurationProblem, Problem
+from autotransfer.errors import ConfigurationProblem, Problem, reason
 from autotransfer.ledger import Ledger, Task
 from autotransfer.own_files import open_own
 from autotransfer.trie import FOLDER_FIELDS, PathTrie
@@ -144,7 +144,7 @@ class Store:
             except OSError as error:
                 raise ConfigurationProblem(
                     f"Cannot open the datastore {path}",
-                    why=(error.strerror or str(error)).lower(),
+                    why=reason(error),
                     remedy="Check CODE_PATH: the folder must exist and this user must be able to write in it. Nothing "
                     "was sent or recorded.",
                 ) from None

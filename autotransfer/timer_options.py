@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from autotransfer.errors import UsageProblem
+from autotransfer.errors import UsageProblem, reason
 from autotransfer.intervals import interval_seconds
 from autotransfer.items_file import TimerItem, read_items, yes_or_no
 from autotransfer.settings import Settings
@@ -85,7 +85,7 @@ def chosen_items(
     except (OSError, UnicodeDecodeError) as error:
         raise UsageProblem(
             f"Cannot read the items file {items_file}",
-            why=str(getattr(error, "strerror", None) or error).lower(),
+            why=reason(error),
             remedy="Nothing was created.",
         ) from None
 
@@ -121,7 +121,7 @@ def action_body(text: str | None, action_file: str | None) -> Any:
     except OSError as error:
         raise UsageProblem(
             f"Cannot read {action_file}",
-            why=(error.strerror or str(error)).lower(),
+            why=reason(error),
             remedy="Nothing was created.",
         ) from None
     except ValueError as error:

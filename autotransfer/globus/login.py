@@ -15,7 +15,7 @@ from globus_sdk.globus_app import GlobusApp
 from globus_sdk.login_flows import LoginFlowManager
 from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage
 
-from autotransfer.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded
+from autotransfer.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded, reason
 from autotransfer.globus.failures import NEXT_RUN, explained
 from autotransfer.settings import Settings
 
@@ -306,7 +306,7 @@ def client_secret(settings: Settings) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationProblem(
             f"Cannot read CLIENT_SECRET_FILE {settings.client_secret_file}",
-            why=str(getattr(error, "strerror", None) or error).lower(),
+            why=reason(error),
             remedy="Give this user permission to read it, or correct its path. Nothing was sent or recorded.",
         ) from None
     if not secret:
@@ -334,7 +334,7 @@ def _token_storage(path: str) -> SQLiteTokenStorage:
     except (OSError, sqlite3.Error, ValueError) as error:
         raise ConfigurationProblem(
             f"Cannot open the stored login {path}",
-            why=str(getattr(error, "strerror", None) or error).lower(),
+            why=reason(error),
             remedy="Check that CODE_PATH is this user's to write in; if the file is damaged, delete it and run "
             "test_config.py. Nothing was sent or recorded.",
         ) from None
