@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from suite import LONG_AGO, Route
+from suite import LONG_AGO, Route, start_with_one_file_away
 
 from emulator.server import Emulator
 
@@ -254,15 +254,7 @@ def test_the_log_closes_with_the_exit_status_of_the_run(route: Route, globus: Em
 
 
 def test_a_file_that_was_away_when_its_folder_was_transferred_is_sent_again(route: Route, globus: Emulator) -> None:
-    for name in "abc":
-        route.write(f"scan/{name}.dat", name)
-    globus.world.add_fault("POST /v0.10/transfer", delay_seconds=1.0)
-    run = route.start("main.py")
-    while not any(call.path.endswith("/submission_id") for call in globus.world.requests):
-        time.sleep(0.02)
-    (route.src / "scan/a.dat").rename(route.folder / "away")
-    run.communicate()
-    (route.folder / "away").rename(route.src / "scan/a.dat")
+    start_with_one_file_away(route, "abc")
 
     settled = route.summary()
     route.deliver()

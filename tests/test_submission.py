@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
-from suite import Route
+from suite import Route, start_with_one_file_away
 
 from autotransfer.store import Store
 from autotransfer.trie import Retry
@@ -156,22 +154,9 @@ def make_it_look_old(route: Route, field: str, *, days: float) -> None:
         store.commit()
 
 
-def start_a_folder_with_one_file_away(route: Route, globus: Emulator, names: str) -> None:
-    """Submit a folder as one item, and take its file `a` away until the task has ended."""
-    for name in names:
-        route.write(f"scan/{name}.dat", name)
-    globus.world.add_fault("POST /v0.10/transfer", delay_seconds=1.0)
-    run = route.start("main.py")
-    while not any(call.path.endswith("/submission_id") for call in globus.world.requests):
-        time.sleep(0.02)
-    (route.src / "scan/a.dat").rename(route.folder / "away")
-    run.communicate()
-    (route.folder / "away").rename(route.src / "scan/a.dat")
-
-
 def test_a_settlement_that_breaks_off_between_two_pages_records_none_of_it(route: Route, globus: Emulator) -> None:
     globus.world.page_size = 2
-    start_a_folder_with_one_file_away(route, globus, "abcdefg")
+    start_with_one_file_away(route, "abcdefg")
     failure = {"status": 502, "json": {"code": "ExternalError", "message": "upstream"}}
     globus.world.add_fault("GET /v0.10/task/*/successful_transfers", skip=2, times=1, **failure)
 
@@ -185,7 +170,7 @@ def test_a_settlement_that_breaks_off_between_two_pages_records_none_of_it(route
 
 def test_skipped_files_do_not_hide_one_that_was_away(route: Route, globus: Emulator) -> None:
     globus.world.add_outcome("skip", path="*/b.dat", times=1, code="PERMISSION_DENIED")
-    start_a_folder_with_one_file_away(route, globus, "abcde")
+    start_with_one_file_away(route, "abcde")
 
     for _ in range(3):
         route.summary("--wait", "20", status=None)

@@ -9,16 +9,15 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from email.utils import formatdate
-from html import unescape
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from suite import DST_ID, ROOT, SRC_ID, Result, Route
+from terminal import LINK, asked, code_from, on_a_terminal
 
 from autotransfer.store import Store
 from emulator.server import Emulator
@@ -30,8 +29,6 @@ ALL = (
 )
 UNKNOWN_ID = "aaaaaaaa-0000-4000-8000-0000000000ff"
 LS_SOURCE = f"GET /v0.10/operation/endpoint/{SRC_ID}/ls"
-LINK = re.compile(r"http://\S+/v2/oauth2/authorize\S+")
-Answer = Callable[[str], str]
 
 
 class Failure(NamedTuple):
@@ -51,55 +48,6 @@ def failure(route: Route, *options: str, status: int) -> Failure:
     not_made = {check["name"] for check in document["checks"] if check["ok"] is None}
     assert failed["remedy"]
     return Failure(failed["name"], "\n".join((failed["what"], failed["why"], failed["remedy"])), not_made)
-
-
-def code_from(link: str) -> str:
-    """What a person does in the browser: open the link, read the code."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(link, timeout=10) as page:
-        found = re.search(r'<code id="auth-code">(.*?)</code>', page.read().decode())
-    assert found
-    return unescape(found[1])
-
-
-def on_a_terminal(route: Route, *words: str, answer: Answer = code_from) -> Result:
-    """Run a script with a terminal for all three streams, answering each question for a code."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        route.command(*words),
-        cwd="/",
-        env={**route.bare_environment(), "TERM": "xterm"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    shown, answered = "", 0
-    try:
-        while True:
-            try:
-                piece = os.read(ours, 65536)
-            except OSError:  # Linux says EIO when the other end is closed
-                break
-            if not piece:
-                break
-            shown += piece.decode()
-            if shown.count("Code: ") > answered:
-                answered = shown.count("Code: ")
-                os.write(ours, answer(LINK.findall(shown)[-1]).encode() + b"\n")
-        status = process.wait(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-    assert "Traceback" not in shown
-    return Result(status, shown.replace("\r\n", "\n"), "")
-
-
-def asked(result: Result) -> list[str]:
-    """The scopes that each login asked for, in order."""
-    return [parse_qs(urlsplit(link).query)["scope"][0] for link in LINK.findall(result.stdout)]
 
 
 @pytest.fixture

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
-from html import unescape
 from pathlib import Path
 
 import pytest
 from globus_sdk.token_storage import SQLiteTokenStorage
 from suite import CLIENT_ID, DST_ID, ROOT, SRC_ID, Result, Route
+from terminal import Answer, asked, code_from, on_a_terminal
 
 from emulator.server import Emulator
 from emulator.timers import Timer
@@ -28,7 +26,6 @@ HOUR = 3600
 UNKNOWN_ID = "aaaaaaaa-0000-4000-8000-0000000000ff"
 OTHER_ID = "aaaaaaaa-0000-4000-8000-000000000003"
 TRANSFER_ACTION = "https://transfer.actions.globus.org/transfer/run"
-LINK = re.compile(r"http://\S+/v2/oauth2/authorize\S+")
 
 
 @pytest.fixture
@@ -65,49 +62,11 @@ def from_now(**how_long: float) -> str:
     return (datetime.now() + timedelta(**how_long)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def code_from(link: str) -> str:
-    """What a person does in the browser: open the link, read the code."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(link, timeout=10) as page:
-        found = re.search(r'<code id="auth-code">(.*?)</code>', page.read().decode())
-    assert found
-    return unescape(found[1])
-
-
-def on_a_terminal(route: Route, *words: str, answer: Callable[[str], str] = code_from, status: int = 0) -> list[str]:
-    """Run timer.py with a terminal, answering each question for a code; gives the scopes that each login asked for."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        route.command("timer.py", *words),
-        cwd="/",
-        env={**route.bare_environment(), "TERM": "xterm"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    shown, answered = "", 0
-    try:
-        while True:
-            try:
-                piece = os.read(ours, 65536)
-            except OSError:  # Linux says EIO when the other end is closed
-                break
-            if not piece:
-                break
-            shown += piece.decode()
-            if shown.count("Code: ") > answered:
-                answered = shown.count("Code: ")
-                os.write(ours, answer(LINK.findall(shown)[-1]).encode() + b"\n")
-        process.wait(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-    assert process.returncode == status, shown
-    assert "Traceback" not in shown
-    return [urllib.parse.parse_qs(urllib.parse.urlsplit(link).query)["scope"][0] for link in LINK.findall(shown)]
+def at_a_terminal(route: Route, *words: str, answer: Answer = code_from, status: int = 0) -> list[str]:
+    """Run timer.py at a terminal; gives the scopes that each login asked for."""
+    result = on_a_terminal(route, "timer.py", *words, answer=answer)
+    assert result.status == status, result.stdout
+    return asked(result)
 
 
 def refresh(globus: Emulator, token: str) -> int:
@@ -481,7 +440,7 @@ def test_a_start_that_has_passed_sets_the_hours_of_the_day(route: Route, globus:
 
 
 def test_revoke_really_revokes_the_stored_refresh_tokens(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     tokens = stored_refresh_tokens(person)
     before = [refresh(globus, token) for token in tokens]
 
@@ -495,7 +454,7 @@ def test_revoke_really_revokes_the_stored_refresh_tokens(person: Route, globus: 
 
 
 def test_revoke_says_so_and_keeps_the_login_when_globus_cannot_be_reached(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     globus.world.add_fault("POST /v2/oauth2/token/revoke", status=403, times=None)
 
     result = person.run("timer.py", "session", "revoke", status=6, says="It may still be valid")
@@ -505,7 +464,7 @@ def test_revoke_says_so_and_keeps_the_login_when_globus_cannot_be_reached(person
 
 
 def test_a_shorter_login_does_not_corrupt_the_longer_one_it_replaces(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     with closing(SQLiteTokenStorage(str(person.code_path / "tokens.db"))) as storage:
         stored = storage.get_token_data_by_resource_server()
         for token in stored.values():
@@ -513,7 +472,7 @@ def test_a_shorter_login_does_not_corrupt_the_longer_one_it_replaces(person: Rou
         storage.store_token_data_by_resource_server(stored)
     globus.world.change_collection(DST_ID, type="mapped")
 
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
 
     assert person.run("timer.py", "session", "whoami").stdout == "researcher@example.org\n"
 
@@ -590,7 +549,7 @@ def test_the_service_names_the_action_and_no_url_is_made_up_here(route: Route, g
 
 
 def test_an_expired_access_token_is_refreshed_and_not_a_crash(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     globus.world.change_auth(expire_access_tokens=True)
 
     made(person, "--interval", "1h")
@@ -599,7 +558,7 @@ def test_an_expired_access_token_is_refreshed_and_not_a_crash(person: Route, glo
 
 
 def test_an_identity_without_an_organization_is_no_crash(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     who = {"sub": "x", "preferred_username": "nobody@example.org", "name": "N", "email": None}
     globus.world.add_fault("GET /v2/oauth2/userinfo", status=200, json=who)
 
@@ -652,7 +611,7 @@ def test_errors_of_the_service_go_to_stderr_with_a_status(route: Route, globus: 
 
 
 def test_a_network_that_is_down_is_told_once_on_stderr(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     globus.stop()
 
     result = job(person, "status", UNKNOWN_ID, SRC_ID, status=6, says="it cannot be reached")
@@ -663,7 +622,7 @@ def test_a_network_that_is_down_is_told_once_on_stderr(person: Route, globus: Em
 
 @pytest.mark.parametrize("words", [("transfer", "--interval", "1h"), ("list",)], ids=lambda words: words[0])
 def test_no_next_run_is_promised_where_none_will_come(person: Route, globus: Emulator, words: tuple[str, ...]) -> None:
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     globus.stop()
 
     result = job(person, *words, status=6, says="Try again later")
@@ -681,12 +640,12 @@ def test_no_job_command_ever_prompts(person: Route, globus: Emulator) -> None:
     for words in (("list",), ("transfer", "--interval", "1h"), ("delete", UNKNOWN_ID)):
         result = job(person, *words, status=4)
         assert f"Run timer.py --config {person.config} session login in a terminal" in result.stderr
-        assert on_a_terminal(person, "job", *words, status=4) == []
+        assert at_a_terminal(person, "job", *words, status=4) == []
 
 
 def test_logout_does_not_say_that_it_did_what_it_did_not(person: Route, globus: Emulator) -> None:
     person.run("timer.py", "session", "logout", says="there was nothing to forget")
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     (person.code_path / "tokens.db").write_bytes(b"garbage" * 1000)
 
     result = person.run("timer.py", "session", "logout", status=5)
@@ -698,8 +657,8 @@ def test_logout_does_not_say_that_it_did_what_it_did_not(person: Route, globus: 
 
 
 def test_a_person_signs_in_is_shown_and_signs_out(person: Route, globus: Emulator) -> None:
-    scopes = on_a_terminal(person, "session", "login")
-    again = on_a_terminal(person, "session", "login")
+    scopes = at_a_terminal(person, "session", "login")
+    again = at_a_terminal(person, "session", "login")
 
     brief = person.run("timer.py", "session", "whoami").stdout
     full = person.run("timer.py", "session", "whoami", "--format", "full").stdout
@@ -726,18 +685,18 @@ def test_login_without_a_terminal_never_prompts(person: Route) -> None:
 
 @pytest.mark.parametrize("typed", ["not-the-code", "", "\x04"], ids=["wrong", "empty", "end of file"])
 def test_a_code_that_is_no_good_ends_the_login(person: Route, typed: str) -> None:
-    on_a_terminal(person, "session", "login", answer=lambda link: typed, status=4)
+    at_a_terminal(person, "session", "login", answer=lambda link: typed, status=4)
 
     person.run("timer.py", "session", "whoami", status=4)
 
 
 def test_a_login_that_globus_no_longer_takes_is_made_anew(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     globus.world.change_auth(revoke="refresh_tokens")
     globus.world.change_auth(expire_access_tokens=True)
 
     job(person, "list", status=4, says="session login")
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
 
     job(person, "list")
 
@@ -758,8 +717,8 @@ def test_the_consents_of_mapped_collections_are_asked_for_inside_the_timers_chai
     globus.world.change_collection(DST_ID, type="mapped")
     person.write("a.txt")
 
-    scopes = on_a_terminal(person, "session", "login")
-    again = on_a_terminal(person, "session", "login")
+    scopes = at_a_terminal(person, "session", "login")
+    again = at_a_terminal(person, "session", "login")
     made(person, "--interval", "1h")
     globus.world.advance()
 
@@ -770,11 +729,11 @@ def test_the_consents_of_mapped_collections_are_asked_for_inside_the_timers_chai
 
 
 def test_one_sign_in_is_enough_where_test_config_has_signed_in_before(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     globus.world.change_collection(SRC_ID, type="mapped")
     globus.world.change_collection(DST_ID, type="mapped")
 
-    (scopes,) = on_a_terminal(person, "session", "login")
+    (scopes,) = at_a_terminal(person, "session", "login")
 
     assert scopes.count(f"{SRC_ID}/data_access") == scopes.count(f"{DST_ID}/data_access") == 2
     made(person, "--interval", "1h")
@@ -782,13 +741,13 @@ def test_one_sign_in_is_enough_where_test_config_has_signed_in_before(person: Ro
 
 def test_a_timer_to_another_mapped_collection_names_the_login_that_it_needs(person: Route, globus: Emulator) -> None:
     globus.world.add_collection(Collection(id=OTHER_ID, root=Path("/"), type="mapped", name="Cluster"))
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     transfer = ("transfer", "--interval", "1h", "--dest-endpoint", OTHER_ID)
 
     refused = job(person, *transfer, status=4)
     login = re.search(r"`timer\.py --config \S+ (session login --collection \S+)`", refused.stderr)
     assert login, refused.stderr
-    on_a_terminal(person, *login[1].split())
+    at_a_terminal(person, *login[1].split())
 
     job(person, *transfer)
     assert len(globus.world.timers.timers) == 1
@@ -797,7 +756,7 @@ def test_a_timer_to_another_mapped_collection_names_the_login_that_it_needs(pers
 def test_a_timer_that_stands_still_for_lack_of_a_consent_is_shown_with_its_remedy(
     person: Route, globus: Emulator
 ) -> None:
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     job_id = made(person, "--interval", "1h")
     globus.world.change_collection(DST_ID, type="mapped")
     person.write("a.txt")
@@ -806,7 +765,7 @@ def test_a_timer_that_stands_still_for_lack_of_a_consent_is_shown_with_its_remed
     row = fields(job(person, "status", job_id, status=3).stdout)
     job(person, "resume", job_id, status=4, says=f"session login --collection {DST_ID}")
     remedies = re.findall(r"`timer\.py --config \S+ ([^`]+)`", row["Inactive"])
-    asked = on_a_terminal(person, *remedies[0].split())
+    asked = at_a_terminal(person, *remedies[0].split())
     person.run("timer.py", *remedies[1].split())
 
     assert row["Status"] == "inactive (does not run)"
@@ -820,12 +779,12 @@ def test_a_timer_that_stands_still_for_lack_of_a_consent_is_shown_with_its_remed
 def test_a_timer_whose_consents_were_all_rescinded_goes_on_after_login_and_resume(
     person: Route, globus: Emulator
 ) -> None:
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     job_id = made(person, "--interval", "1h")
     globus.world.change_auth(revoke="consents")
     globus.world.advance_clock(HOUR + 1)
 
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     shown = job(person, "status", "--all", status=3, says="The consent that this timer rests on was withdrawn")
     job(person, "resume", job_id)
 
@@ -835,14 +794,14 @@ def test_a_timer_whose_consents_were_all_rescinded_goes_on_after_login_and_resum
 
 
 def test_a_timer_that_wants_a_fresh_login_is_mended_by_one_sign_in(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "session", "login")
+    at_a_terminal(person, "session", "login")
     job_id = made(person, "--interval", "1h")
     globus.world.change_auth(session_expired=[DST_ID])
     globus.world.advance_clock(HOUR + 1)
 
     row = fields(job(person, "status", job_id, status=3).stdout)
     remedies = re.findall(r"`timer\.py --config \S+ ([^`]+)`", row["Inactive"])
-    asked = on_a_terminal(person, *remedies[0].split())
+    asked = at_a_terminal(person, *remedies[0].split())
     person.run("timer.py", *remedies[1].split())
 
     assert row["Inactive"].startswith("Session reauthentication required; ")

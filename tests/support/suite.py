@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -149,3 +150,18 @@ class Route:
         """The paths of a document's items below SRC_DIR; folders end in a slash."""
         root = self.settings.get("SRC_PATH") or str(self.src)
         return {str(item["source_path"])[len(root) + 1 :] for item in document["DATA"]}
+
+
+def start_with_one_file_away(route: Route, names: str) -> None:
+    """Submit a folder as one item, and take its file `a` away until the task has ended."""
+    globus = route.globus
+    assert globus is not None
+    for name in names:
+        route.write(f"scan/{name}.dat", name)
+    globus.world.add_fault("POST /v0.10/transfer", delay_seconds=1.0)
+    run = route.start("main.py")
+    while not any(call.path.endswith("/submission_id") for call in globus.world.requests):
+        time.sleep(0.02)
+    (route.src / "scan/a.dat").rename(route.folder / "away")
+    run.communicate()
+    (route.folder / "away").rename(route.src / "scan/a.dat")

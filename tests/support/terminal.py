@@ -1,0 +1,66 @@
+"""A person at a terminal: runs a script there, opens the link that it shows, and types the code."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import urllib.request
+from collections.abc import Callable
+from html import unescape
+from urllib.parse import parse_qs, urlsplit
+
+from suite import Result, Route
+
+LINK = re.compile(r"http://\S+/v2/oauth2/authorize\S+")
+Answer = Callable[[str], str]
+
+
+def code_from(link: str) -> str:
+    """What a person does in the browser: open the link, read the code."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(link, timeout=10) as page:
+        found = re.search(r'<code id="auth-code">(.*?)</code>', page.read().decode())
+    assert found
+    return unescape(found[1])
+
+
+def on_a_terminal(route: Route, *words: str, answer: Answer = code_from) -> Result:
+    """Run a script with a terminal for all three streams, answering each question for a code."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        route.command(*words),
+        cwd="/",
+        env={**route.bare_environment(), "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown, answered = "", 0
+    try:
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # Linux says EIO when the other end is closed
+                break
+            if not piece:
+                break
+            shown += piece.decode()
+            if shown.count("Code: ") > answered:
+                answered = shown.count("Code: ")
+                os.write(ours, answer(LINK.findall(shown)[-1]).encode() + b"\n")
+        status = process.wait(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert "Traceback" not in shown
+    return Result(status, shown.replace("\r\n", "\n"), "")
+
+
+def asked(result: Result) -> list[str]:
+    """The scopes that each login asked for, in order."""
+    return [parse_qs(urlsplit(link).query)["scope"][0] for link in LINK.findall(result.stdout)]
