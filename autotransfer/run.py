@@ -95,9 +95,9 @@ class Run:
             with self._stack, self._store.explained():
                 self._perform(wait_seconds)
         except Problem as problem:
-            self._close(int(problem.exit_status), str(problem))
+            self._close(problem)
             raise
-        self._close(int(self.summary.exit_status), "")
+        self._close(None)
         return self.summary
 
     def _perform(self, wait_seconds: float | None) -> None:
@@ -241,7 +241,7 @@ class Run:
             on_submitted=self._watcher.submitted,
         )
 
-    def _close(self, status: int, problem: str) -> None:
+    def _close(self, problem: Problem | None) -> None:
         """Count what is left and keep the summary; what the run did not commit is dropped."""
         seconds = (self._clock_ns() - self.summary.started_at_ns) / NS_PER_SECOND
         try:
@@ -252,8 +252,11 @@ class Run:
         self.summary.close(seconds=seconds, in_flight_tasks=in_flight_tasks)
         if self._is_dry:
             return
+        # Only now: what keeps open tasks from getting on has become a notice when the summary was closed.
+        status = int(problem.exit_status if problem else self.summary.exit_status)
+        outcome = {"status": status, "problem": str(problem or "")}
         try:
-            self._store.shelf["LAST_RUN"] = {**self.summary.as_builtins(), "status": status, "problem": problem}
+            self._store.shelf["LAST_RUN"] = {**self.summary.as_builtins(), **outcome}
             self._store.commit()
         except Exception as error:  # noqa: BLE001 - the run's own outcome must not be hidden by its record
             self.summary.notice(

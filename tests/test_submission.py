@@ -249,3 +249,17 @@ def test_a_pause_set_by_a_wrong_clock_ends_when_the_clock_is_mended(route: Route
         store.commit()
 
     assert route.summary()["retry"] == 1
+
+
+def test_the_kept_summary_has_the_exit_status_that_cron_saw(route: Route, globus: Emulator) -> None:
+    globus.world.set_progress("polls:2")
+    globus.world.add_outcome("stall", path="*", times=None, code="QUOTA_EXCEEDED")
+    route.write("a.txt")
+    route.summary()
+    route.summary(status=3)
+
+    with Store(str(route.code_path / "datastore")) as store:
+        kept = store.shelf["LAST_RUN"]
+
+    assert kept["status"] == 3
+    assert "QUOTA_EXCEEDED" in kept["notices"][0]
