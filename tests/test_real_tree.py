@@ -150,7 +150,8 @@ class Snapshot(NamedTuple):
     def expected_items(self, before: Snapshot) -> set[str]:
         """The items that bring about this tree from what was there before: changed files, and folders as "path/".
 
-        A folder in which everything is new is one item with all below it; so is one that has become empty.
+        A folder in which everything is new is one item with all below it; so is one that has become empty. One that
+        holds the same names as before is not: the scan takes it for unchanged, and looks at each folder in it.
         """
         whole = {folder for folder in self.folders if folder and self._is_new_throughout(folder, before)}
         items = {f"{folder}/" for folder in whole if folder.rpartition("/")[0] not in whole}
@@ -160,6 +161,8 @@ class Snapshot(NamedTuple):
     def _is_new_throughout(self, folder: str, before: Snapshot) -> bool:
         if not self.folders[folder]:
             return before.folders.get(folder) != set()
+        if before.folders.get(folder) == self.folders[folder]:
+            return False
         paths = [f"{folder}/{name}" for name in self.folders[folder]]
         return all(
             self._is_new_throughout(path, before) if path in self.folders else path not in before.files
