@@ -15,7 +15,7 @@ PY = $(VENV)/bin/python
 GLOBUS_CLI_PACKAGE = globus-cli>=3.40,<4
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check install clean distclean interpreter
+.PHONY: help demo test prove check install clean distclean interpreter
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -29,6 +29,9 @@ demo: $(VENV)/.ready-emulator  ## the real scripts against a local Globus, from 
 
 test: $(VENV)/.ready-test $(VENV_CLI)/.ready  ## all tests
 	@GLOBUS_CLI="$$(cd "$(VENV_CLI)" && pwd)/bin/globus" $(PY) -m pytest $(TEST_OPTIONS) $(ARGS)
+
+prove: $(VENV)/.ready-test $(VENV_CLI)/.ready  ## the long proofs: crashes, faults, fuzzing; writes docs/reliability.md
+	@GLOBUS_CLI="$$(cd "$(VENV_CLI)" && pwd)/bin/globus" $(PY) -m prove $(ARGS)
 
 check: $(VENV)/.ready-dev  ## formatting, lint and types
 	$(PY) -m ruff format --check .
