@@ -8,8 +8,8 @@ A prepared task whose answer was lost is posted again with the same submission_i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Union
 
 from autotransfer.times import DAY, HOUR, MINUTE, NS_PER_SECOND, utc_text
 
@@ -84,6 +84,64 @@ class Task(NamedTuple):
             progress=(),
             trouble="",
         )
+
+
+class EndedTask(NamedTuple):
+    """What is kept of a task that ended long ago: enough to say which task delivered a path, and when."""
+
+    number: int
+    task_id: str
+    ended_at_ns: int
+    state: str
+
+
+AnyTask = Union[Task, EndedTask]
+# (rows, the states that they index, and the task_ids that are no UUIDs, by number)
+PackedTasks = tuple[bytes, tuple[str, ...], dict[int, str]]
+ROW_BYTES = 29  # number, ended_at_ns, state, UUID: 4 + 8 + 1 + 16
+LAST_NS = (1 << 63) - 1
+
+
+def pack_tasks(tasks: Iterable[AnyTask]) -> PackedTasks:
+    """Ended tasks as builtins, 29 bytes each, in the order of their numbers."""
+    in_order = sorted(tasks, key=lambda task: task.number)
+    states = tuple(sorted({task.state for task in in_order}))
+    rows, odd_ids = bytearray(), {}
+    for task in in_order:
+        uuid = _uuid_bytes(task.task_id)
+        if uuid is None:
+            odd_ids[task.number] = task.task_id
+        rows += task.number.to_bytes(4, "little")
+        rows += max(-LAST_NS, min(task.ended_at_ns, LAST_NS)).to_bytes(8, "little", signed=True)
+        rows += bytes([states.index(task.state)])
+        rows += uuid or bytes(16)
+    return bytes(rows), states, odd_ids
+
+
+def unpack_tasks(value: PackedTasks) -> list[EndedTask]:
+    """The tasks that `pack_tasks` was given."""
+    rows, states, odd_ids = value
+    tasks = []
+    for start in range(0, len(rows), ROW_BYTES):
+        row = rows[start : start + ROW_BYTES]
+        number = int.from_bytes(row[:4], "little")
+        ended_at_ns = int.from_bytes(row[4:12], "little", signed=True)
+        task_id = odd_ids[number] if number in odd_ids else _uuid_text(row[13:])
+        tasks.append(EndedTask(number, task_id, ended_at_ns, states[row[12]]))
+    return tasks
+
+
+def _uuid_bytes(text: str) -> bytes | None:
+    try:
+        uuid = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        return None
+    return uuid if _uuid_text(uuid) == text else None
+
+
+def _uuid_text(uuid: bytes) -> str:
+    digits = uuid.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class Ledger(NamedTuple):

@@ -4,8 +4,9 @@ It is a `shelve.Shelf` over a small mapping on SQLite that uses the table of the
 `shelve.open("datastore")` of Python 3.13 reads it, and on older Pythons it is just as safe. Why not plain
 `shelve.open`: where only dbm.dumb exists, a process killed during an update leaves every record unreadable.
 
-Keys: FORMAT_VERSION, ROUTE (what the records are about), LEDGER (open tasks), LAST_RUN; "task N" for each ended task,
-"items N" for each open one; "/" and a folder's rel_path for each folder (see trie).
+Keys: FORMAT_VERSION, ROUTE (what the records are about), LEDGER (open tasks), LAST_RUN; "items N" for each open task;
+"task N" for each that ended lately, "ended K" for a block of those that ended before, HISTORY (how many there are of
+either); "/" and a folder's rel_path for each folder (see trie).
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import pickle
 import sqlite3
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from heapq import merge
+from itertools import groupby, islice
 from shelve import Shelf
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from autotransfer.errors import ConfigurationProblem, Problem, reason
-from autotransfer.ledger import Ledger, Task
+from autotransfer.ledger import SUCCEEDED, AnyTask, EndedTask, Ledger, Task, pack_tasks, unpack_tasks
 from autotransfer.own_files import open_own
+from autotransfer.times import DAY, NS_PER_SECOND
 from autotransfer.trie import FOLDER_FIELDS, PathTrie
 
 FORMAT_VERSION = 1
@@ -37,6 +41,12 @@ UPGRADES: dict[int, Callable[[Store], None]] = {}
 PAGE_BYTES = 32768
 CACHE_KIB = 8192
 KEYS_AT_A_TIME = 500
+# How many ended tasks are kept whole: the latest, and of those before them that failed lately the latest again. The
+# others are packed, this many or more at a time, in blocks of as many numbers.
+KEPT_WHOLE = 1_000
+FAILED_LATELY_NS = 90 * DAY * NS_PER_SECOND
+# Those that no record names are dropped when there are this many packed ones, and twice as many as were left last time.
+SWEPT_FROM = 10_000
 LOCKED_WAIT_SECONDS = 30
 READER_WAIT_SECONDS = 5
 # A store that leaves no file, for a dry run where there is none yet.
@@ -126,6 +136,14 @@ class _Shelf(Shelf[Any]):
         first = prefix.encode()
         end = first[:-1] + bytes([first[-1] + 1])
         return (key.decode() for key in self.table.keys_from(first, end))
+
+
+class _History(NamedTuple):
+    """How many ended tasks are kept whole, how many packed, and how many of these the last sweep left."""
+
+    whole: int
+    packed: int
+    packed_after_sweep: int
 
 
 class Store:
@@ -243,8 +261,13 @@ class Store:
 
     def archive(self, task: Task) -> None:
         """Move a task from the open ones to the history."""
+        history = self._history
+        history = history._replace(whole=history.whole + 1)
         self.shelf[f"task {task.number}"] = task._asdict()
         self.drop(task.number)
+        if history.whole >= 3 * KEPT_WHOLE:
+            history = self._pack_old(history, now_ns=task.ended_at_ns)
+        self._history = history
 
     def drop(self, number: int) -> None:
         """Take a task off the open ones."""
@@ -258,9 +281,89 @@ class Store:
         ledger = self.ledger
         self.ledger = Ledger({**ledger.open, task.number: task}, max(ledger.next_number, task.number + 1))
 
-    def history(self) -> Iterator[Task]:
-        """The ended tasks, in the order of their keys."""
-        return (Task(**self.shelf[key]) for key in self.shelf.keys_below("task "))
+    def task(self, number: int) -> AnyTask | None:
+        """The task with this number: whole when it is open or ended lately, else what is kept of it, or None."""
+        fields = self.shelf.get(f"task {number}")
+        if fields is not None:
+            return Task(**fields)
+        ended = next((task for task in self._packed(number // KEPT_WHOLE) if task.number == number), None)
+        return ended or self.ledger.open.get(number)
+
+    def history(self, *, newest_first: bool = True, limit: int | None = None) -> Iterator[AnyTask]:
+        """The ended tasks by their numbers, at most `limit` of them; Task for those that are kept whole.
+
+        A task is an EndedTask once 1,000 and more came after it, and is dropped some time after no path's record names
+        it any more. Failed ones stay whole for 90 days, as long as they are not more than 1,000.
+        """
+        tasks = merge(
+            self._whole_tasks(newest_first), self._packed_tasks(newest_first), key=_number, reverse=newest_first
+        )
+        return islice(tasks, limit)
+
+    def _whole_tasks(self, newest_first: bool) -> Iterator[AnyTask]:
+        return (Task(**self.shelf[f"task {number}"]) for number in self._numbers("task ", newest_first))
+
+    def _packed_tasks(self, newest_first: bool) -> Iterator[AnyTask]:
+        for block in self._numbers("ended ", newest_first):
+            tasks = self._packed(block)
+            yield from reversed(tasks) if newest_first else tasks
+
+    def _numbers(self, prefix: str, newest_first: bool) -> list[int]:
+        return sorted((int(key[len(prefix) :]) for key in self.shelf.keys_below(prefix)), reverse=newest_first)
+
+    def _packed(self, block: int) -> list[EndedTask]:
+        value = self.shelf.get(f"ended {block}")
+        return [] if value is None else unpack_tasks(value)
+
+    @property
+    def _history(self) -> _History:
+        counts = self.shelf.get("HISTORY")
+        if counts is None:  # an earlier version kept all of them whole
+            return _History(len(self._numbers("task ", True)), 0, 0)
+        return _History(*counts)
+
+    @_history.setter
+    def _history(self, history: _History) -> None:
+        self.shelf["HISTORY"] = tuple(history)
+
+    def _pack_old(self, history: _History, *, now_ns: int) -> _History:
+        numbers = self._numbers("task ", True)
+        old, kept_failed = [], 0
+        for number in numbers[KEPT_WHOLE:]:
+            task = Task(**self.shelf[f"task {number}"])
+            is_new_failure = task.state != SUCCEEDED and now_ns - task.ended_at_ns < FAILED_LATELY_NS
+            if is_new_failure and kept_failed < KEPT_WHOLE:
+                kept_failed += 1
+            else:
+                old.append(task)
+        for block, tasks in groupby(reversed(old), key=_block):
+            self._put_packed(block, [*self._packed(block), *tasks])
+        for task in old:
+            del self.shelf[f"task {task.number}"]
+        packed, after_sweep = history.packed + len(old), history.packed_after_sweep
+        if packed >= max(SWEPT_FROM, 2 * after_sweep):
+            packed = after_sweep = self._drop_unnamed()
+        return _History(len(numbers) - len(old), packed, after_sweep)
+
+    def _put_packed(self, block: int, tasks: list[AnyTask]) -> None:
+        if tasks:
+            self.shelf[f"ended {block}"] = pack_tasks(tasks)
+        else:
+            self.shelf.pop(f"ended {block}", None)
+
+    def _drop_unnamed(self) -> int:
+        """Drop the packed tasks that no path's record names; gives how many are left."""
+        named: set[int] = set()
+        for rel_path in self.trie.below(""):
+            folder = self.trie.folder(rel_path)
+            for records in (folder.delivered, folder.retries):
+                named.update(record.task for record in records.values())
+        left = 0
+        for block in self._numbers("ended ", True):
+            tasks = [task for task in self._packed(block) if task.number in named]
+            self._put_packed(block, list(tasks))
+            left += len(tasks)
+        return left
 
     def _check_version(self, is_read_only: bool) -> None:
         found = self.shelf.get("FORMAT_VERSION")
@@ -307,6 +410,14 @@ class Store:
             ) from None
         except (sqlite3.DatabaseError, pickle.UnpicklingError) as error:
             raise self._damaged(str(error)) from None
+
+
+def _number(task: AnyTask) -> int:
+    return task.number
+
+
+def _block(task: AnyTask) -> int:
+    return task.number // KEPT_WHOLE
 
 
 def _connect(path: str, *, is_read_only: bool) -> sqlite3.Connection:

@@ -10,13 +10,22 @@ import stat
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from autotransfer.errors import ConfigurationProblem
-from autotransfer.ledger import Task
-from autotransfer.store import FORMAT_VERSION, IN_MEMORY, KEYS_AT_A_TIME, Store
-from autotransfer.trie import Delivered, Folder
+from autotransfer.ledger import EndedTask, Task
+from autotransfer.store import (
+    FAILED_LATELY_NS,
+    FORMAT_VERSION,
+    IN_MEMORY,
+    KEPT_WHOLE,
+    KEYS_AT_A_TIME,
+    SWEPT_FROM,
+    Store,
+)
+from autotransfer.trie import Delivered, Folder, Retry
 
 ROUTE = {"SRC_ID": "s", "SRC_DIR": "/s", "DST_ID": "d", "DST_DIR": "/d"}
 
@@ -237,6 +246,122 @@ def test_a_task_moves_from_the_open_ones_to_the_history(path: str) -> None:
         assert (store.ledger.open, store.ledger.next_number) == ({}, 2)
         assert store.items(1) == []
         assert [each.state for each in store.history()] == ["succeeded"]
+
+
+def ended(number: int, *, state: str = "succeeded", ended_at_ns: int | None = None, task_id: str | None = None) -> Task:
+    """A task that ended, by default at the nanosecond of its number."""
+    task = Task(number, "sub", "label", "mtime", {}, "/s", "/d", 5, 50, 2, 7, task_id=task_id or task_id_of(number))
+    now_ns = number if ended_at_ns is None else ended_at_ns
+    return task.ended(state, now_ns=now_ns, reason="why", arrived=1, returned=0)
+
+
+def task_id_of(number: int) -> str:
+    """The id of the task that `ended` gives."""
+    return str(UUID(int=number * 0x1234567890ABCDEF))
+
+
+def deliver(store: Store, numbers: range) -> None:
+    """Let each of these tasks have delivered a file of its own, as `ended` tells it."""
+    folder = store.trie.folder("")
+    for number in numbers:
+        folder.delivered[f"{number}.dat"] = Delivered(1, 2, number, number)
+    store.trie.put("", folder)
+    for number in numbers:
+        store.archive(ended(number))
+
+
+def test_old_tasks_are_packed_and_stay_known_by_number(path: str) -> None:
+    last = KEPT_WHOLE * 4
+    with Store(path) as store:
+        deliver(store, range(1, last + 1))
+        store.commit()
+
+    with Store(path, is_read_only=True) as store:
+        assert store.task(1) == EndedTask(1, task_id_of(1), 1, "succeeded")
+        assert store.task(last) == ended(last)
+        assert [task.number for task in store.history()] == list(range(last, 0, -1))
+        assert [task.number for task in store.history(newest_first=False, limit=3)] == [1, 2, 3]
+        assert list(store.history(limit=2)) == [ended(last), ended(last - 1)]
+        assert all(task.task_id == task_id_of(task.number) for task in store.history())
+        assert store.task(last + 1) is None
+        kept_whole = [task for task in store.history() if isinstance(task, Task)]
+        assert KEPT_WHOLE <= len(kept_whole) < 3 * KEPT_WHOLE
+        packed_bytes = sum(len(store.shelf.table[key.encode()]) for key in store.shelf.keys_below("ended "))
+        assert packed_bytes / (last - len(kept_whole)) < 31
+
+
+def test_an_open_task_is_found_by_its_number_too(path: str) -> None:
+    task = Task(7, "sub", "label", "mtime", {"a": 1}, "/s", "/d", 5, 50, 2, 7)
+    with Store(path) as store:
+        store.put_task(task)
+
+        assert store.task(7) == task
+        assert list(store.history()) == []
+
+
+def test_a_task_of_an_earlier_version_is_counted_and_packed(path: str) -> None:
+    with Store(path) as store:
+        for number in range(1, KEPT_WHOLE * 3):
+            store.shelf[f"task {number}"] = ended(number)._asdict()
+        assert store.task(1) == ended(1)
+        assert "HISTORY" not in store.shelf
+
+        store.archive(ended(KEPT_WHOLE * 3))
+
+        assert store.task(1) == EndedTask(1, task_id_of(1), 1, "succeeded")
+        assert len(list(store.history())) == KEPT_WHOLE * 3
+
+
+def test_what_failed_lately_stays_whole_longer_but_not_without_bound(path: str) -> None:
+    late_ns = 10 * FAILED_LATELY_NS
+    with Store(path) as store:
+        store.archive(ended(1, state="failed", ended_at_ns=late_ns - FAILED_LATELY_NS - 1))
+        for number in range(2, KEPT_WHOLE + 10):
+            store.archive(ended(number, state="failed", ended_at_ns=late_ns))
+        for number in range(KEPT_WHOLE + 10, KEPT_WHOLE * 3 + 1):
+            store.archive(ended(number, ended_at_ns=late_ns))
+
+        assert isinstance(store.task(1), EndedTask)
+        whole = [task.number for task in store.history() if isinstance(task, Task) and task.state == "failed"]
+        assert whole == list(range(KEPT_WHOLE + 9, 9, -1))
+
+
+@pytest.mark.parametrize("task_id", ["", "not a uuid", "AAAAAAAA-0000-4000-8000-00000000000C", "00" * 16])
+def test_an_id_of_any_form_is_packed_as_it_is(path: str, task_id: str) -> None:
+    with Store(path) as store:
+        store.archive(ended(1)._replace(task_id=task_id, state="lost", ended_at_ns=-(1 << 70)))
+        for number in range(2, KEPT_WHOLE * 3 + 1):
+            store.archive(ended(number, ended_at_ns=FAILED_LATELY_NS))
+
+        packed = store.task(1)
+        assert packed is not None
+        assert (packed.task_id, packed.state, packed.ended_at_ns) == (task_id, "lost", 1 - (1 << 63))
+
+
+def test_packed_tasks_that_no_record_names_are_dropped(path: str) -> None:
+    with Store(path) as store:
+        folder = store.trie.folder("a")
+        folder.delivered["kept.dat"] = Delivered(1, 2, 3, 5)
+        folder.retries["failed.dat"] = Retry(1, 2, 3, 4, "CODE", 6)
+        store.trie.put("a", folder)
+        for number in range(1, SWEPT_FROM + 5 * KEPT_WHOLE):
+            store.archive(ended(number))
+
+        assert [store.task(number) for number in (4, 5, 6, 7)] == [
+            None,
+            EndedTask(5, task_id_of(5), 5, "succeeded"),
+            EndedTask(6, task_id_of(6), 6, "succeeded"),
+            None,
+        ]
+        assert len(list(store.history())) < 6 * KEPT_WHOLE
+
+
+def test_packed_tasks_that_records_name_are_all_kept(path: str) -> None:
+    last = SWEPT_FROM * 2 + 3 * KEPT_WHOLE
+    with Store(path) as store:
+        deliver(store, range(1, last + 1))
+
+        assert [task.number for task in store.history()] == list(range(last, 0, -1))
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="dbm.sqlite3 came with Python 3.13")
