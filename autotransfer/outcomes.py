@@ -14,7 +14,7 @@ from autotransfer.ledger import pause_ns
 from autotransfer.paths import FOLDER_ITSELF, join, split
 from autotransfer.scan import Fingerprint
 from autotransfer.times import DAY, NS_PER_SECOND
-from autotransfer.trie import Delivered, Folder, PathTrie, Retry
+from autotransfer.trie import Delivered, Folder, PathTrie, Retry, carried_whole
 
 # (folder, name) -> the path's fingerprint now, or None when it is gone; OSError when it cannot be looked at.
 Look = Callable[[str, str], Optional[Fingerprint]]
@@ -189,13 +189,9 @@ class Closing:
 def note_in_flight(trie: PathTrie, top: str, number: int) -> None:
     """Give everything that was noted below a folder item to its task, and cover it. `number` 0 takes it out again."""
     for folder_path in trie.below(top):
-        folder = trie.folder(folder_path)
-        folder.cover = number
-        if number:
-            folder.in_flight = {name: record._replace(task=number) for name, record in folder.in_flight.items()}
-        else:
-            folder.in_flight.clear()
-        trie.put(folder_path, folder)
+        value = trie.packed(folder_path)
+        assert value is not None
+        trie.put_packed(folder_path, carried_whole(value, number))
 
 
 def forget_gone(trie: PathTrie, rel_path: str, folder: Folder, names: Iterable[str]) -> tuple[int, set[str]]:

@@ -28,15 +28,13 @@ from autotransfer.own_files import open_own
 from autotransfer.times import DAY, NS_PER_SECOND
 from autotransfer.trie import FOLDER_FIELDS, PathTrie
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # (rel_path, is_folder, files, size_bytes)
 StoredItem = tuple[str, bool, int, int]
 # The key of the most items a request may hold, once Globus has refused one as too large.
 ITEM_LIMIT = "ITEM_LIMIT"
 # The key that says that a person has confirmed an empty SRC_DIR; it holds until something is there again.
 EMPTY_IS_MEANT = "EMPTY_IS_MEANT"
-# version -> the step that makes the next one out of it; none yet.
-UPGRADES: dict[int, Callable[[Store], None]] = {}
 # 32 KiB pages: a folder's record is a few KB, and with small pages most of each would stay empty.
 PAGE_BYTES = 32768
 CACHE_KIB = 8192
@@ -168,11 +166,11 @@ class Store:
                 ) from None
             try:
                 self.shelf = _Shelf(_Table(self._connection))
+                self.trie = PathTrie(self.shelf)
                 self._check_version(is_read_only)
             except BaseException:
                 self._connection.close()
                 raise
-        self.trie = PathTrie(self.shelf)
 
     def __enter__(self) -> Store:
         return self
@@ -378,6 +376,11 @@ class Store:
             UPGRADES[found](self)
             found += 1
             self.shelf["FORMAT_VERSION"] = found
+        if found in UPGRADES:
+            raise ConfigurationProblem(
+                f"The datastore {self.path} has the older format {found}",
+                remedy="The next run of main.py upgrades it. Nothing was sent or recorded.",
+            )
         if found != FORMAT_VERSION:
             raise ConfigurationProblem(
                 f"The datastore {self.path} has format {found!r}; this version reads format {FORMAT_VERSION}",
@@ -418,6 +421,16 @@ def _number(task: AnyTask) -> int:
 
 def _block(task: AnyTask) -> int:
     return task.number // KEPT_WHOLE
+
+
+def _pack_what_is_in_flight(store: Store) -> None:
+    """Format 1 kept what is in flight as a dict by name, which Folder.unpack still reads."""
+    for rel_path in store.trie.below(""):
+        store.trie.put(rel_path, store.trie.folder(rel_path))
+
+
+# version -> the step that makes the next one out of it.
+UPGRADES: dict[int, Callable[[Store], None]] = {1: _pack_what_is_in_flight}
 
 
 def _connect(path: str, *, is_read_only: bool) -> sqlite3.Connection:

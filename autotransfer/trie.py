@@ -1,9 +1,11 @@
 """PathTrie: what was last transferred, per path. Pure: it lives in whatever mapping it is given.
 
 One entry per folder, so that memory does not grow with the tree. A folder's value is a tuple of builtins with its
-columns packed, about 35 bytes a path beside the name, so that a plain shelf can read it:
+columns packed, about 30 bytes a path with its name, so that a plain shelf can read it:
 
     (names, mtimes_ns, sizes_bytes, transferred_at_ns, tasks, folders, in_flight, retries, doubt_ns, cover)
+
+`in_flight` is (names, mtimes_ns, sizes_bytes, tasks), or () when nothing is; `retries` is a dict, because few paths fail.
 """
 
 from __future__ import annotations
@@ -101,15 +103,26 @@ class Folder:
         records = self.delivered.values()
         return (
             SEPARATOR.join(self.delivered),
-            _packed([record.mtime_ns for record in records]),
-            _packed([record.size_bytes for record in records]),
-            _packed([record.transferred_at_ns for record in records]),
-            _packed([record.task for record in records]),
+            packed_column([record.mtime_ns for record in records]),
+            packed_column([record.size_bytes for record in records]),
+            packed_column([record.transferred_at_ns for record in records]),
+            packed_column([record.task for record in records]),
             SEPARATOR.join(sorted(self.folders)),
-            {name: tuple(record) for name, record in self.in_flight.items()},
+            self._pack_in_flight(),
             {name: tuple(record) for name, record in self.retries.items()},
             self.doubt_ns,
             self.cover,
+        )
+
+    def _pack_in_flight(self) -> tuple[Any, ...]:
+        records = self.in_flight.values()
+        if not records:
+            return ()
+        return (
+            SEPARATOR.join(self.in_flight),
+            packed_column([record.mtime_ns for record in records]),
+            packed_column([record.size_bytes for record in records]),
+            packed_column([record.task for record in records]),
         )
 
     @classmethod
@@ -122,7 +135,12 @@ class Folder:
             columns = (_unpacked(column, len(parts)) for column in (mtimes, sizes, moments, tasks))
             folder.delivered = dict(zip(parts, map(Delivered._make, zip(*columns))))
         folder.folders = set(folders.split(SEPARATOR)) if folders else set()
-        folder.in_flight = {name: InFlight(*record) for name, record in in_flight.items()}
+        if isinstance(in_flight, dict):  # as format 1 of the datastore has it
+            folder.in_flight = {name: InFlight(*record) for name, record in in_flight.items()}
+        elif in_flight:
+            parts = in_flight[0].split(SEPARATOR)
+            columns = (_unpacked(column, len(parts)) for column in in_flight[1:])
+            folder.in_flight = dict(zip(parts, map(InFlight._make, zip(*columns))))
         folder.retries = {name: Retry(*record) for name, record in retries.items()}
         folder.doubt_ns = folder_doubt_ns
         folder.cover = cover
@@ -138,12 +156,18 @@ def fingerprints(value: tuple[Any, ...]) -> dict[str, Fingerprint]:
     return dict(zip(parts, zip(_unpacked(value[1], len(parts)), _unpacked(value[2], len(parts)))))
 
 
+def carried_whole(value: tuple[Any, ...], number: int) -> tuple[Any, ...]:
+    """A packed folder with all that is in flight in it, and the folder itself, given to one task; 0 takes it out."""
+    flying = (*value[6][:3], number) if number and value[6] else ()
+    return (*value[:6], flying, *value[7:9], number)
+
+
 def is_at_rest(value: tuple[Any, ...]) -> bool:
     """Whether nothing in a packed folder is in flight or waits to be sent again."""
     return not (value[6] or value[7] or value[9])
 
 
-def _packed(numbers: list[int]) -> Column:
+def packed_column(numbers: list[int]) -> Column:
     """A column of numbers as bytes, little-endian; one number when all are the same; a list when one is too large."""
     first = numbers[0] if numbers else 0
     if numbers.count(first) == len(numbers):
@@ -196,10 +220,14 @@ class PathTrie:
 
     def put(self, rel_path: str, folder: Folder) -> None:
         """Keep the folder; a blank one leaves no entry."""
-        if folder.is_blank:
-            self._shelf.pop("/" + rel_path, None)
+        self.put_packed(rel_path, folder.pack())
+
+    def put_packed(self, rel_path: str, value: tuple[Any, ...]) -> None:
+        """Keep a folder that is packed already; a blank one leaves no entry."""
+        if any(value):
+            self._shelf["/" + rel_path] = value
         else:
-            self._shelf["/" + rel_path] = folder.pack()
+            self._shelf.pop("/" + rel_path, None)
 
     def below(self, rel_path: str) -> Iterator[str]:
         """The rel_path of the folder, if it has an entry, and of every one below it; safe to change meanwhile."""

@@ -25,7 +25,7 @@ from autotransfer.store import (
     SWEPT_FROM,
     Store,
 )
-from autotransfer.trie import Delivered, Folder, Retry
+from autotransfer.trie import Delivered, Folder, InFlight, Retry
 
 ROUTE = {"SRC_ID": "s", "SRC_DIR": "/s", "DST_ID": "d", "DST_DIR": "/d"}
 
@@ -373,3 +373,23 @@ def test_a_plain_shelf_reads_it(path: str) -> None:
     with shelve.open(path, flag="r") as shelf:
         assert shelf["ROUTE"] == ROUTE
         assert shelf["FORMAT_VERSION"] == FORMAT_VERSION
+
+
+def test_a_datastore_of_format_1_is_upgraded_with_what_is_in_flight_in_it(path: str) -> None:
+    flying = {"b": InFlight(5, 6, 7), "c": InFlight(8, 9, 7)}
+    with Store(path) as store:
+        folder = Folder()
+        folder.delivered["a"] = Delivered(1, 2, 3, 4)
+        packed = folder.pack()
+        store.shelf["/run"] = (*packed[:6], {name: tuple(record) for name, record in flying.items()}, *packed[7:])
+        store.shelf["FORMAT_VERSION"] = 1
+        store.commit()
+
+    with pytest.raises(ConfigurationProblem, match="older format 1"):
+        Store(path, is_read_only=True)
+    with Store(path) as store:
+        assert store.trie.folder("run").in_flight == flying
+        assert store.trie.folder("run").delivered == folder.delivered
+    with Store(path, is_read_only=True) as store:
+        assert store.shelf["FORMAT_VERSION"] == FORMAT_VERSION
+        assert isinstance(store.shelf["/run"][6], tuple)
