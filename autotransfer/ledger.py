@@ -16,6 +16,8 @@ from autotransfer.times import DAY, HOUR, MINUTE, NS_PER_SECOND, utc_text
 PREPARED, SUBMITTED = "prepared", "submitted"
 SUCCEEDED, FAILED, CANCELED, EXPIRED, LOST = "succeeded", "failed", "canceled", "expired", "lost"
 RUNNING, STUCK = "running", "stuck"
+# Where a task is looked at by a person: below this, by its task_id.
+WEB_APP = "https://app.globus.org/activity"
 UNKNOWN = -1
 HEALTHY_STATUS = ("OK", "QUEUED")
 FIRST_PAUSE_SECONDS = 5 * MINUTE

@@ -8,8 +8,8 @@ from typing import Any
 
 from autotransfer import ledger
 from autotransfer.errors import GlobusProblem, TaskUnknown, Unreachable
-from autotransfer.globus.tasks import WEB_APP, Tasks
-from autotransfer.ledger import Task, judge
+from autotransfer.globus.tasks import Tasks
+from autotransfer.ledger import WEB_APP, Task, judge
 from autotransfer.outcomes import Closing, Look, Tally
 from autotransfer.paths import display, from_collection
 from autotransfer.store import Store
