@@ -16,15 +16,17 @@ import os
 import pickle
 import sqlite3
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from heapq import merge
 from itertools import groupby, islice
 from shelve import Shelf
 from typing import Any, Callable, NamedTuple
 
+from autotransfer import plain
 from autotransfer.errors import ConfigurationProblem, Problem, reason
 from autotransfer.ledger import SUCCEEDED, AnyTask, EndedTask, Ledger, Task, pack_tasks, unpack_tasks
 from autotransfer.own_files import open_own
+from autotransfer.paths import display
 from autotransfer.times import DAY, NS_PER_SECOND
 from autotransfer.trie import FOLDER_FIELDS, PathTrie
 
@@ -45,17 +47,14 @@ KEPT_WHOLE = 1_000
 FAILED_LATELY_NS = 90 * DAY * NS_PER_SECOND
 # Those that no record names are dropped when there are this many packed ones, and twice as many as were left last time.
 SWEPT_FROM = 10_000
+# A file of this size or more is shrunk when three quarters of it are empty, as after a large tree was removed.
+SHRUNK_FROM_BYTES = 32_000_000
 LOCKED_WAIT_SECONDS = 30
 READER_WAIT_SECONDS = 5
+# What SQLite keeps of the making of the table, in lower case and without blanks.
+TABLE = "createtabledict(keyblobuniquenotnull,valueblobnotnull)"
 # A store that leaves no file, for a dry run where there is none yet.
 IN_MEMORY = ":memory:"
-
-
-class _Builtins(pickle.Unpickler):
-    """Reads builtins and nothing else: a datastore that someone else can write must not become code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"the datastore names {module}.{name}; it may hold only plain values")
 
 
 class _Table(MutableMapping[bytes, bytes]):
@@ -109,15 +108,9 @@ class _Shelf(Shelf[Any]):
         self.table = table
 
     def __getitem__(self, key: str) -> Any:
-        pickled = self.table[key.encode()]
-        try:
-            value = _Builtins(io.BytesIO(pickled)).load()
-            if key.startswith("/") and len(value) != FOLDER_FIELDS:
-                raise pickle.UnpicklingError(f"a folder's record has {len(value)} fields, not {FOLDER_FIELDS}")
-        except pickle.UnpicklingError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever damaged bytes make the unpickler do
-            raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from None
+        value = plain.load(self.table[key.encode()])
+        if key.startswith("/") and (type(value) is not tuple or len(value) != FOLDER_FIELDS):
+            raise plain.NotPlain(f"the record of the folder {display(key)} has not {FOLDER_FIELDS} fields")
         return value
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -125,6 +118,13 @@ class _Shelf(Shelf[Any]):
             return self[key]
         except KeyError:
             return default
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        pickled = io.BytesIO()
+        pickler = pickle.Pickler(pickled, protocol=4)
+        pickler.fast = True  # nothing is written as the same as something before it: such values are not read
+        pickler.dump(value)
+        self.table[key.encode()] = pickled.getvalue()
 
     def __delitem__(self, key: str) -> None:
         del self.table[key.encode()]
@@ -168,6 +168,8 @@ class Store:
                 self.shelf = _Shelf(_Table(self._connection))
                 self.trie = PathTrie(self.shelf)
                 self._check_version(is_read_only)
+                if not is_read_only:
+                    self._shrink()
             except BaseException:
                 self._connection.close()
                 raise
@@ -372,6 +374,8 @@ class Store:
                 self.shelf["FORMAT_VERSION"] = FORMAT_VERSION
                 self._connection.commit()
             return
+        if type(found) is not int:
+            raise self._damaged("its FORMAT_VERSION is no number")
         while found != FORMAT_VERSION and found in UPGRADES and not is_read_only:
             UPGRADES[found](self)
             found += 1
@@ -389,6 +393,13 @@ class Store:
             )
         if not is_read_only:
             self._connection.commit()
+
+    def _shrink(self) -> None:
+        """Give room back to the disk that only the file's free pages take; until then new records fill it again."""
+        pages, free = (self._connection.execute(f"PRAGMA {name}_count").fetchone()[0] for name in ("page", "freelist"))
+        if pages * PAGE_BYTES >= SHRUNK_FROM_BYTES and free * 4 >= pages * 3:
+            with suppress(sqlite3.OperationalError):  # a full disk or a busy reader puts it off
+                self._connection.execute("VACUUM")
 
     def _damaged(self, why: str) -> ConfigurationProblem:
         return ConfigurationProblem(
@@ -411,7 +422,7 @@ class Store:
                 remedy="Check that its folder exists, is this user's, and that the disk is not full. What was recorded "
                 "before is unharmed.",
             ) from None
-        except (sqlite3.DatabaseError, pickle.UnpicklingError) as error:
+        except (sqlite3.DatabaseError, plain.NotPlain) as error:
             raise self._damaged(str(error)) from None
 
 
@@ -443,7 +454,7 @@ def _connect(path: str, *, is_read_only: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(f"file:{_quoted(path)}?mode={mode}", uri=True, timeout=READER_WAIT_SECONDS)
         try:
             connection.execute("PRAGMA query_only = ON")
-            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            _refuse_foreign(connection)
         except BaseException:
             connection.close()
             raise
@@ -460,15 +471,21 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA synchronous = FULL")
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not tables <= {"Dict"}:
-            raise sqlite3.DatabaseError(f"it holds the table {min(tables - {'Dict'})}, so another program made it")
+        _refuse_foreign(connection)
         connection.execute("CREATE TABLE IF NOT EXISTS Dict (key BLOB UNIQUE NOT NULL, value BLOB NOT NULL)")
         connection.commit()
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _refuse_foreign(connection: sqlite3.Connection) -> None:
+    """Refuse a file with anything in it but our table: a view, a trigger or a computed column can run for ever."""
+    for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master"):
+        words = "".join(str(sql).split()).lower()
+        if not (name == "sqlite_autoindex_Dict_1" or (name, words) == ("Dict", TABLE)):
+            raise sqlite3.DatabaseError(f"it holds the {display(f'{kind} {name}')}, so another program made it")
 
 
 def _quoted(path: str) -> str:
