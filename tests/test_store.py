@@ -364,6 +364,47 @@ def test_packed_tasks_that_records_name_are_all_kept(path: str) -> None:
         assert [task.number for task in store.history()] == list(range(last, 0, -1))
 
 
+def test_a_file_that_is_mostly_empty_is_shrunk_when_it_is_opened_for_writing(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotransfer.store.SHRUNK_FROM_BYTES", 1_000_000)
+    with Store(path) as store:
+        for number in range(100):
+            store.shelf[f"key {number}"] = "x" * 30_000
+        store.commit()
+        for number in range(30):
+            del store.shelf[f"key {number}"]
+        store.commit()
+    full_bytes = os.path.getsize(path)
+    with Store(path) as store:  # there is room in it for what is to come
+        assert os.path.getsize(path) == full_bytes
+        for number in range(30, 99):
+            del store.shelf[f"key {number}"]
+        store.commit()
+    Store(path, is_read_only=True).close()
+    assert os.path.getsize(path) == full_bytes
+
+    with Store(path) as store:
+        assert store.shelf["key 99"] == "x" * 30_000
+
+    assert os.path.getsize(path) < full_bytes / 10
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_room_that_became_free_is_used_again(path: str) -> None:
+    sizes = []
+    with Store(path) as store:
+        for number in range(2000):
+            store.shelf[f"key {number}"] = "x" * 3000
+            if number >= 200:
+                del store.shelf[f"key {number - 200}"]
+            if number % 50 == 49:
+                store.commit()
+                sizes.append(os.path.getsize(path))
+
+    assert max(sizes) < sizes[5] * 1.3
+
+
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="dbm.sqlite3 came with Python 3.13")
 def test_a_plain_shelf_reads_it(path: str) -> None:
     with Store(path) as store:
