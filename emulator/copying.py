@@ -76,17 +76,18 @@ class Permissions:
             raise _denied(path, is_at_source=is_at_source)
 
     def _is_searchable(self, directory: bytes) -> bool:
-        known = self._searchable.get(directory)
-        if known is not None:
-            return known
-        parent = os.path.dirname(directory)
-        is_searchable = parent == directory or self._is_searchable(parent)
-        if is_searchable:
-            try:
-                is_searchable = bool(os.stat(directory).st_mode & _EVERY_SEARCH)
-            except OSError:
-                is_searchable = True  # missing: whoever opens it says so better
-        self._searchable[directory] = is_searchable
+        unknown = []
+        while directory not in self._searchable and os.path.dirname(directory) != directory:
+            unknown.append(directory)
+            directory = os.path.dirname(directory)
+        is_searchable = self._searchable.get(directory, True)
+        for folder in reversed(unknown):
+            if is_searchable:
+                try:
+                    is_searchable = bool(os.stat(folder).st_mode & _EVERY_SEARCH)
+                except OSError:
+                    is_searchable = True  # missing: whoever opens it says so better
+            self._searchable[folder] = is_searchable
         return is_searchable
 
     def check_writable(self, path: bytes) -> None:
@@ -127,7 +128,8 @@ def must_copy(level: int | None, source: os.stat_result, destination: bytes) -> 
 def copy_bytes(source: bytes, destination: bytes, stop_after_bytes: int | None = None) -> Iterator[int]:
     """Copy a file in place, chunk by chunk; gives the size of each chunk once it is written.
 
-    Stopped in the middle (by `stop_after_bytes`, or by closing the iterator) it leaves what it has written.
+    A hole is one chunk however large it is, and becomes a hole. Stopped in the middle (by `stop_after_bytes`, or by
+    closing the iterator) it leaves what it has written.
 
     Raises:
         ItemFault: The file system refused.
@@ -142,15 +144,22 @@ def copy_bytes(source: bytes, destination: bytes, stop_after_bytes: int | None =
             writer = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         except OSError as error:
             raise fault_of(error, is_at_source=False) from None
-        left_bytes = stop_after_bytes
-        while left_bytes is None or left_bytes > 0:
-            want_bytes = CHUNK_BYTES if left_bytes is None else min(CHUNK_BYTES, left_bytes)
-            chunk = _read(reader, want_bytes)
+        at = 0
+        while stop_after_bytes is None or at < stop_after_bytes:
+            hole_end = _data_from(reader, at)
+            if stop_after_bytes is not None:
+                hole_end = min(hole_end, stop_after_bytes)
+            if hole_end > at:
+                _skip(writer, hole_end)
+                yield hole_end - at
+                at = hole_end
+                continue
+            want_bytes = CHUNK_BYTES if stop_after_bytes is None else min(CHUNK_BYTES, stop_after_bytes - at)
+            chunk = _read(reader, at, want_bytes)
             if not chunk:
                 return
             _write(writer, chunk)
-            if left_bytes is not None:
-                left_bytes -= len(chunk)
+            at += len(chunk)
             yield len(chunk)
     finally:
         for descriptor in (reader, writer):
@@ -158,9 +167,26 @@ def copy_bytes(source: bytes, destination: bytes, stop_after_bytes: int | None =
                 os.close(descriptor)
 
 
-def _read(descriptor: int, count: int) -> bytes:
+def _data_from(descriptor: int, at: int) -> int:
+    """Where data begins, from `at` on; the end when only a hole is left, `at` where the system knows no holes."""
     try:
-        return os.read(descriptor, count)
+        return os.lseek(descriptor, at, os.SEEK_DATA)
+    except OSError as error:
+        return max(at, os.fstat(descriptor).st_size) if error.errno == errno.ENXIO else at
+
+
+def _skip(descriptor: int, to: int) -> None:
+    """Leave a hole."""
+    try:
+        os.ftruncate(descriptor, to)
+        os.lseek(descriptor, to, os.SEEK_SET)
+    except OSError as error:
+        raise fault_of(error, is_at_source=False) from None
+
+
+def _read(descriptor: int, at: int, count: int) -> bytes:
+    try:
+        return os.pread(descriptor, count, at)
     except OSError as error:
         raise fault_of(error, is_at_source=True) from None
 
@@ -175,7 +201,7 @@ def _write(descriptor: int, chunk: bytes) -> None:
 
 
 def is_same_content(source: bytes, destination: bytes) -> bool:
-    """Whether two files hold the same bytes; both are read.
+    """Whether two files hold the same bytes; both are read, except where both have a hole.
 
     Raises:
         ItemFault: One of them cannot be read.
@@ -184,12 +210,15 @@ def is_same_content(source: bytes, destination: bytes) -> bool:
         with open(source, "rb", buffering=0) as left:
             try:
                 with open(destination, "rb", buffering=0) as right:
+                    at = 0
                     while True:
-                        chunk = left.read(CHUNK_BYTES)
-                        if chunk != right.read(CHUNK_BYTES):
+                        at = min(_data_from(left.fileno(), at), _data_from(right.fileno(), at))
+                        chunk = os.pread(left.fileno(), CHUNK_BYTES, at)
+                        if chunk != os.pread(right.fileno(), CHUNK_BYTES, at):
                             return False
                         if not chunk:
                             return True
+                        at += len(chunk)
             except OSError as error:
                 raise fault_of(error, is_at_source=False) from None
     except OSError as error:

@@ -14,6 +14,7 @@ from .collection import Collection, decode_name
 from .copying import ItemFault, Permissions, fault_of
 from .landing import Landing
 from .outcomes import OutcomeRule, OutcomeRules
+from .reach import Reach
 from .removing import remove_extra, remove_tree
 from .submit import Item
 from .tasks import Arrival, SkippedError, Task
@@ -62,6 +63,7 @@ class TransferWork:
         self._flags = task.submission.flags
         self._permissions = Permissions()
         self._landing = Landing(around.destination)
+        self._reach = Reach()
         self._stalled: list[_Unit] = []
         self._pending: list[_Unit] = []
         self._corrupted: set[tuple[int, str]] = set()
@@ -70,11 +72,17 @@ class TransferWork:
 
     def steps(self) -> Iterator[int]:
         """Do the work. After STALLED the caller resumes when it wants the failed paths tried again."""
+        try:
+            yield from self._steps()
+        finally:
+            self._reach.close()
+
+    def _steps(self) -> Iterator[int]:
         task = self._task
         task.subtasks_total = len(self._items)
         for index, item in enumerate(self._items):
-            source = self._around.source.local_path(item.source_path)
-            destination = self._around.destination.local_path(item.destination_path)
+            source = self._reach(self._around.source.local_path(item.source_path))
+            destination = self._reach(self._around.destination.local_path(item.destination_path))
             yield from self._attempt(_Unit(ROOT, index, "", source, destination))
         while self._stalled:
             yield STALLED
@@ -218,7 +226,7 @@ class TransferWork:
 
     def _child(self, parent: _Unit, name: bytes) -> _Unit | None:
         """What recursion makes of a directory entry; None when it is left out. Special files are never opened."""
-        source = os.path.join(parent.source, name)
+        source = self._reach(os.path.join(parent.source, name))
         try:
             mode = os.lstat(source).st_mode
             if stat.S_ISLNK(mode):
@@ -231,7 +239,7 @@ class TransferWork:
         if not self._is_wanted(name, "dir" if kind == DIRECTORY else "file"):
             return None
         below = decode_name(name) if not parent.below else f"{parent.below}/{decode_name(name)}"
-        return _Unit(kind, parent.item, below, source, os.path.join(parent.destination, name))
+        return _Unit(kind, parent.item, below, source, self._reach(os.path.join(parent.destination, name)))
 
     def _mode_behind_link(self, parent: _Unit, name: bytes, source: bytes) -> int:
         """The mode to go by for a symlink met in recursion: 0 leaves it out (the default, "ignore")."""
