@@ -28,7 +28,11 @@ def open_own(path: str, flags: int) -> int:
         os.close(own_fd)
         raise _not_a_file(path, status.st_mode)
     if status.st_mode & 0o077:
-        os.fchmod(own_fd, 0o600)
+        try:
+            os.fchmod(own_fd, 0o600)
+        except OSError as error:
+            os.close(own_fd)
+            raise _unusable(path, error) from None
     return own_fd
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from autotransfer.submit import Submitting
 
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.5, 15.0
+# Of so many runs the start, the length and the status are kept: they show how often a run is to be expected.
+RUNS_KEPT = 20
 
 
 class Watcher:
@@ -257,8 +259,12 @@ class Run:
         outcome = {"status": status, "problem": str(problem or "")}
         try:
             self._store.shelf["LAST_RUN"] = {**self.summary.as_builtins(), **outcome}
+            runs = [*(self._store.shelf.get("RUNS") or ()), (self.summary.started_at_ns, self.summary.seconds, status)]
+            self._store.shelf["RUNS"] = runs[-RUNS_KEPT:]
             self._store.commit()
         except Exception as error:  # noqa: BLE001 - the run's own outcome must not be hidden by its record
+            if problem is not None and str(error) in str(problem):
+                return  # the same cause ended the run, and is told
             self.summary.notice(
                 f"The summary of this run could not be kept ({error}). Free space on the disk of CODE_PATH; what was "
                 "recorded before is unharmed."

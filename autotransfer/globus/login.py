@@ -328,8 +328,11 @@ def _token_storage(path: str) -> SQLiteTokenStorage:
     """The SDK's SQLite storage: transactional, where its JSON storage is rewritten in place."""
     try:
         # Owner-only from its first instant, and again where it existed with a looser mode.
-        if os.path.exists(path) and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
-            os.chmod(path, 0o600)
+        if os.path.exists(path):
+            if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+                os.chmod(path, 0o600)
+            if _is_unfinished(path):
+                os.unlink(path)
         return SQLiteTokenStorage(path)
     except (OSError, sqlite3.Error, ValueError) as error:
         raise ConfigurationProblem(
@@ -338,6 +341,15 @@ def _token_storage(path: str) -> SQLiteTokenStorage:
             remedy="Check that CODE_PATH is this user's to write in; if the file is damaged, delete it and run "
             "test_config.py. Nothing was sent or recorded.",
         ) from None
+
+
+def _is_unfinished(path: str) -> bool:
+    """Whether the file's first write was cut short, as by a full disk: the SDK makes its tables only in a new file."""
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+    finally:
+        connection.close()
 
 
 def _refuse_unsafe_urls(environment: Union[os._Environ[str], dict[str, str]]) -> None:
