@@ -9,6 +9,8 @@ import os
 
 # An empty folder is listed as one entry of this name; no file can have it.
 FOLDER_ITSELF = "."
+# What Globus puts in front of the bytes, as Latin-1, of a name that is not UTF-8.
+BYTES_MARK = "\ufffd"
 
 
 def join(folder: str, name: str) -> str:
@@ -33,7 +35,10 @@ def can_be_sent(name: str) -> bool:
     """Whether Globus can carry this name.
 
     JSON carries Unicode, so a name whose bytes are not UTF-8 cannot be written in a request, and Globus forbids the
-    string CR LF in names. Source: docs.globus.org/api/transfer/file_operations, "Path Encoding".
+    string CR LF in names. U+FFFD in front of a name tells Globus that the rest stands for bytes, so for a file whose
+    name begins so it would take another one. Source: docs.globus.org/api/transfer/file_operations, "Path Encoding".
+
+    Several names may be looked at together, joined by "/".
     """
     if name.isascii():
         return "\r\n" not in name
@@ -41,7 +46,8 @@ def can_be_sent(name: str) -> bool:
         name.encode("utf-8")
     except UnicodeEncodeError:
         return False
-    return "\r\n" not in name
+    is_marked = name.startswith(BYTES_MARK) or f"/{BYTES_MARK}" in name
+    return "\r\n" not in name and not is_marked
 
 
 def display(path: str) -> str:

@@ -21,7 +21,7 @@ NFC, NFD = "r\u00e9sum\u00e9.txt", "re\u0301sume\u0301.txt"
 ODD_NAMES = [
     *("with blanks in it", " at both ends ", "'single'", '"double"', "back\\slash", "new\nline", "tab\t", "bell\a"),
     *("-rf", "--delete", "~", "#hash", "%41", "?", "*", "[a-z]", "{a,b}", "$HOME", "`id`", "a:b", "a;b", "a|b", "&"),
-    *(NFC, NFD, "測定", "🔬", "\u202eright to left", "\ufffdmark", "\ufeffbom", "é" * 127, "x" * 255, "...", ".hidden"),
+    *(NFC, NFD, "測定", "🔬", "\u202eright to left", "mark\ufffd", "\ufeffbom", "é" * 127, "x" * 255, "...", ".hidden"),
 ]
 
 
