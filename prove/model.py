@@ -1,0 +1,56 @@
+"""A model of a route, played at random: edits, tasks that go wrong, lost answers, kills, wrong clocks, new settings.
+
+The machine is tests/support/model.py; `make test` plays a few examples of it, this part as many as ten minutes hold.
+"""
+
+from __future__ import annotations
+
+import time
+
+from model import MOST_RUNS, ROUTES, RUNS, TASKS, Model, play
+from model_oracle import RUNS_TO_EQUALITY
+
+from prove.proof import Effort, Proof
+
+EXAMPLES_AT_A_TIME, STEPS = 50, 60
+LONG_SECONDS, SHORT_SECONDS = 600, 20
+MOST_FAILURES = 3  # each takes minutes to shrink, and the first is likely to be the cause of the others
+
+CLAIM = f"""\
+After every run, whatever was edited, went wrong or was killed before and during it: what counts as delivered equals the
+destination byte for byte; what differs is in flight, held back and counted, or reported; no path is in two tasks at a
+time; nothing is sent again that arrived and that nobody has touched since. A tree that is then left alone is equal
+after at most {RUNS_TO_EQUALITY} runs (two more for each time that it holds more than one run may send, twice as many
+while the destination holds a file where a folder should be), and after that a run sends nothing."""
+
+
+def prove(effort: Effort) -> Proof:
+    """Play until the time is over or enough has failed."""
+    until = time.monotonic() + effort.times(LONG_SECONDS, SHORT_SECONDS)
+    failures: list[str] = []
+    rounds = 0
+    Model.tally.clear()
+    while time.monotonic() < until and len(failures) < MOST_FAILURES:
+        seed = effort.seed + rounds
+        rounds += 1
+        try:
+            play(examples=effort.times(EXAMPLES_AT_A_TIME, 10), steps=STEPS, seed=seed)
+        except Exception as error:
+            story = "\n".join([f"seed {seed}: {error}", *getattr(error, "__notes__", [])])
+            failures.append(story)
+    return Proof("A model of a route", CLAIM, _figures(rounds), failures=tuple(failures))
+
+
+def _figures(rounds: int) -> tuple[tuple[str, str], ...]:
+    tally = Model.tally.copy()
+    routes, runs, tasks, most_runs = (tally.pop(name, 0) for name in (ROUTES, RUNS, TASKS, MOST_RUNS))
+    kinds = ", ".join(f"{name} {count:,}" for name, count in sorted(tally.items()))
+    return (
+        ("seeds played", f"{rounds:,}"),
+        ("routes, each from an empty destination until it was at rest", f"{routes:,}"),
+        ("steps", f"{sum(tally.values()):,}"),
+        ("runs", f"{runs:,}"),
+        ("transfer tasks accepted", f"{tasks:,}"),
+        ("most runs until a tree that was left alone was equal", f"{most_runs}"),
+        ("steps by kind", kinds),
+    )

@@ -1,0 +1,275 @@
+"""A state machine of all that may happen to a route: edits, tasks that go wrong, lost answers, kills, wrong clocks.
+
+The promise: a file that was written arrives; nothing is sent twice for no reason; no path is in two tasks at a time;
+what counts as delivered equals the destination; what differs is in flight, held back and counted, or reported; a tree
+that is left alone is equal within a bounded number of runs (`model_oracle.RUNS_TO_EQUALITY`).
+
+One room each: the edits to draw from (model_edits), the tree (model_tree), the route (model_route), what must hold
+(model_oracle), and here the rules.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from model_edits import EDIT, EDITS, HOUR_SECONDS, NAMES, NS, WHICH
+from model_oracle import Oracle
+from model_route import Interruptions, Route
+from suite import LONG_AGO
+
+from autotransfer.settings import NAMES as SETTINGS
+
+# What is tallied beside the steps.
+ROUTES, RUNS, TASKS, MOST_RUNS = "routes", "runs", "tasks", "most runs until equal"
+EXCLUDED = "*.tmp"
+CHOICES: dict[str, list[Any]] = {
+    "SETTLE_SECONDS": [0, 0, 0, 2],
+    "SYNC_LEVEL": ["mtime", "mtime", "mtime", "checksum", "size", "exists"],
+    "PRESERVE_TIMESTAMP": [True, True, False],
+    "SKIP_SOURCE_ERRORS": [True, True, False],
+    "EXCLUDE": [[], [EXCLUDED]],
+    "SYMLINKS": ["ignore", "follow"],
+    "MAX_ITEMS_PER_TASK": [1000, 3, 2],
+    "MAX_TASKS_IN_FLIGHT": [20, 3, 2],
+}
+# Settings that this version may not have yet.
+NEWER_CHOICES: dict[str, list[Any]] = {
+    "SCAN": ["full", "quick"],
+    "FULL_SCAN_EVERY": ["1d"],
+    "SCAN_WORKERS": [1, 2, 4],
+}
+CHOICES.update({name: choices for name, choices in NEWER_CHOICES.items() if name in SETTINGS})
+VALUES = st.fixed_dictionaries({name: st.sampled_from(each) for name, each in CHOICES.items()})
+MAY_CHANGE = ("PRESERVE_TIMESTAMP", "SYNC_LEVEL", "EXCLUDE", "SYMLINKS", "SETTLE_SECONDS", "SCAN", "SCAN_WORKERS")
+CHANGES = st.sampled_from([name for name in MAY_CHANGE if name in CHOICES]).flatmap(
+    lambda name: st.tuples(st.just(name), st.sampled_from(CHOICES[name]))
+)
+OUTCOMES = st.fixed_dictionaries(
+    {
+        "outcome": st.sampled_from(["fail", "skip", "cancel", "expire", "forget", "corrupt", "half", "stall"]),
+        "times": st.integers(1, 2),
+        "path": st.one_of(st.none(), st.sampled_from(NAMES).map(lambda name: f"*/{name}")),
+        "after_files": st.one_of(st.none(), st.integers(0, 2)),
+    }
+)
+INTERVENTIONS = st.sampled_from(
+    [{"pause": True}, {"pause": False}, {"inactive": True}, {"cancel_by_admin": "SOURCE"}, {"forget": True}]
+)
+ANSWERS: list[dict[str, Any]] = [
+    {"reset": "after"},
+    {"reset": "before"},
+    {"status": 503},
+    {"status": 502, "text": "<p>"},
+]
+ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe")
+INTERRUPTIONS = st.builds(
+    Interruptions,
+    st.one_of(st.none(), st.integers(0, 12)),
+    st.lists(st.tuples(st.integers(0, 12), EDIT), max_size=3).map(tuple),
+)
+
+
+def an_edit(kind: str) -> Any:
+    """The rule of one edit of the tree."""
+
+    def act(self: Model, **how: Any) -> None:
+        with self.counted(kind):
+            self.route.edit(kind, how)
+
+    act.__name__ = act.__qualname__ = kind
+    make: Any = rule(**EDITS[kind])  # type: ignore[call-overload]
+    return make(act)
+
+
+class Model(RuleBasedStateMachine):
+    """One route; `tally` counts over all of them what was done, and MOST_RUNS until a tree left alone was equal."""
+
+    tally: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._zone = os.environ.get("TZ")
+        self._stack = ExitStack()
+        self._route: Route | None = None
+
+    @initialize(values=VALUES, are_modes_binding=st.booleans())
+    def configure(self, values: dict[str, Any], are_modes_binding: bool) -> None:
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="model-")))
+        self._route = Route(folder, values, are_modes_binding=are_modes_binding)
+        self._stack.callback(self._route.close)
+        self.oracle = Oracle(self._route)
+        self.tally[ROUTES] += 1
+
+    @property
+    def route(self) -> Route:
+        assert self._route is not None
+        return self._route
+
+    create, plant, mkdir, rmdir = map(an_edit, ("create", "plant", "mkdir", "rmdir"))
+    append, rewrite, touch, chmod = map(an_edit, ("append", "rewrite", "touch", "chmod"))
+    rewrite_in_the_same_second = an_edit("rewrite_in_the_same_second")
+    replace_by_older, change_kind = an_edit("replace_by_older"), an_edit("change_kind")
+    rename, delete, symlink, hard_link = map(an_edit, ("rename", "delete", "symlink", "hard_link"))
+
+    @rule()
+    def run(self) -> None:
+        with self.counted("run"):
+            self.oracle.run()
+
+    @rule(count=st.integers(2, 4), hours=st.sampled_from([0, 0.1, 1, 25]))
+    def run_again_and_again(self, count: int, hours: float) -> None:
+        with self.counted("run_again_and_again"):
+            for _ in range(count):
+                self.route.pass_time(hours * HOUR_SECONDS)
+                self.oracle.run()
+
+    @rule(interruptions=INTERRUPTIONS)
+    def run_interrupted(self, interruptions: Interruptions) -> None:
+        with self.counted("run_interrupted"):
+            self.oracle.run(interruptions)
+
+    @rule(edit=EDIT, interruptions=INTERRUPTIONS)
+    def edit_and_run_interrupted(self, edit: tuple[str, dict[str, Any]], interruptions: Interruptions) -> None:
+        with self.counted("edit_and_run_interrupted"):
+            self.route.edit(*edit)
+            self.oracle.run(interruptions)
+
+    @rule(seconds=st.sampled_from([0, 60, 4000]))
+    def run_and_wait(self, seconds: float) -> None:
+        with self.counted("run_and_wait"):
+            self.oracle.run(wait_seconds=seconds)
+
+    @rule()
+    def dry_run(self) -> None:
+        with self.counted("dry_run"):
+            self.route.dry_run()
+
+    @rule(which=WHICH, moment=st.sampled_from(["never", "now", "long ago"]), is_all=st.booleans())
+    def set_time(self, which: int, moment: str, is_all: bool) -> None:
+        with self.counted("set_time"):
+            now_ns = self.route.our_ns()
+            moment_ns = {"never": None, "now": now_ns, "long ago": min((LONG_AGO + 2) * NS, now_ns)}[moment]
+            everything = self.route.tree.everything()
+            scope = "" if is_all or not everything else everything[which % len(everything)]
+            self.route.set_time(scope, moment_ns, is_now=moment == "now")
+
+    @rule(what=OUTCOMES)
+    def let_a_task_go_wrong(self, what: dict[str, Any]) -> None:
+        with self.counted(f"a task to {what['outcome']}"):
+            self.route.tell(f"outcome {what}")
+            self.route.world.add_outcome(**what)
+
+    @rule(which=WHICH, what=INTERVENTIONS)
+    def meddle_with_a_task(self, which: int, what: dict[str, Any]) -> None:
+        tasks = [task for task in self.route.world.tasks.values() if task.is_open]
+        if tasks:
+            with self.counted(f"a task to {next(iter(what))}"):
+                task = tasks[which % len(tasks)]
+                self.route.tell(f"task {task.label}: {what}")
+                self.route.world.change_task(task.task_id, **what)
+
+    @rule(
+        calls=st.sampled_from(["POST /v0.10/transfer", "GET /v0.10/*"]),
+        answer=st.sampled_from(ANSWERS),
+        times=st.sampled_from([1, 4, 5]),  # a call is tried four times
+    )
+    def lose_answers(self, calls: str, answer: dict[str, Any], times: int) -> None:
+        with self.counted("lose_answers"):
+            self.route.tell(f"answers to {calls}: {answer}, {times} times")
+            self.route.world.add_fault(calls, times=times, **answer)
+
+    @rule(mode=st.sampled_from(["immediate", "polls:1", "polls:2", "polls:4", "seconds:3000"]))
+    def set_pace(self, mode: str) -> None:
+        with self.counted("set_pace"):
+            self.route.tell(f"pace {mode}")
+            self.route.world.set_progress(mode)
+
+    @rule(hours=st.sampled_from([0.1, 1, 10, 30, 100, 900, -1, -30]))
+    def move_all_clocks(self, hours: float) -> None:
+        with self.counted("move_all_clocks"):
+            self.route.tell(f"{hours} hours pass")
+            self.route.pass_time(hours * HOUR_SECONDS)
+
+    @rule(hours=st.sampled_from([0, 0.001, 1, -1, 20, -20, 500, -500, 9000, -9000]))
+    def set_our_clock_wrong(self, hours: float) -> None:
+        with self.counted("set_our_clock_wrong"):
+            self.route.tell(f"our clock is {hours} hours off")
+            self.route.skew_ns = int(hours * HOUR_SECONDS * NS)
+
+    @rule(zone=st.sampled_from(ZONES), hours=st.sampled_from([0, 1, 5000]))
+    def change_the_zone(self, zone: str, hours: float) -> None:
+        with self.counted("change_the_zone"):
+            self.route.tell(f"the zone is {zone}, {hours} hours later")
+            os.environ["TZ"] = zone
+            time.tzset()
+            self.route.pass_time(hours * HOUR_SECONDS)
+
+    @rule(change=CHANGES)
+    def change_a_setting(self, change: tuple[str, Any]) -> None:
+        name, value = change
+        with self.counted("change_a_setting"):
+            self.route.tell(f"{name} = {value}")
+            self.route.values[name] = value
+
+    def teardown(self) -> None:
+        try:
+            if self._route is not None and sys.exc_info()[0] is None:
+                with self.counted("come_to_rest"):
+                    self.oracle.come_to_rest()
+                self.tally[MOST_RUNS] = max(self.tally[MOST_RUNS], self.oracle.most_runs)
+        finally:
+            if self._route is not None:
+                self.tally[RUNS] += self._route.runs
+                self.tally[TASKS] += self._route.tasks_seen
+            self._stack.close()
+            if self._zone is None:
+                os.environ.pop("TZ", None)
+            else:
+                os.environ["TZ"] = self._zone
+            time.tzset()
+
+    @contextmanager
+    def counted(self, step: str) -> Iterator[None]:
+        """Count a step; when it fails, its failure tells the story of the route."""
+        self.tally[step] += 1
+        try:
+            yield
+        except Exception:
+            note("\n".join(["", "What happened:", *self.route.story]))
+            raise
+
+
+def play(*, examples: int, steps: int, seed: int, blob: str = "") -> None:
+    """Play so many examples of at most so many steps each; raises what failed, shrunk, with its steps in its notes.
+
+    Args:
+        seed: Where all chance comes from.
+        blob: What an earlier failure printed: only that example is played again.
+    """
+    machine = type("Model", (Model,), {"tally": Model.tally})
+    again = hypothesis.reproduce_failure(hypothesis.__version__, blob.encode()) if blob else hypothesis.seed(seed)
+    run_state_machine_as_test(
+        again(machine),
+        settings=hypothesis.settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            print_blob=True,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+            phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        ),
+    )

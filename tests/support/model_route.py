@@ -1,0 +1,321 @@
+"""The route of the model: a tree, an emulator, a datastore, and what runs on them; time stands still between acts."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+import types
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from model_edits import NS
+from model_rights import modes_that_bind, modes_that_do_not
+from model_tree import Tree
+from suite import CLIENT_ID, DST_ID, SRC_ID
+
+from autotransfer.errors import GlobusProblem, UsageProblem
+from autotransfer.paths import FOLDER_ITSELF, join
+from autotransfer.reset import set_times
+from autotransfer.run import Run, Watcher
+from autotransfer.scan import Fingerprint, open_root
+from autotransfer.settings import Settings, check_settings
+from autotransfer.store import Store
+from autotransfer.summary import Summary
+from autotransfer.trie import Folder
+from emulator.clock import Clock
+from emulator.server import Emulator
+from emulator.world import Collection, Task
+
+# 2031-03-30 00:30 UTC, half an hour before summer time begins in Europe; far from the machine's own time, so that what
+# was dated by that is recognized.
+FIRST_SECOND = 1_932_597_000
+TICK_NS = 1000
+
+
+class Killed(BaseException):
+    """The process dies here; what was not committed is gone."""
+
+
+class StillClock(Clock):
+    """Globus's clock and the file servers': it moves when told, and a little at every look of ours."""
+
+    def __init__(self) -> None:
+        self.now_ns = FIRST_SECOND * NS
+        super().__init__()
+
+    def now_seconds(self) -> float:
+        return self.now_ns / NS
+
+    def advance(self, seconds: float) -> None:
+        self.now_ns += int(seconds * NS)
+
+    def set(self, moment: datetime) -> None:
+        self.now_ns = int(moment.timestamp() * NS)
+
+    @contextmanager
+    def at(self, moment: datetime) -> Iterator[None]:
+        kept = self.now_ns
+        self.set(moment)
+        try:
+            yield
+        finally:
+            self.now_ns = kept
+
+
+class Interruptions(NamedTuple):
+    """What happens in the middle of a run.
+
+    Args:
+        kill_at: The how-manieth moment around a commit is the last one of this process; None lets it live.
+        edits: Edits of the tree, each at the so-manieth moment at which the run can be watched.
+    """
+
+    kill_at: int | None = None
+    edits: tuple[tuple[int, tuple[str, dict[str, Any]]], ...] = ()
+
+
+class Deadly(Store):
+    """A datastore that lets the model act around each commit point."""
+
+    def __init__(self, path: str, around: Callable[[str], None]) -> None:
+        super().__init__(path)
+        self._around = around
+
+    def commit(self) -> None:
+        self._around("before a commit")
+        super().commit()
+        self._around("after a commit")
+
+
+class Watching(Watcher):
+    """Lets the model act while the tree is scanned."""
+
+    def __init__(self, act: Callable[[str], None]) -> None:
+        self._act = act
+
+    def change(self, rel_path: str, why: str, size_bytes: int) -> None:
+        self._act(f"while {rel_path} is found {why}")
+
+
+class Route:
+    """One route in an empty folder, with all that can be done to it and asked of it.
+
+    Attributes:
+        values: The configuration; change it at will.
+        story: What happened, for people.
+        vouched: Paths that set_time.py declared delivered, with the fingerprints it saw.
+        are_modes_binding: Whether our scan may read only what modes allow; the emulator always obeys them.
+    """
+
+    def __init__(self, folder: Path, values: dict[str, Any], *, are_modes_binding: bool) -> None:
+        self.clock = StillClock()
+        self.skew_ns = 0
+        self.src, self.dst, self.state = folder / "src", folder / "dst", folder / "state"
+        for each in (self.src, self.state):
+            each.mkdir()
+        secret = folder / "secret"
+        secret.write_text("a secret")
+        secret.chmod(0o600)
+        self.tree = Tree(self.src, self.tick_ns)
+        self.are_modes_binding = are_modes_binding
+        self.values: dict[str, Any] = {
+            "SRC_DIR": str(self.src),
+            "DST_DIR": str(self.dst),
+            "SRC_ID": SRC_ID,
+            "DST_ID": DST_ID,
+            "CLIENT_ID": CLIENT_ID,
+            "CODE_PATH": str(self.state),
+            "CLIENT_SECRET_FILE": str(secret),
+            **values,
+        }
+        self.story = [f"settings {values}, modes bind us: {are_modes_binding}"]
+        self.vouched: dict[str, Fingerprint] = {}
+        self.runs = self.tasks_seen = 0
+        self._machine_ns = time.time_ns() - 2 * NS
+        self._stack = ExitStack()
+        ends = [Collection(id=SRC_ID, root=Path("/")), Collection(id=DST_ID, root=Path("/"))]
+        globus = self._stack.enter_context(Emulator(ends, clock=self.clock))
+        self._stack.enter_context(_aimed_at(globus))
+        self.world = globus.world
+
+    def close(self) -> None:
+        """Stop the emulator."""
+        self._stack.close()
+
+    def tell(self, text: str) -> None:
+        """Add to the story."""
+        self.story.append(text)
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def tick_ns(self) -> int:
+        """What the file servers' clock says."""
+        self.clock.now_ns += TICK_NS
+        return self.clock.now_ns
+
+    def our_ns(self) -> int:
+        """What our own clock says, right or wrong."""
+        return self.tick_ns() + self.skew_ns
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass everywhere."""
+        self.world.advance_clock(seconds)
+
+    # --- acts -------------------------------------------------------------------------------------------------------
+
+    def edit(self, kind: str, how: dict[str, Any]) -> None:
+        """Edit the tree."""
+        done = self.tree.edit(kind, how)
+        if done:
+            self.tell(f"  {done}")
+
+    def run(self, interruptions: Interruptions, *, wait_seconds: float | None = None) -> Summary | None:
+        """One run of main.py's engine in a process of its own; None when it was killed or Globus was in the way."""
+        self.runs += 1
+        self.tell(f"run {self.runs}")
+        act = _Interrupting(self, interruptions)
+        before = set(self.world.tasks)
+        summary: Summary | None = None
+        with self._as_user(), Deadly(self.datastore, act) as store:
+            run = Run(self.settings, store, Watching(act), clock_ns=self.our_ns, pause=self.pass_time)
+            try:
+                summary = run.perform(wait_seconds=wait_seconds)
+            except Killed:
+                pass
+            except GlobusProblem as problem:
+                self.tell(f"  {type(problem).__name__}: {problem}")
+        self._date_arrivals()
+        for task_id, task in self.world.tasks.items():
+            if task_id not in before:
+                self.tasks_seen += 1
+                self.tell(f"  sent {task.label} level {task.submission.sync_level} {self.items_of(task)} {task.status}")
+        if summary is not None:
+            self.tell("  " + " ".join(f"{name}={count}" for name, count in summary.counts().items() if count))
+        return summary
+
+    def dry_run(self) -> None:
+        """A run that may change nothing, here or at Globus."""
+        if not os.path.exists(self.datastore):
+            return
+        before, sent = self.records(), set(self.world.tasks)
+        self.tell("dry run")
+        with self._as_user(), Store(self.datastore) as store:
+            try:
+                Run(self.settings, store, Watcher(), is_dry=True, clock_ns=self.our_ns).perform()
+            except GlobusProblem as problem:
+                self.tell(f"  {problem}")
+        assert self.records() == before, "a dry run changed the datastore"
+        assert set(self.world.tasks) <= sent, "a dry run submitted a task"
+
+    def set_time(self, scope: str, moment_ns: int | None, *, is_now: bool) -> None:
+        """What set_time.py does for one path, "" being all."""
+        before = self.delivered()
+        self.tell(f"set_time {'now' if is_now else moment_ns} {scope!r}")
+        root_fd = open_root(str(self.src))
+        try:
+            with self._as_user(), Store(self.datastore) as store:
+                scopes, clock_ns = [scope], self.our_ns
+                set_times(
+                    self.settings, store, root_fd, moment_ns=moment_ns, scopes=scopes, clock_ns=clock_ns, is_now=is_now
+                )
+                store.commit()
+        except UsageProblem as problem:
+            self.tell(f"  {problem}")
+            return
+        finally:
+            os.close(root_fd)
+        self.tree.touched.append(scope)
+        after = self.delivered()
+        self.vouched = {path: seen for path, seen in self.vouched.items() if path in after}
+        self.vouched.update({path: seen for path, seen in after.items() if before.get(path) != seen})
+
+    # --- what is recorded, and what was sent ------------------------------------------------------------------------
+
+    @property
+    def datastore(self) -> str:
+        return str(self.state / "datastore")
+
+    @property
+    def settings(self) -> Settings:
+        return check_settings(self.values, config_file="model.py")
+
+    def records(self) -> dict[str, Any]:
+        """Everything in the datastore."""
+        with Store(self.datastore) as store:
+            return {key: store.shelf[key] for key in list(store.shelf)}
+
+    def trie(self) -> dict[str, Folder]:
+        """The folders on record by rel_path."""
+        with Store(self.datastore) as store:
+            return {path: store.trie.folder(path) for path in store.trie.below("")}
+
+    def delivered(self) -> dict[str, Fingerprint]:
+        """What counts as delivered, empty folders with a slash at the end."""
+        return {
+            join(path, name) + "/" * (name == FOLDER_ITSELF): record.fingerprint
+            for path, folder in self.trie().items()
+            for name, record in folder.delivered.items()
+        }
+
+    def items_of(self, task: Task) -> list[str]:
+        """The rel_paths of a task's items, folders with a slash at the end."""
+        return [item.source_path[len(str(self.src)) + 1 :] for item in task.submission.items]
+
+    # --- helpers ----------------------------------------------------------------------------------------------------
+
+    def _as_user(self) -> Any:
+        return modes_that_bind() if self.are_modes_binding else nullcontext()
+
+    def _date_arrivals(self) -> None:
+        """Let what arrived without its source's time carry the destination's, not this machine's."""
+        moment_ns = self.tick_ns()
+        for folder, _, names in os.walk(self.dst):
+            for name in names:
+                path = os.path.join(folder, name)
+                if self._machine_ns <= os.stat(path).st_mtime_ns <= time.time_ns() + 2 * NS:
+                    os.utime(path, ns=(moment_ns, moment_ns))
+
+
+class _Interrupting:
+    """Called at each moment of a run; does what was planned for it."""
+
+    def __init__(self, route: Route, interruptions: Interruptions) -> None:
+        self._route = route
+        self._plan = interruptions
+        self._moments = self._commits = 0
+
+    def __call__(self, when: str) -> None:
+        for moment, (kind, how) in self._plan.edits:
+            if moment == self._moments:
+                self._route.tell(f"  {when}:")
+                with modes_that_do_not():
+                    self._route.edit(kind, how)
+        self._moments += 1
+        if when.endswith("commit"):
+            if self._plan.kill_at == self._commits:
+                self._route.tell(f"  {when}: killed")
+                raise Killed
+            self._commits += 1
+
+
+@contextmanager
+def _aimed_at(globus: Emulator) -> Iterator[None]:
+    """This process aimed at the emulator, and the SDK's pauses between its tries left out."""
+    sdk: Any = importlib.import_module("globus_sdk.transport.requests")
+    variables = globus.environment()
+    before = {name: os.environ.get(name) for name in variables}
+    their_time, sdk.time = sdk.time, types.SimpleNamespace(sleep=lambda seconds: None)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        sdk.time = their_time
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
