@@ -8,6 +8,7 @@ globus/  store              the service; the shelf `datastore`
 timer_options               what a person writes of a timer, read (intervals, items_file)
 timer_documents  jobs       what is asked of Timers; what its answers mean
 changes  batches  outcomes  scan against trie; changes to tasks; what an ended task means for its paths
+plain  forms                the datastore's values: read without becoming code; the form each must have
 ledger  summary             tasks prepared, in flight, ended; what a run counted
 scan  trie  settings        walk a tree; what was last transferred, per path; config.py checked and frozen
 own_files                   our own files: opened owner-only, never through a link

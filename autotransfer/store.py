@@ -24,11 +24,12 @@ from typing import Any, Callable, NamedTuple
 
 from autotransfer import plain
 from autotransfer.errors import ConfigurationProblem, Problem, reason
+from autotransfer.forms import is_sound
 from autotransfer.ledger import SUCCEEDED, AnyTask, EndedTask, Ledger, Task, pack_tasks, unpack_tasks
 from autotransfer.own_files import open_own
 from autotransfer.paths import display
 from autotransfer.times import DAY, NS_PER_SECOND
-from autotransfer.trie import FOLDER_FIELDS, PathTrie
+from autotransfer.trie import PathTrie
 
 FORMAT_VERSION = 2
 # (rel_path, is_folder, files, size_bytes)
@@ -41,6 +42,7 @@ EMPTY_IS_MEANT = "EMPTY_IS_MEANT"
 PAGE_BYTES = 32768
 CACHE_KIB = 8192
 KEYS_AT_A_TIME = 500
+MOST_DIGITS = 10
 # How many ended tasks are kept whole: the latest, and of those before them that failed lately the latest again. The
 # others are packed, this many or more at a time, in blocks of as many numbers.
 KEPT_WHOLE = 1_000
@@ -68,6 +70,8 @@ class _Table(MutableMapping[bytes, bytes]):
         if row is None:
             raise KeyError(key)
         value: bytes = row[0]
+        if type(value) is not bytes:
+            raise plain.NotPlain("a value in it is no bytes")
         return value
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
@@ -109,8 +113,8 @@ class _Shelf(Shelf[Any]):
 
     def __getitem__(self, key: str) -> Any:
         value = plain.load(self.table[key.encode()])
-        if key.startswith("/") and (type(value) is not tuple or len(value) != FOLDER_FIELDS):
-            raise plain.NotPlain(f"the record of the folder {display(key)} has not {FOLDER_FIELDS} fields")
+        if not is_sound(key, value):
+            raise plain.NotPlain(f"its entry {display(key)} has not the form that it should have")
         return value
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -133,7 +137,7 @@ class _Shelf(Shelf[Any]):
         """The keys that begin with the prefix, in order; the shelf may change meanwhile."""
         first = prefix.encode()
         end = first[:-1] + bytes([first[-1] + 1])
-        return (key.decode() for key in self.table.keys_from(first, end))
+        return map(_text, self.table.keys_from(first, end))
 
 
 class _History(NamedTuple):
@@ -309,7 +313,7 @@ class Store:
             yield from reversed(tasks) if newest_first else tasks
 
     def _numbers(self, prefix: str, newest_first: bool) -> list[int]:
-        return sorted((int(key[len(prefix) :]) for key in self.shelf.keys_below(prefix)), reverse=newest_first)
+        return sorted(map(_number_in, self.shelf.keys_below(prefix)), reverse=newest_first)
 
     def _packed(self, block: int) -> list[EndedTask]:
         value = self.shelf.get(f"ended {block}")
@@ -424,6 +428,21 @@ class Store:
             ) from None
         except (sqlite3.DatabaseError, plain.NotPlain) as error:
             raise self._damaged(str(error)) from None
+
+
+def _text(key: bytes) -> str:
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        raise plain.NotPlain(f"a key in it is not UTF-8: {key!r}") from None
+
+
+def _number_in(key: str) -> int:
+    """The number in a key such as `task 7`."""
+    digits = key.partition(" ")[2]
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS):
+        raise plain.NotPlain(f"its key {display(key)} has no number")
+    return int(digits)
 
 
 def _number(task: AnyTask) -> int:

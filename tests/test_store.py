@@ -15,7 +15,8 @@ from uuid import UUID
 import pytest
 
 from autotransfer.errors import ConfigurationProblem
-from autotransfer.ledger import EndedTask, Task
+from autotransfer.forms import TASK_FORMS
+from autotransfer.ledger import EndedTask, Ledger, Task, pack_tasks
 from autotransfer.store import (
     FAILED_LATELY_NS,
     FORMAT_VERSION,
@@ -101,6 +102,95 @@ def test_a_record_that_is_cut_off_is_a_problem_and_no_traceback(path: str, value
 
     with Store(path) as store, pytest.raises(ConfigurationProblem, match="cannot be used"), store.explained():
         store.shelf.get("LEDGER")
+
+
+TASK = Task(1, "sub", "label", "mtime", {"a": [1, None, "x"]}, "/s", "/d", 5, 50, 2, 7)
+FOLDER = ("a/b", ("q", bytes(16)), 5, 0, 3, "c", (), {"b": (1, 2, 3, 4, "CODE", 5)}, 0, 0)
+WRONG_COLUMNS: tuple[Any, ...] = (
+    *(None, "1", [1], [1, "2"]),
+    *(("q", bytes(15)), ("x", b""), ([], b""), (1, bytes(16)), ("q", "x" * 16)),
+)
+# What each key holds, and values that look much like it.
+WRONG: dict[str, tuple[Any, list[Any]]] = {
+    "ROUTE": (ROUTE, [None, [], {1: "a"}, {"SRC_ID": None}, {"SRC_ID": "\udcff"}]),
+    "LEDGER": (
+        Ledger({1: TASK}, 2).as_builtins(),
+        [
+            *(None, {}, {"open": {}}, {"open": {}, "next_number": "2"}, {"open": {}, "next_number": 1 << 40}),
+            {"open": [], "next_number": 1},
+            {"open": {1: {}}, "next_number": 2},
+            {"open": {2: TASK._asdict()}, "next_number": 3},
+            {"open": {1: TASK._asdict()}, "next_number": 1},
+            {"open": {1: {**TASK._asdict(), "state": "done"}}, "next_number": 2},
+            {"open": {1: {**TASK._asdict(), "more": 1}}, "next_number": 2},
+            {"open": {1: {**TASK._asdict(), "document": {"a": b"x"}}}, "next_number": 2},
+            {"open": {1: {**TASK._asdict(), "progress": [1]}}, "next_number": 2},
+        ],
+    ),
+    "HISTORY": ((1, 2, 3), [None, (1, 2), (1, 2, "3"), (1, 2, -3), [1, 2, 3]]),
+    "LAST_RUN": ({"status": 0, "notices": ["x"], "files": 3}, [[], {"status": "0"}, {"notices": [1]}]),
+    "DEVICE": (5, ["5", None, 1.5]),
+    "ITEM_LIMIT": (5, [0, "5", -1]),
+    "EMPTY_IS_MEANT": (True, [1, None]),
+    "items 1": ([("a/b", False, 1, 2)], [(), [("a", 0, 1, 2)], [("/a", False, 1, 2)], [("../a", False, 1, 2)]]),
+    "task 1": (TASK._asdict(), [tuple(TASK), {**TASK._asdict(), "files": -1}, {"number": 1}]),
+    "ended 0": (
+        pack_tasks([TASK]),
+        [None, (b"x", (), {}), (bytes(29), (), {}), (bytes(29), ("a",), {1: 2}), (bytes(29), ["a"], {})],
+    ),
+    "/a": (
+        FOLDER,
+        [
+            *(None, [], list(FOLDER), FOLDER[:-1]),
+            *((1, *FOLDER[1:]), (*FOLDER[:5], 1, *FOLDER[6:]), (*FOLDER[:8], "0", 0), (*FOLDER[:9], None)),
+            *((FOLDER[0], column, *FOLDER[2:]) for column in WRONG_COLUMNS),
+            *((*FOLDER[:3], moments, *FOLDER[4:]) for moments in ([1, 2], 1 << 70)),
+            *((*FOLDER[:6], flying, *FOLDER[7:]) for flying in (1, ("a", 1, 2), ("a", "1", 2, 3), {"a": (1, 2)})),
+            *((*FOLDER[:7], retries, 0, 0) for retries in ([1], {1: FOLDER[7]["b"]}, {"b": (1, 2, 3, 4, 5, 6)})),
+        ],
+    ),
+    "quick /a": (("a/b", 1, 2, ("I", bytes(8)), 1), [None, ("a", 1, 2, 3), ("a", 1, 2, 3, "4"), (1, 1, 2, 3, 4)]),
+}
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_a_value_of_another_form_is_a_problem_and_never_trusted(path: str, key: str) -> None:
+    right, wrong = WRONG[key]
+    with Store(path) as store:
+        store.shelf[key] = right
+        assert store.shelf[key] == right
+        for value in wrong:
+            store.shelf[key] = value
+            problem = pytest.raises(ConfigurationProblem, match=f"its entry {key} has not the form")
+            with problem, store.explained():
+                store.shelf.get(key)
+
+
+def test_the_forms_know_every_field_of_a_task() -> None:
+    assert tuple(TASK_FORMS) == Task._fields
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ((b"/\xff", b"N."), "is not UTF-8"),
+        ((b"task x", b"N."), "has no number"),
+        ((b"task 99999999999", b"N."), "has no number"),
+        ((b"ROUTE", "text"), "is no bytes"),
+        ((b"ROUTE", 5), "is no bytes"),
+    ],
+)
+def test_a_row_of_another_kind_is_a_problem(path: str, row: tuple[Any, Any], why: str) -> None:
+    Store(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO Dict (key, value) VALUES (?, ?)", row)
+    connection.close()
+
+    with Store(path) as store, pytest.raises(ConfigurationProblem, match=why), store.explained():
+        store.shelf.get("ROUTE")
+        list(store.history())
+        list(store.trie.below(""))
+        list(store.shelf)
 
 
 @pytest.mark.parametrize("found", [FORMAT_VERSION + 1, 0, "1", None, 1.5])
@@ -329,7 +419,7 @@ def test_what_failed_lately_stays_whole_longer_but_not_without_bound(path: str) 
 @pytest.mark.parametrize("task_id", ["", "not a uuid", "AAAAAAAA-0000-4000-8000-00000000000C", "00" * 16])
 def test_an_id_of_any_form_is_packed_as_it_is(path: str, task_id: str) -> None:
     with Store(path) as store:
-        store.archive(ended(1)._replace(task_id=task_id, state="lost", ended_at_ns=-(1 << 70)))
+        store.archive(ended(1)._replace(task_id=task_id, state="lost", ended_at_ns=1 - (1 << 63)))
         for number in range(2, KEPT_WHOLE * 3 + 1):
             store.archive(ended(number, ended_at_ns=FAILED_LATELY_NS))
 
