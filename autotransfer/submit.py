@@ -16,6 +16,7 @@ from autotransfer.errors import (
     RequestTooLarge,
     SignInNeeded,
 )
+from autotransfer.globus.failures import NEXT_RUN
 from autotransfer.globus.tasks import Tasks
 from autotransfer.ledger import Task, label_for
 from autotransfer.outcomes import Closing, renumber
@@ -28,6 +29,7 @@ from autotransfer.times import DAY, NS_PER_SECOND
 # How long a task may stay prepared while its every POST ends without an answer that says what became of it.
 LONGEST_DOUBT_NS = DAY * NS_PER_SECOND
 NOTHING_RECORDED = "Nothing of it was transferred and nothing was recorded."
+NOTHING_LOST = "Nothing of it is lost: a later run sends it."
 KEPT = "It is recorded, and sent again with the same submission_id by the next run, so it cannot run twice."
 
 
@@ -108,7 +110,7 @@ class Submitting:
             number = todo.pop(0)
             task = self._store.ledger.open[number]
             try:
-                self._post(task)
+                self._post(task, is_again=is_again)
             except RequestTooLarge as problem:
                 todo[:0] = self._halve(task, problem)
             except IdenticalPaths as problem:
@@ -139,14 +141,15 @@ class Submitting:
     def _prepared_numbers(self) -> list[int]:
         return sorted(number for number, task in self._store.ledger.open.items() if task.state == ledger.PREPARED)
 
-    def _post(self, task: Task) -> None:
+    def _post(self, task: Task, *, is_again: bool) -> None:
         rows = self._store.items(task.number)
         document: dict[str, Any] = {
             **task.document,
             "submission_id": task.submission_id,
             "DATA": item_documents(_keys(rows), src_path=task.src_path, dst_dir=task.dst_dir),
         }
-        task_id = self._tasks.submit(document, effect=KEPT)
+        refused_effect = NOTHING_LOST if is_again else NOTHING_RECORDED
+        task_id = self._tasks.submit(document, effect=KEPT, refused_effect=refused_effect)
         accepted = task.accepted(task_id, now_ns=self._clock_ns())
         self._store.put_task(accepted)
         self._store.commit()
@@ -178,7 +181,9 @@ class Submitting:
         found = next(iter(ours or candidates), None)
         if found is None:
             self._strike_out([task.number])
-            raise GlobusProblem(problem.what, why=problem.why, remedy=f"No such task was found. {NOTHING_RECORDED}")
+            raise GlobusProblem(
+                problem.what, why=problem.why, remedy=f"No such task was found. {NOTHING_RECORDED} {NEXT_RUN}"
+            )
         self._store.put_task(task.accepted(str(found["task_id"]), now_ns=self._clock_ns(), is_adopted=True))
         self._store.commit()
         self._summary.notice(
@@ -191,7 +196,9 @@ class Submitting:
         rows = self._store.items(task.number)
         if len(rows) <= 1:
             self._strike_out([task.number])
-            raise GlobusProblem(problem.what, why=problem.why, remedy=f"It holds one item. {NOTHING_RECORDED}")
+            raise GlobusProblem(
+                problem.what, why=problem.why, remedy=f"It holds one item. {NOTHING_RECORDED} {NEXT_RUN}"
+            )
         middle = (len(rows) + 1) // 2
         numbers = [self._part(task, task.number, rows[:middle])]
         if len(self._store.ledger.open) < self._settings.max_tasks_in_flight:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import globus_sdk
 
 from autotransfer.errors import ConfigurationProblem, GlobusProblem, Problem
-from autotransfer.globus.failures import NEXT_RUN, explained
+from autotransfer.globus.failures import NEXT_RUN, document_in, explained
 
 
 class Collection(NamedTuple):
@@ -51,7 +51,7 @@ class Collections:
         """
         doing = f"show the collection {collection_id}"
         with explained(doing, effect="Nothing was sent or recorded.", again=self._again):
-            document = self._client.get_endpoint(collection_id).data
+            document = document_in(self._client.get_endpoint(collection_id))
             kind = str(document.get("entity_type") or "")
             return Collection(
                 id=str(document["id"]),

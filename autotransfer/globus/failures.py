@@ -8,9 +8,10 @@ because older services write them as dotted hierarchies, and the HTTP status is 
 from __future__ import annotations
 
 import sqlite3
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 import globus_sdk
 import jwt
@@ -78,11 +79,11 @@ def _any(*conditions: Callable[[Api], bool]) -> Callable[[Api], bool]:
 
 
 def _needs_consent(error: Api) -> bool:
-    return bool(error.info.consent_required)
+    return isinstance(error.raw_json, dict) and bool(error.info.consent_required)
 
 
 def _needs_session(error: Api) -> bool:
-    return bool(error.info.authorization_parameters)
+    return isinstance(error.raw_json, dict) and bool(error.info.authorization_parameters)
 
 
 # The first row that applies is taken.
@@ -149,8 +150,31 @@ TABLE = (
     Row(lambda error: True, GlobusProblem, f"{NEXT_RUN} If it says the same, run test_config.py."),
 )
 
-# Statuses after which a POST may still have been carried out.
-UNCERTAIN = (500, 502, 503, 504)
+NETWORK = "Check this machine's network and name service."
+CERTIFICATE = (
+    "The usual causes are a wrong clock on this machine and a proxy that opens encrypted connections; a file with the "
+    "proxy's certificate can be named in GLOBUS_SDK_VERIFY_SSL."
+)
+MOST_QUOTED = 80
+
+
+def may_have_run(http_status: int) -> bool:
+    """Whether a POST answered so may have been carried out nevertheless."""
+    return http_status >= 500 or http_status == 408
+
+
+def document_in(response: globus_sdk.GlobusHTTPResponse) -> dict[str, Any]:
+    """The JSON object that an answer holds.
+
+    Raises:
+        ValueError: It holds something else; the words say what.
+    """
+    document = response.data
+    if not isinstance(document, dict):
+        begin = " ".join(response.text[: 2 * MOST_QUOTED].split())[:MOST_QUOTED]
+        kind = response.content_type or "no content type"
+        raise ValueError(f"HTTP {response.http_status} with {kind} that begins {begin!r}")
+    return document
 
 
 @contextmanager
@@ -158,7 +182,9 @@ def explained(
     doing: str,
     *,
     effect: str = "",
+    refused_effect: str | None = None,
     is_submission: bool = False,
+    was_lost: Callable[[], bool] = lambda: False,
     sign_in: str = "test_config.py",
     again: str = NEXT_RUN,
 ) -> Iterator[None]:
@@ -167,7 +193,10 @@ def explained(
     Args:
         doing: The end of the sentence "Globus did not ...", such as "accept task 'x'".
         effect: What was or was not sent or recorded.
+        refused_effect: The same for a clear refusal, where that differs.
         is_submission: Whether a lost answer leaves it open if the block's request was carried out.
+        was_lost: Whether the answer to an earlier try of the same submission was lost, so that it may have been carried
+            out though the last try was refused.
         sign_in: The command that lets a person sign in for this.
         again: Who tries again, and when.
     """
@@ -176,15 +205,18 @@ def explained(
     except Problem:
         raise
     except globus_sdk.GlobusAPIError as error:
-        raise _from_answer(error, doing, effect, is_submission, sign_in, again) from error
+        is_open = is_submission and (was_lost() or may_have_run(error.http_status))
+        told = effect if is_open or refused_effect is None else refused_effect
+        raise _from_answer(error, doing, told, is_open, sign_in, again) from error
     except TokenValidationError as error:
         raise _from_token(error, sign_in) from error
     except globus_sdk.NetworkError as error:
         kind: Kind = OutcomeUnknown if is_submission else Unreachable
+        cause = _innermost(error.underlying_exception)
         raise kind(
             f"Globus did not {doing}: it cannot be reached",
-            why=_network_reason(error),
-            remedy=_joined(effect, "Check this machine's network and name service.", again),
+            why=f"{type(cause).__name__}: {' '.join(str(cause).split())}",
+            remedy=_joined(effect, CERTIFICATE if isinstance(cause, ssl.SSLError) else NETWORK, again),
         ) from error
     except jwt.exceptions.PyJWTError as error:
         raise SignInNeeded(
@@ -203,21 +235,20 @@ def explained(
         kind = OutcomeUnknown if is_submission else GlobusProblem
         raise kind(
             f"Globus did not {doing} in words that can be understood",
-            why=f"{type(error).__name__}: {error}",
+            why=_answer_reason(error),
             remedy=_joined(effect, "A proxy between here and Globus is a usual cause.", again),
         ) from error
 
 
-def _from_answer(error: Api, doing: str, effect: str, is_submission: bool, sign_in: str, again: str) -> Problem:
+def _from_answer(error: Api, doing: str, effect: str, is_open: bool, sign_in: str, again: str) -> Problem:
     row = next(row for row in TABLE if row.applies(error))
-    kind = row.kind
-    if is_submission and kind is GlobusProblem and error.http_status in UNCERTAIN:
-        kind = OutcomeUnknown
+    kind = OutcomeUnknown if is_open else row.kind
     remedy = row.remedy.replace("{sign_in}", sign_in).replace(NEXT_RUN, again)
-    return kind(f"Globus did not {doing}", why=_words(error), remedy=_joined(effect, remedy))
+    return kind(f"Globus did not {doing}", why=answer_words(error), remedy=_joined(effect, remedy))
 
 
-def _words(error: Api) -> str:
+def answer_words(error: Api) -> str:
+    """A refusal in Globus's own words, with all that support needs to trace it."""
     body = error.raw_json if isinstance(error.raw_json, dict) else {}
     message = error.message or str(body.get("error_description") or body.get("error") or "") or error.http_reason
     labels = [f"HTTP {error.http_status}"]
@@ -234,14 +265,25 @@ def _from_token(error: Union[TokenValidationError, Exception], sign_in: str) -> 
         return SignInNeeded(
             "The stored login belongs to another identity",
             why=str(error),
-            remedy="Delete tokens.db in CODE_PATH if that is meant, then run test_config.py in a terminal.",
+            remedy="Sign in as the first one; if another one is meant, delete tokens.db in CODE_PATH and run "
+            "test_config.py in a terminal. Nothing was changed.",
         )
     return SignInNeeded("Not signed in to Globus", why=str(error), remedy=SIGN_IN.replace("{sign_in}", sign_in))
 
 
-def _network_reason(error: globus_sdk.NetworkError) -> str:
-    reason = " ".join(str(error.underlying_exception).split())
-    return f"{error.message}: {reason}"
+def _innermost(error: BaseException) -> BaseException:
+    """What the network library has wrapped, several times: it holds causes as `reason` or as an argument."""
+    inner: BaseException | None = error
+    while inner is not None:
+        error = inner
+        inner = next((one for one in (getattr(error, "reason", None), *error.args) if isinstance(one, Exception)), None)
+    return error
+
+
+def _answer_reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"the answer lacks {error}"
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def _joined(*sentences: str) -> str:

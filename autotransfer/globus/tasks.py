@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import globus_sdk
+from globus_sdk.transport import RetryCheckCollection, RetryCheckResult, RetryContext
 
-from autotransfer.errors import GlobusProblem, OutcomeUnknown
-from autotransfer.globus.failures import NEXT_RUN, explained
-
-WEB_APP = "https://app.globus.org/activity"
+from autotransfer.errors import GlobusProblem, OutcomeUnknown, TaskUnknown
+from autotransfer.globus.failures import NEXT_RUN, answer_words, document_in, explained, may_have_run
 
 
 class Tasks:
@@ -31,23 +31,34 @@ class Tasks:
             SignInNeeded, GlobusProblem: Nothing was sent then.
         """
         with explained("give a submission_id", effect="Nothing was sent or recorded."):
-            return str(self._client.get_submission_id()["value"])
+            return str(document_in(self._client.get_submission_id())["value"])
 
-    def submit(self, document: dict[str, Any], *, effect: str) -> str:
+    def submit(self, document: dict[str, Any], *, effect: str, refused_effect: str) -> str:
         """Post a transfer document with its submission_id (POST /transfer); gives the task_id.
 
         A document whose submission_id Globus has already seen is not run again; the first task's id comes back.
 
         Args:
             document: Complete, with submission_id and DATA.
-            effect: What the message says was or was not recorded when this fails.
+            effect: What the message says is recorded when it is open what became of it.
+            refused_effect: The same when it was refused.
 
         Raises:
             OutcomeUnknown: It may have been accepted: post it again later, with the same submission_id.
             IdenticalPaths, RequestTooLarge, SignInNeeded, ConfigurationProblem, GlobusProblem: It was refused.
         """
-        with explained(f"accept task {document['label']!r}", effect=effect, is_submission=True):
-            answer = self._client.post("/v0.10/transfer", data=document).data
+        lost: list[RetryContext] = []
+        with (
+            explained(
+                f"accept task {document['label']!r}",
+                effect=effect,
+                refused_effect=refused_effect,
+                is_submission=True,
+                was_lost=lambda: bool(lost),
+            ),
+            _noting_lost(self._client, lost),
+        ):
+            answer = document_in(self._client.post("/v0.10/transfer", data=document))
             code, task_id = str(answer["code"]), str(answer["task_id"])
         if code not in ("Accepted", "Duplicate"):
             raise OutcomeUnknown(
@@ -64,7 +75,16 @@ class Tasks:
             SignInNeeded, GlobusProblem: It could not be asked for.
         """
         with explained(f"show task {task_id}", again=self._again):
-            document: dict[str, Any] = self._client.get_task(task_id).data
+            try:
+                document = document_in(self._client.get_task(task_id))
+            except globus_sdk.TransferAPIError as error:
+                if (error.http_status, error.code) == (403, "PermissionDenied"):  # observed: it is somebody else's
+                    raise TaskUnknown(
+                        f"Globus did not show task {task_id}",
+                        why=answer_words(error),
+                        remedy="It belongs to another identity than the one now signed in.",
+                    ) from error
+                raise
             if document["task_id"] != task_id or "status" not in document:
                 raise GlobusProblem(f"Globus showed another document than that of task {task_id}")
             return document
@@ -108,3 +128,21 @@ class Tasks:
                     return
                 rows = list(page["DATA"])
             yield from rows
+
+
+@contextmanager
+def _noting_lost(client: globus_sdk.TransferClient, lost: list[RetryContext]) -> Iterator[None]:
+    """Note each try that the SDK repeats within the block and that Globus may have carried out nevertheless."""
+
+    def note(context: RetryContext) -> RetryCheckResult:
+        if context.response is None or may_have_run(context.response.status_code):
+            lost.append(context)
+        return RetryCheckResult.no_decision
+
+    usual = client.retry_config.checks
+    client.retry_config.checks = RetryCheckCollection()
+    client.retry_config.checks.register_many_checks([note, *usual])
+    try:
+        yield
+    finally:
+        client.retry_config.checks = usual
