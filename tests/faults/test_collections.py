@@ -2,26 +2,172 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from faulty import FaultCheck, assert_recovers
-from suite import SRC_ID, Route
+from suite import DST_ID, SRC_ID, Route
 
 from emulator.server import Emulator
 
+UNSENT = "Nothing was sent or recorded."
+MISSING_ID = "aaaaaaaa-0000-4000-8000-0000000000ff"
+SIDES = (("source", SRC_ID, '"Beamline"'), ("destination", DST_ID, '"Archive"'))
 
-@pytest.mark.fault(
-    "the source collection is offline",
-    sees='"Beamline" ... is not connected to Globus',
-    status=6,
-    recorded="nothing",
+
+def row(name: str, collection_id: str, change: dict[str, Any], *, sees: str, status: int = 6, recorded: str) -> Any:
+    """A parameter set with its row."""
+    mark = pytest.mark.fault(name, sees=sees, status=status, recorded=recorded)
+    return pytest.param(collection_id, change, marks=mark, id=name)
+
+
+def change_back(globus: Emulator, collection_id: str, change: dict[str, Any]) -> None:
+    """Undo a change."""
+    usual = {"gcp_connected": True, "gcp_paused": False, "read_only": False, "allowed_identities": None}
+    globus.world.change_collection(collection_id, **{name: usual[name] for name in change})
+
+
+@pytest.mark.parametrize(
+    ("collection_id", "change"),
+    [
+        *(
+            row(
+                f"the {side} collection is offline",
+                collection_id,
+                {"gcp_connected": False},
+                sees=f"Collection {name} ... is not connected to Globus. Start Globus Connect Personal on its machine. "
+                f"{UNSENT[:-1]}; the next run tries again.",
+                recorded="nothing",
+            )
+            for side, collection_id, name in SIDES
+        ),
+        *(
+            row(
+                f"the {side} collection is paused",
+                collection_id,
+                {"gcp_paused": True},
+                sees=f"Collection {name} ... is paused. Unpause Globus Connect Personal on its machine. "
+                f"{UNSENT[:-1]}; the next run tries again.",
+                recorded="nothing",
+            )
+            for side, collection_id, name in SIDES
+        ),
+        *(
+            row(
+                f"permission denied at the {side} collection",
+                collection_id,
+                {"allowed_identities": []},
+                sees="Globus did not accept task ...: No effective ACL rules on the endpoint ... (HTTP 403, code "
+                "PermissionDenied, request_id ...). Nothing of it was transferred and nothing was recorded. Ask the "
+                "collection's administrator to give the signed-in identity access",
+                recorded="nothing",
+            )
+            for side, collection_id, _ in SIDES
+        ),
+    ],
 )
-def test_an_offline_source_is_named_and_the_next_run_delivers(
-    route: Route, globus: Emulator, fault: FaultCheck
+def test_a_collection_that_is_not_ready_is_named_and_the_next_run_delivers(
+    route: Route, globus: Emulator, fault: FaultCheck, collection_id: str, change: dict[str, Any]
 ) -> None:
-    route.write("a.txt")
-    globus.world.change_collection(SRC_ID, gcp_connected=False)
+    route.write("a.dat")
+    globus.world.change_collection(collection_id, **change)
 
     fault.check(route.run("main.py", status=None), route)
 
-    globus.world.change_collection(SRC_ID, gcp_connected=True)
+    change_back(globus, collection_id, change)
+    assert_recovers(route)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        pytest.param(
+            setting,
+            id=setting,
+            marks=pytest.mark.fault(
+                f"the {side} collection does not exist",
+                sees=f"Globus did not show the collection {MISSING_ID}: ... (HTTP 404, code EndpointNotFound, "
+                f"request_id ...). {UNSENT} Check SRC_ID and DST_ID",
+                status=5,
+                recorded="nothing",
+            ),
+        )
+        for side, setting in (("source", "SRC_ID"), ("destination", "DST_ID"))
+    ],
+)
+def test_a_collection_that_does_not_exist_is_named(route: Route, fault: FaultCheck, setting: str) -> None:
+    right = route.settings[setting]
+    route.configure(**{setting: MISSING_ID})
+    route.write("a.dat")
+
+    fault.check(route.run("main.py", status=None), route)
+
+    route.configure(**{setting: right})
+    assert_recovers(route)
+
+
+@pytest.mark.fault(
+    "the destination collection is deleted between two runs",
+    sees=f"Globus did not show the collection {DST_ID}: No such endpoint ... (HTTP 404, code EndpointNotFound, "
+    f"request_id ...). {UNSENT} Check SRC_ID and DST_ID",
+    status=5,
+    recorded="1 path delivered; 1 task succeeded",
+)
+def test_a_collection_that_is_deleted_is_named(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+    route.write("a.dat")
+    route.deliver()
+    route.write("b.dat")
+    collection = globus.world.collections.pop(DST_ID)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    globus.world.add_collection(collection)
+    assert_recovers(route, tasks=2)
+
+
+@pytest.mark.parametrize(
+    ("collection_id", "change"),
+    [
+        row(
+            "the destination collection is read-only",
+            DST_ID,
+            {"read_only": True},
+            sees="Task ... is not getting on: PERMISSION_DENIED ... It holds 1 path; without progress it is canceled "
+            "after 24 hours and they are sent again.",
+            status=3,
+            recorded="1 path under way",
+        ),
+        *(
+            row(
+                f"the {side} collection goes offline while a task is under way",
+                collection_id,
+                {"gcp_connected": False},
+                sees="Task ... is not getting on: GC_NOT_CONNECTED ... It holds 1 path",
+                status=3,
+                recorded="1 path under way",
+            )
+            for side, collection_id, _ in SIDES
+        ),
+        row(
+            "the destination collection is paused while a task is under way",
+            DST_ID,
+            {"gcp_paused": True},
+            sees="Task ... is not getting on: GC_PAUSED ... It holds 1 path",
+            status=3,
+            recorded="1 path under way",
+        ),
+    ],
+)
+def test_a_task_that_its_collection_holds_up_goes_on_when_it_is_back(
+    route: Route, globus: Emulator, fault: FaultCheck, collection_id: str, change: dict[str, Any]
+) -> None:
+    globus.world.set_progress("polls:2")
+    route.write("a.dat")
+    route.run("main.py")
+    globus.world.change_collection(collection_id, **change)
+    route.run("main.py", status=None)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    change_back(globus, collection_id, change)
     assert_recovers(route)

@@ -97,7 +97,8 @@ def assert_recovers(route: Route, *, tasks: int = 1) -> None:
     __tracebackhide__ = True
     assert route.globus is not None
     for _ in range(MOST_RUNS):
-        if route.summary("--wait", "30", status=None)["status"] == 0:
+        summary = route.summary("--wait", "30", status=None)
+        if summary["status"] == summary["submitted"] == summary["returned"] == 0:
             break
     assert route.tree(route.dst) == route.tree(), route.calls()
     submission_ids = Counter(document["submission_id"] for document in route.sent())

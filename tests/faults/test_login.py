@@ -1,0 +1,259 @@
+"""Logins that have expired, were revoked or are not enough: nobody is asked a question, and nothing is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from faulty import FaultCheck, assert_recovers
+from suite import DST_ID, SRC_ID, Route
+from terminal import on_a_terminal
+
+from emulator.auth import Person
+from emulator.server import Emulator
+
+UNSENT = "Nothing was sent or recorded."
+REFUSED = "Nothing of it was transferred and nothing was recorded."
+SIGN_IN = "Run test_config.py in a terminal once"
+COLLEAGUE = Person("b1b1b1b1-0000-4000-8000-000000000001", "colleague@example.org", "Kim Colleague", None)
+
+
+@pytest.fixture
+def person(route: Route) -> Route:
+    """A route whose owner has signed in, with a file to be sent."""
+    route.configure(CLIENT_SECRET_FILE="")
+    route.write("a.dat")
+    assert on_a_terminal(route, "test_config.py").status == 0
+    return route
+
+
+def sign_in_again(route: Route) -> None:
+    """What every message of status 4 says is to be done."""
+    assert on_a_terminal(route, "test_config.py").status == 0
+
+
+@pytest.mark.fault("never signed in", sees=f"Not signed in to Globus ... {SIGN_IN}", status=4, recorded="nothing")
+def test_without_a_login_nothing_is_asked_or_sent(route: Route, fault: FaultCheck) -> None:
+    route.configure(CLIENT_SECRET_FILE="")
+    route.write("a.dat")
+
+    fault.check(route.run("main.py", status=None), route)
+
+    sign_in_again(route)
+    assert_recovers(route)
+
+
+@pytest.mark.fault("access token expired", sees="", status=0, recorded="1 path under way")
+def test_an_expired_access_token_is_renewed_without_a_word(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+    globus.world.change_auth(expire_access_tokens=True)
+
+    fault.check(person.run("main.py", status=None), person)
+
+    assert_recovers(person)
+
+
+@pytest.mark.fault("access token revoked", sees="", status=0, recorded="1 path under way")
+def test_a_revoked_access_token_is_replaced_without_a_word(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+    globus.world.change_auth(revoke="access_tokens")
+
+    fault.check(person.run("main.py", status=None), person)
+
+    assert_recovers(person)
+
+
+@pytest.mark.fault("access token expired between two requests of a run", sees="", status=0, recorded="1 path under way")
+def test_a_token_that_expires_within_a_run_is_renewed(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+    refusal = {"code": "AuthenticationFailed", "message": "Token is not active"}
+    globus.world.add_fault("POST /v0.10/transfer", times=1, status=401, json=refusal)
+
+    fault.check(person.run("main.py", status=None), person)
+
+    assert_recovers(person)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            "refresh_tokens",
+            id="refresh_tokens",
+            marks=pytest.mark.fault(
+                "refresh token revoked",
+                sees="Globus did not show the collection ...: invalid_grant (HTTP 400, code invalid_grant). "
+                f"{UNSENT} The stored login is no longer valid. {SIGN_IN}",
+                status=4,
+                recorded="nothing",
+            ),
+        ),
+        pytest.param(
+            "consents",
+            id="consents",
+            marks=pytest.mark.fault(
+                "consents withdrawn by the person in the web app",
+                sees="Globus did not show the collection ...: invalid_grant (HTTP 400, code invalid_grant). "
+                f"{UNSENT} The stored login is no longer valid. {SIGN_IN}",
+                status=4,
+                recorded="nothing",
+            ),
+        ),
+    ],
+)
+def test_a_withdrawn_login_is_told_with_what_to_run(
+    person: Route, globus: Emulator, fault: FaultCheck, name: str
+) -> None:
+    globus.world.change_auth(revoke=name, expire_access_tokens=True)
+
+    fault.check(person.run("main.py", status=None), person)
+
+    sign_in_again(person)
+    assert_recovers(person)
+
+
+@pytest.mark.fault(
+    "refresh token revoked while a task is under way",
+    sees=f"Globus did not show task ...: invalid_grant "
+    f"(HTTP 400, code invalid_grant). The stored login is no longer valid. {SIGN_IN}",
+    status=4,
+    recorded="1 path under way",
+)
+def test_a_login_lost_under_way_keeps_the_task(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+    person.run("main.py")
+    globus.world.change_auth(revoke="refresh_tokens", expire_access_tokens=True)
+    person.write("b.dat")
+
+    fault.check(person.run("main.py", status=None), person)
+
+    sign_in_again(person)
+    assert_recovers(person, tasks=2)
+
+
+@pytest.mark.fault(
+    "consent missing",
+    sees=f"Globus did not accept task ...: Missing required data_access consent (HTTP 403, code "
+    f"ConsentRequired, request_id ...). {REFUSED} The collection wants a consent that was not given yet. Run "
+    "test_config.py in a terminal once: it asks for it.",
+    status=4,
+    recorded="nothing",
+)
+def test_a_missing_consent_is_told(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+    globus.world.change_collection(DST_ID, type="mapped")
+
+    fault.check(person.run("main.py", status=None), person)
+
+    sign_in_again(person)
+    assert_recovers(person)
+
+
+@pytest.mark.fault(
+    "consent missing, with a service account",
+    sees="Globus did not give the service account the collection's consent: The scope is not allowed (HTTP 400, code "
+    f"invalid_scope). {UNSENT}",
+    status=6,
+    recorded="nothing",
+)
+def test_a_consent_that_is_refused_to_a_service_account_is_told(
+    route: Route, globus: Emulator, fault: FaultCheck
+) -> None:
+    route.write("a.dat")
+    globus.world.change_collection(DST_ID, type="mapped")
+    refusal = {"error": "invalid_scope", "error_description": "The scope is not allowed"}
+    globus.world.add_fault("POST /v2/oauth2/token", skip=1, times=None, status=400, json=refusal)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    globus.world.clear_faults()
+    assert_recovers(route)
+
+
+@pytest.mark.fault(
+    "session expired",
+    sees="Globus did not accept task ...: Session reauthentication required (HTTP 403, code AuthPolicyFailed, "
+    f"request_id ...). {REFUSED} The collection wants a login of its own kind or a more recent one. Run "
+    "test_config.py in a terminal.",
+    status=4,
+    recorded="nothing",
+)
+def test_an_expired_session_is_told(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+    globus.world.change_auth(session_expired=[SRC_ID])
+
+    fault.check(person.run("main.py", status=None), person)
+
+    sign_in_again(person)
+    assert_recovers(person)
+
+
+@pytest.mark.fault(
+    "wrong identity: the collection does not know it",
+    sees="Globus did not accept task ...: No effective ACL rules on the endpoint ... (HTTP 403, code PermissionDenied, "
+    f"request_id ...). {REFUSED} Ask the collection's administrator to give the signed-in identity access",
+    status=6,
+    recorded="nothing",
+)
+def test_an_identity_that_the_collection_does_not_know(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+    globus.world.change_collection(DST_ID, allowed_identities=[COLLEAGUE.id])
+
+    fault.check(person.run("main.py", status=None), person)
+
+    globus.world.change_collection(DST_ID, allowed_identities=None)
+    assert_recovers(person)
+
+
+@pytest.mark.fault(
+    "wrong identity: somebody else signs in",
+    sees="The stored login belongs to another identity ... Detected a change in identity ... Sign in as the "
+    "first one; if another one is meant, delete tokens.db in CODE_PATH and run test_config.py in a terminal. Nothing "
+    "was changed.",
+    status=4,
+    recorded="1 path under way",
+)
+def test_somebody_else_who_signs_in_is_refused_and_the_first_login_stays(
+    person: Route, globus: Emulator, fault: FaultCheck
+) -> None:
+    person.run("main.py")
+    first = globus.world.auth.person_at_the_browser
+    globus.world.auth.people[COLLEAGUE.id] = COLLEAGUE
+    globus.world.auth.person_at_the_browser = COLLEAGUE.id
+    globus.world.change_auth(revoke="refresh_tokens", expire_access_tokens=True)
+
+    fault.check(on_a_terminal(person, "test_config.py"), person)
+
+    globus.world.auth.person_at_the_browser = first
+    sign_in_again(person)
+    assert_recovers(person)
+
+
+@pytest.mark.fault(
+    "wrong identity: the open task is of somebody else",
+    sees="Task ... is no longer known to Globus (You do not have permission to view task ... (HTTP 403, code "
+    "PermissionDenied, request_id ...)). What it carried, 1 path, is sent again.",
+    status=3,
+    recorded="1 path under way; 1 task lost",
+)
+def test_the_task_of_another_identity_counts_as_lost(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+    person.run("main.py")
+    globus.world.auth.people[COLLEAGUE.id] = COLLEAGUE
+    globus.world.auth.person_at_the_browser = COLLEAGUE.id
+    (person.code_path / "tokens.db").unlink()
+    sign_in_again(person)
+
+    fault.check(person.run("main.py", status=None), person)
+
+    assert_recovers(person, tasks=2)
+
+
+@pytest.mark.fault(
+    "wrong secret of a service account",
+    sees="Globus did not show the collection ...: invalid_client (HTTP 401, code invalid_client). "
+    f"{UNSENT} Check CLIENT_ID, and for a service account its secret",
+    status=5,
+    recorded="nothing",
+)
+def test_a_wrong_secret_is_told(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+    route.write("a.dat")
+    refusal: dict[str, Any] = {"errors": [{"detail": "invalid_client"}], "error": "invalid_client"}
+    globus.world.add_fault("POST /v2/oauth2/token", times=None, status=401, json=refusal)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    globus.world.clear_faults()
+    assert_recovers(route)

@@ -1,0 +1,561 @@
+"""Answers that do not come, come too late, or are not Globus's."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import wire
+from faulty import FaultCheck, assert_recovers
+from suite import Route
+
+from emulator.server import Emulator
+
+ASKING = "GET /v0.10/endpoint/*"
+SUBMITTING = "POST /v0.10/transfer"
+NOT_SENT = "nothing"
+REFUSED = "Nothing of it was transferred and nothing was recorded."
+PREPARED = "1 path in a prepared task"
+KEPT = "It is recorded, and sent again with the same submission_id by the next run, so it cannot run twice."
+UNSENT = "Nothing was sent or recorded."
+HTML = "<html><body>Sign in to the guest network</body></html>"
+
+
+def row(name: str, where: str, what: dict[str, Any], *, sees: str, status: int = 6, recorded: str) -> Any:
+    """A parameter set with its row."""
+    mark = pytest.mark.fault(name, sees=sees, status=status, recorded=recorded)
+    return pytest.param(where, what, marks=mark, id=name)
+
+
+def answer(status: int, code: str = "ServiceUnavailable", **more: Any) -> dict[str, Any]:
+    """A refusal in the form of Transfer."""
+    body = {"code": code, "message": "Not now", "request_id": "oRk4lxkbD"}
+    return {"status": status, "json": body, **more}
+
+
+@pytest.fixture
+def hasty(route: Route) -> Route:
+    """A route whose scripts pause for a moment only where they would pause for seconds."""
+    folder = route.folder / "hasty"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import time\nsleep = time.sleep\ntime.sleep = lambda seconds: sleep(min(seconds, 0.02))\n"
+    )
+    route.environment["PYTHONPATH"] = str(folder)
+    return route
+
+
+FAILURES = [(500, "Internal"), (502, "BadGateway"), (503, "ServiceUnavailable"), (504, "GatewayTimeout")]
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        row(
+            "429 with Retry-After, for good, while asking",
+            ASKING,
+            answer(429, "RateLimitExceeded", headers={"Retry-After": "3600"}),
+            sees="Globus did not show the collection ...: Not now (HTTP 429, code RateLimitExceeded, request_id "
+            f"oRk4lxkbD). {UNSENT} Globus asks for fewer requests",
+            recorded=NOT_SENT,
+        ),
+        row(
+            "429 with Retry-After, for good, at the submission",
+            SUBMITTING,
+            answer(429, "RateLimitExceeded", headers={"Retry-After": "3600"}),
+            sees="Globus did not accept task ...: Not now (HTTP 429, code RateLimitExceeded, request_id oRk4lxkbD). "
+            f"{REFUSED} Globus asks for fewer requests",
+            recorded=NOT_SENT,
+        ),
+        *(
+            row(
+                f"{status} while asking",
+                ASKING,
+                answer(status, code),
+                sees=f"Globus did not show the collection ...: Not now (HTTP {status}, code {code}, request_id "
+                f"oRk4lxkbD). {UNSENT} Nothing need be done. The next run tries again.",
+                recorded=NOT_SENT,
+            )
+            for status, code in FAILURES
+        ),
+        *(
+            row(
+                f"{status} at the submission",
+                SUBMITTING,
+                answer(status, code),
+                sees=f"Globus did not accept task ...: Not now (HTTP {status}, code {code}, request_id oRk4lxkbD). "
+                f"{KEPT}",
+                recorded=PREPARED,
+            )
+            for status, code in FAILURES
+        ),
+        row(
+            "HTML of a guest network's login page, while asking",
+            ASKING,
+            {"status": 200, "text": HTML},
+            sees="Globus did not show the collection ... in words that can be understood: HTTP 200 with text/html that "
+            f"begins ... Sign in to the guest network ... {UNSENT} A proxy",
+            recorded=NOT_SENT,
+        ),
+        row(
+            "HTML of a guest network's login page, at the submission",
+            SUBMITTING,
+            {"status": 200, "text": HTML},
+            sees="Globus did not accept task ... in words that can be understood: HTTP 200 with text/html that begins "
+            f"... Sign in to the guest network ... {KEPT} A proxy",
+            recorded=PREPARED,
+        ),
+        row(
+            "HTML of a gateway's error page, while asking",
+            ASKING,
+            {"status": 502, "text": "<html><h1>502 Bad Gateway</h1></html>"},
+            sees=f"Globus did not show the collection ... (HTTP 502). {UNSENT}",
+            recorded=NOT_SENT,
+        ),
+        row(
+            "HTML of a gateway's error page, at the submission",
+            SUBMITTING,
+            {"status": 502, "text": "<html><h1>502 Bad Gateway</h1></html>"},
+            sees=f"Globus did not accept task ... (HTTP 502). {KEPT}",
+            recorded=PREPARED,
+        ),
+        row(
+            "HTML of a proxy that refuses, while asking",
+            ASKING,
+            {"status": 403, "text": "<html>Blocked by the firewall</html>"},
+            sees=f"Globus did not show the collection ... (HTTP 403). {UNSENT}",
+            recorded=NOT_SENT,
+        ),
+        row(
+            "a truncated body, while asking",
+            ASKING,
+            {"truncate": True},
+            sees="Globus did not show the collection ...: it cannot be reached: IncompleteRead: ... "
+            f"{UNSENT} Check this machine's network",
+            recorded=NOT_SENT,
+        ),
+        row(
+            "a truncated body, at the submission",
+            SUBMITTING,
+            {"truncate": True},
+            sees=f"Globus did not accept task ...: it cannot be reached: ... {KEPT}",
+            recorded=PREPARED,
+        ),
+        row(
+            "a body that is not JSON, while asking",
+            ASKING,
+            {"status": 200, "text": "OK", "content_type": "application/json"},
+            sees=f"Globus did not show the collection ... in words that can be understood: ... {UNSENT}",
+            recorded=NOT_SENT,
+        ),
+        row(
+            "a body that is not JSON, at the submission",
+            SUBMITTING,
+            {"status": 202, "text": "OK", "content_type": "application/json"},
+            sees=f"Globus did not accept task ... in words that can be understood: ... {KEPT}",
+            recorded=PREPARED,
+        ),
+        *(
+            row(
+                f"JSON of the wrong shape ({shape!r}), while asking",
+                ASKING,
+                {"status": 200, "text": shape, "content_type": "application/json"},
+                sees=f"Globus did not show the collection ... in words that can be understood: ... {UNSENT}",
+                recorded=NOT_SENT,
+            )
+            for shape in ("[]", "null", "{}")
+        ),
+        *(
+            row(
+                f"JSON of the wrong shape ({shape!r}), at the submission",
+                SUBMITTING,
+                {"status": 202, "text": shape, "content_type": "application/json"},
+                sees=f"Globus did not accept task ... in words that can be understood: ... {KEPT}",
+                recorded=PREPARED,
+            )
+            for shape in ("[1]", "null", '{"code": "Accepted"}')
+        ),
+        row(
+            "JSON of the wrong shape in a refusal",
+            ASKING,
+            {"status": 500, "text": '["out of order"]', "content_type": "application/json"},
+            sees=f"Globus did not show the collection ... in words that can be understood: ... {UNSENT}",
+            recorded=NOT_SENT,
+        ),
+        row(
+            "a submission_id that is missing from its answer",
+            "GET /v0.10/submission_id",
+            {"status": 200, "json": {"DATA_TYPE": "submission_id"}},
+            sees=f"Globus did not give a submission_id in words that can be understood: ... {UNSENT}",
+            recorded=NOT_SENT,
+        ),
+        row(
+            "the connection is reset before the request is processed, while asking",
+            ASKING,
+            {"reset": "before"},
+            sees=f"Globus did not show the collection ...: it cannot be reached: ... {UNSENT}",
+            recorded=NOT_SENT,
+        ),
+        row(
+            "the connection is reset before the submission is processed",
+            SUBMITTING,
+            {"reset": "before"},
+            sees=f"Globus did not accept task ...: it cannot be reached: ... {KEPT}",
+            recorded=PREPARED,
+        ),
+        row(
+            "the connection is reset after the submission is processed",
+            SUBMITTING,
+            {"reset": "after"},
+            sees=f"Globus did not accept task ...: it cannot be reached: ... {KEPT}",
+            recorded=PREPARED,
+        ),
+        row(
+            "524 of a gateway that waited in vain, at the submission",
+            SUBMITTING,
+            {"status": 524, "text": "<html>A timeout occurred</html>"},
+            sees=f"Globus did not accept task ... (HTTP 524). {KEPT}",
+            recorded=PREPARED,
+        ),
+        row(
+            "Globus Auth gives no token (503)",
+            "POST /v2/oauth2/token",
+            {"status": 503, "text": "Service Unavailable", "content_type": "text/plain"},
+            sees="(HTTP 503)",
+            recorded=NOT_SENT,
+        ),
+        row(
+            "Globus Auth answers in HTML",
+            "POST /v2/oauth2/token",
+            {"status": 200, "text": HTML},
+            sees=f"in words that can be understood: ... {UNSENT}",
+            recorded=NOT_SENT,
+        ),
+    ],
+)
+def test_an_answer_that_is_none_is_told_and_the_next_runs_deliver_once(
+    hasty: Route, globus: Emulator, fault: FaultCheck, where: str, what: dict[str, Any]
+) -> None:
+    hasty.write("a.dat")
+    globus.world.add_fault(where, times=None, **what)
+
+    fault.check(hasty.run("main.py", status=None), hasty)
+
+    globus.world.clear_faults()
+    assert_recovers(hasty)
+
+
+@pytest.mark.fault(
+    "the connection is reset after the submission is processed, and its repetition is refused (429)",
+    sees=f"Globus did not accept task ...: Not now (HTTP 429, code RateLimitExceeded, request_id oRk4lxkbD). {KEPT}",
+    status=6,
+    recorded=PREPARED,
+)
+def test_a_refused_repetition_of_a_lost_submission_makes_no_second_task(
+    hasty: Route, globus: Emulator, fault: FaultCheck
+) -> None:
+    globus.world.set_progress("polls:3")
+    hasty.write("a.dat")
+    globus.world.add_fault(SUBMITTING, times=1, reset="after")
+    globus.world.add_fault(SUBMITTING, times=None, **answer(429, "RateLimitExceeded"))
+
+    fault.check(hasty.run("main.py", status=None), hasty)
+
+    globus.world.clear_faults()
+    hasty.write("b.dat")
+    assert_recovers(hasty, tasks=2)
+
+
+@pytest.mark.fault("429 with Retry-After, once", sees="", status=0, recorded="1 path under way")
+def test_a_short_retry_after_is_waited_for_within_the_run(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+    route.write("a.dat")
+    globus.world.add_fault(SUBMITTING, **answer(429, "RateLimitExceeded", headers={"Retry-After": "1"}))
+    started = time.monotonic()
+
+    result = route.run("main.py", status=None)
+
+    assert time.monotonic() - started >= 1
+    fault.check(result, route)
+    assert_recovers(route)
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        row(
+            f"{name}, when a task is asked for",
+            "GET /v0.10/task/*",
+            what,
+            sees=f"Globus did not show task ...{words}",
+            status=status,
+            recorded="1 path under way",
+        )
+        for name, what, words, status in (
+            ("503", answer(503), "Not now (HTTP 503, code ServiceUnavailable, request_id oRk4lxkbD)", 3),
+            ("HTML", {"status": 200, "text": HTML}, "in words that can be understood", 3),
+            ("JSON of the wrong shape", {"status": 200, "text": "[]"}, "in words that can be understood", 3),
+            ("a reset connection", {"reset": "before"}, "it cannot be reached", 6),
+        )
+    ],
+)
+def test_a_task_that_cannot_be_asked_for_stays_under_way(
+    hasty: Route, globus: Emulator, fault: FaultCheck, where: str, what: dict[str, Any]
+) -> None:
+    hasty.write("a.dat")
+    hasty.run("main.py")
+    globus.world.add_fault(where, times=None, **what)
+
+    fault.check(hasty.run("main.py", status=None), hasty)
+
+    globus.world.clear_faults()
+    assert_recovers(hasty)
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        row(
+            "slow answers, while asking",
+            ASKING,
+            {"delay_seconds": 0.6},
+            sees="Globus did not show the collection ...: it cannot be reached: ReadTimeoutError: ... Read timed out. "
+            f"... {UNSENT}",
+            recorded=NOT_SENT,
+        ),
+        row(
+            "slow answers, at the submission",
+            SUBMITTING,
+            {"delay_seconds": 0.6},
+            sees="Globus did not accept task ...: it cannot be reached: ReadTimeoutError: ... Read timed out. "
+            f"... {KEPT}",
+            recorded=PREPARED,
+        ),
+    ],
+)
+def test_an_answer_that_comes_too_late_is_not_waited_for(
+    hasty: Route, globus: Emulator, fault: FaultCheck, where: str, what: dict[str, Any]
+) -> None:
+    hasty.environment["GLOBUS_SDK_HTTP_TIMEOUT"] = "0.3"
+    hasty.write("a.dat")
+    globus.world.add_fault(where, times=None, **what)
+
+    fault.check(hasty.run("main.py", status=None), hasty)
+
+    del hasty.environment["GLOBUS_SDK_HTTP_TIMEOUT"]
+    globus.world.clear_faults()
+    assert_recovers(hasty)
+
+
+# ---- below HTTP ------------------------------------------------------------------------------------------------------
+
+
+def check_away(route: Route, fault: FaultCheck, url: str) -> None:
+    """Run with Transfer at another address, and then with the right one."""
+    route.write("a.dat")
+    right = dict(route.environment)
+    route.environment["GLOBUS_SDK_SERVICE_URL_TRANSFER"] = url
+
+    fault.check(route.run("main.py", status=None), route)
+
+    route.environment.update(right)
+    assert_recovers(route)
+
+
+@pytest.mark.fault(
+    "DNS failure",
+    sees="it cannot be reached: NameResolutionError: ... Failed to resolve 'transfer.globus.invalid' ... "
+    f"{UNSENT} Check this machine's network and name service.",
+    status=6,
+    recorded="nothing",
+)
+def test_a_name_that_is_not_found(hasty: Route, fault: FaultCheck) -> None:
+    check_away(hasty, fault, "https://transfer.globus.invalid/")
+
+
+@pytest.mark.fault(
+    "connection refused",
+    sees=f"it cannot be reached: ... Connection refused ... {UNSENT} Check this machine's network",
+    status=6,
+    recorded="nothing",
+)
+def test_a_port_that_nobody_serves(hasty: Route, fault: FaultCheck) -> None:
+    with wire.server(wire.says(b"")) as port:
+        pass
+    check_away(hasty, fault, f"http://127.0.0.1:{port}/")
+
+
+@pytest.mark.fault(
+    "an answer that is not HTTP",
+    sees=f"it cannot be reached: ... {UNSENT} Check this machine's network",
+    status=6,
+    recorded="nothing",
+)
+def test_a_server_of_another_kind(hasty: Route, fault: FaultCheck) -> None:
+    with wire.server(wire.says(b"220 mail.example.org ESMTP\r\n")) as port:
+        check_away(hasty, fault, f"http://127.0.0.1:{port}/")
+
+
+@pytest.mark.fault(
+    "TLS failure: a certificate that nobody vouches for",
+    sees="it cannot be reached: SSLCertVerificationError: ... self-signed certificate ... "
+    f"{UNSENT} The usual causes are a wrong clock",
+    status=6,
+    recorded="nothing",
+)
+def test_a_certificate_that_nobody_vouches_for(hasty: Route, fault: FaultCheck) -> None:
+    with wire.server(wire.speaks_tls(wire.self_signed(hasty.folder / "server.pem"))) as port:
+        check_away(hasty, fault, f"https://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize(
+    ("name", "days"),
+    [
+        pytest.param(
+            "elsewhere.example.org",
+            (-1, 1),
+            marks=pytest.mark.fault(
+                "TLS failure: the certificate of another host",
+                sees="it cannot be reached: SSLCertVerificationError: ... certificate is not valid for '127.0.0.1' "
+                f"... {UNSENT} The usual causes are a wrong clock",
+                status=6,
+                recorded="nothing",
+            ),
+            id="host",
+        ),
+        pytest.param(
+            "127.0.0.1",
+            (-30, -1),
+            marks=pytest.mark.fault(
+                "TLS failure: an expired certificate, or a clock that is ahead",
+                sees="it cannot be reached: SSLCertVerificationError: ... certificate has expired "
+                f"... {UNSENT} The usual causes are a wrong clock",
+                status=6,
+                recorded="nothing",
+            ),
+            id="expired",
+        ),
+        pytest.param(
+            "127.0.0.1",
+            (1, 30),
+            marks=pytest.mark.fault(
+                "TLS failure: a certificate of the future, or a clock that is late",
+                sees="it cannot be reached: SSLCertVerificationError: ... certificate is not yet valid "
+                f"... {UNSENT} The usual causes are a wrong clock",
+                status=6,
+                recorded="nothing",
+            ),
+            id="future",
+        ),
+    ],
+)
+def test_a_certificate_that_does_not_hold(hasty: Route, fault: FaultCheck, name: str, days: tuple[int, int]) -> None:
+    certificate = wire.self_signed(hasty.folder / "server.pem", name=name, days=days)
+    hasty.environment["GLOBUS_SDK_VERIFY_SSL"] = str(certificate)  # as if a known authority had signed it
+    with wire.server(wire.speaks_tls(certificate)) as port:
+        check_away(hasty, fault, f"https://127.0.0.1:{port}/")
+
+
+@pytest.mark.fault(
+    "TLS failure: a server that speaks plain HTTP",
+    sees=f"it cannot be reached: SSLError: ... wrong version number ... {UNSENT} The usual causes",
+    status=6,
+    recorded="nothing",
+)
+def test_a_server_without_tls(hasty: Route, globus: Emulator, fault: FaultCheck) -> None:
+    check_away(hasty, fault, globus.url.replace("http:", "https:"))
+
+
+# ---- clocks ----------------------------------------------------------------------------------------------------------
+
+DAY_SECONDS = 86400
+
+
+@pytest.mark.parametrize(
+    "ahead_days",
+    [
+        pytest.param(
+            -30,
+            marks=pytest.mark.fault(
+                "this machine's clock is 30 days ahead",
+                sees="",
+                status=0,
+                recorded="1 path delivered; 1 task succeeded",
+            ),
+            id="ahead",
+        ),
+        pytest.param(
+            30,
+            marks=pytest.mark.fault(
+                "this machine's clock is 30 days late", sees="", status=0, recorded="1 path delivered; 1 task succeeded"
+            ),
+            id="late",
+        ),
+    ],
+)
+def test_a_wrong_clock_loses_nothing(route: Route, globus: Emulator, fault: FaultCheck, ahead_days: int) -> None:
+    globus.world.advance_clock(ahead_days * DAY_SECONDS)
+    route.write("a.dat", mtime_seconds=time.time() - 60)
+
+    fault.check(route.run("main.py", "--wait", "30", status=None), route)
+    globus.world.advance_clock(-ahead_days * DAY_SECONDS)
+    route.write("b.dat", mtime_seconds=time.time() - 60)
+
+    assert_recovers(route, tasks=2)
+
+
+@pytest.mark.fault(
+    "this machine's clock is 30 days late, with DEADLINE_HOURS",
+    sees="ended expired ... the rest is sent again",
+    status=3,
+    recorded="1 path under way; 1 task expired",
+)
+def test_a_deadline_by_a_clock_that_is_late(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+    route.configure(DEADLINE_HOURS=24)
+    globus.world.advance_clock(30 * DAY_SECONDS)
+    route.write("a.dat")
+    route.run("main.py")
+
+    fault.check(route.run("main.py", status=None), route)
+
+    globus.world.advance_clock(-30 * DAY_SECONDS)
+    route.run("main.py", status=3, says="ended expired")
+    route.run("set_time.py", "never")  # after two failures its pause is five minutes
+    assert_recovers(route, tasks=3)
+
+
+@pytest.mark.parametrize(
+    "ahead_seconds",
+    [
+        pytest.param(
+            -7200,
+            marks=pytest.mark.fault(
+                "a wrong clock, seen by test_config.py (ahead)",
+                sees="This machine's clock is 120 minutes fast ... Set the clock",
+                status=5,
+                recorded="nothing",
+            ),
+            id="ahead",
+        ),
+        pytest.param(
+            7200,
+            marks=pytest.mark.fault(
+                "a wrong clock, seen by test_config.py (late)",
+                sees="This machine's clock is 120 minutes slow ... Set the clock",
+                status=5,
+                recorded="nothing",
+            ),
+            id="late",
+        ),
+    ],
+)
+def test_a_wrong_clock_is_told_by_test_config(
+    route: Route, globus: Emulator, fault: FaultCheck, ahead_seconds: int
+) -> None:
+    route.write("a.dat")
+    globus.world.advance_clock(ahead_seconds)
+
+    fault.check(route.run("test_config.py", status=None), route)
+
+    globus.world.advance_clock(-ahead_seconds)
+    route.run("test_config.py", status=0)

@@ -1,0 +1,322 @@
+"""Tasks that end badly, stand still, or are forgotten: the run says what became of them and sends the rest again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from faulty import FaultCheck, assert_recovers
+from suite import DST_ID, Route, start_with_one_file_away
+
+from autotransfer.store import Store
+from emulator.server import Emulator
+
+HELD = "It holds 2 paths; without progress it is canceled after 24 hours and they are sent again. Its events: https://"
+AGAIN = "of 2 paths arrived, the rest is sent again. Its events: https://"
+DAY_SECONDS = 86400
+
+
+def row(name: str, what: dict[str, Any], *, sees: str, status: int = 3, recorded: str) -> Any:
+    """A parameter set with its row."""
+    mark = pytest.mark.fault(name, sees=sees, status=status, recorded=recorded)
+    return pytest.param(what, marks=mark, id=name)
+
+
+def two_files(route: Route) -> None:
+    """Submit a task with two files."""
+    route.write("a.dat")
+    route.write("b.dat")
+    route.run("main.py")
+
+
+def task_id(globus: Emulator) -> str:
+    """The last task's id."""
+    return list(globus.world.tasks)[-1]
+
+
+# ---- tasks that end --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        row(
+            "a task FAILED",
+            {"outcome": "fail", "code": "ENDPOINT_ERROR", "after_files": 0},
+            sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 0 {AGAIN}",
+            recorded="2 paths under way; 1 task failed",
+        ),
+        row(
+            "a task FAILED with half of its files copied",
+            {"outcome": "fail", "code": "ENDPOINT_ERROR", "after_files": 1},
+            sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 1 {AGAIN}",
+            recorded="1 path delivered, 1 path under way; 1 task failed",
+        ),
+        row(
+            "a task FAILED with half a file copied",
+            {"outcome": "half", "path": "*/b.dat"},
+            sees=f"Task ... ended failed (CONNECTION_BROKEN: connection broken): ... {AGAIN}",
+            recorded="2 paths under way; 1 task failed",
+        ),
+        row(
+            "a task is canceled by the user",
+            {"outcome": "cancel", "after_files": 1},
+            sees=f"Task ... ended canceled (CANCELED: canceled): 1 {AGAIN}",
+            recorded="1 path delivered, 1 path under way; 1 task canceled",
+        ),
+        row(
+            "a task expired",
+            {"outcome": "expire", "after_files": 1},
+            sees=f"Task ... ended expired (EXPIRED: expired): 1 {AGAIN}",
+            recorded="1 path delivered, 1 path under way; 1 task expired",
+        ),
+        row(
+            "a task is forgotten by the service",
+            {"outcome": "forget"},
+            sees="Task ... is no longer known to Globus ( ... HTTP 404 ... ). What it carried, 2 paths, is sent again.",
+            recorded="2 paths under way; 1 task lost",
+        ),
+        row(
+            "a task finished with a skipped file",
+            {"outcome": "skip", "path": "*/b.dat", "code": "PERMISSION_DENIED"},
+            sees="Task ... left out b.dat: Globus could not read it (PERMISSION_DENIED). Mend its permissions. It is "
+            "tried again with growing pauses, at once after `set_time.py never --path=b.dat`.",
+            recorded="1 path delivered, 1 path under way; 1 task succeeded",
+        ),
+    ],
+)
+def test_what_a_task_did_not_bring_is_sent_again(
+    route: Route, globus: Emulator, fault: FaultCheck, what: dict[str, Any]
+) -> None:
+    globus.world.add_outcome(times=1, **what)
+    two_files(route)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    left = sum(task.kind == "TRANSFER" for task in globus.world.tasks.values())  # without one that was forgotten
+    assert_recovers(route, tasks=left)
+
+
+@pytest.mark.fault(
+    "a task is canceled by an administrator",
+    sees=f"Task ... ended canceled (CANCELED: canceled (Maintenance until Monday)): 0 {AGAIN}",
+    status=3,
+    recorded="2 paths under way; 1 task canceled",
+)
+def test_a_task_that_an_administrator_canceled(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+    globus.world.set_progress("polls:3")
+    two_files(route)
+    globus.world.change_task(task_id(globus), cancel_by_admin="DESTINATION", message="Maintenance until Monday")
+
+    fault.check(route.run("main.py", status=None), route)
+
+    assert_recovers(route, tasks=2)
+
+
+# ---- tasks that stand still ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        row(
+            "a task is INACTIVE",
+            {"inactive": True},
+            sees="Task ... is not getting on: INACTIVE: its credentials expired; sign in again in the Globus web app",
+            recorded="2 paths under way",
+        ),
+        row(
+            "a task is paused by an administrator",
+            {"pause": True},
+            sees="Task ... is not getting on: PAUSED by the administrator of a collection; it goes on when they let it",
+            recorded="2 paths under way",
+        ),
+    ],
+)
+def test_a_task_that_stands_still_is_reported_and_goes_on_later(
+    route: Route, globus: Emulator, fault: FaultCheck, what: dict[str, Any]
+) -> None:
+    globus.world.set_progress("polls:3")
+    two_files(route)
+    globus.world.change_task(task_id(globus), **what)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    over: dict[str, Any] = dict.fromkeys(what, False)
+    globus.world.change_task(task_id(globus), **over)
+    assert_recovers(route)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        row(
+            "a task is stuck with faults",
+            {"code": "PERMISSION_DENIED"},
+            sees=f"Task ... is not getting on: PERMISSION_DENIED: permission denied (... so far). {HELD}",
+            recorded="2 paths under way",
+        ),
+        row(
+            "the quota at the destination is exceeded",
+            {"code": "QUOTA_EXCEEDED"},
+            sees=f"Task ... is not getting on: QUOTA_EXCEEDED: quota exceeded (... so far). {HELD}",
+            recorded="2 paths under way",
+        ),
+        row(
+            "a checksum does not hold",
+            {"code": "VERIFY_CHECKSUM"},
+            sees=f"Task ... is not getting on: VERIFY_CHECKSUM: checksum verification failed (... so far). {HELD}",
+            recorded="2 paths under way",
+        ),
+    ],
+)
+def test_a_task_with_faults_is_reported_and_goes_on_when_they_are_mended(
+    route: Route, globus: Emulator, fault: FaultCheck, what: dict[str, Any]
+) -> None:
+    globus.world.add_outcome("stall", path="*/b.dat", times=None, **what)
+    two_files(route)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    globus.world.clear_outcomes()
+    assert_recovers(route)
+
+
+@pytest.mark.fault(
+    "a task is stuck for longer than STUCK_HOURS",
+    sees="Task ... made no progress for 0.1 hours (PERMISSION_DENIED ...), so it was canceled. What had not arrived is "
+    f"sent again. ... ended canceled (CANCELED: canceled): 1 {AGAIN}",
+    status=3,
+    recorded="1 path delivered, 1 path under way; 1 task canceled",
+)
+def test_a_task_that_is_stuck_for_long_is_canceled(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+    route.configure(STUCK_HOURS=0.1)
+    globus.world.add_outcome("stall", path="*/b.dat", times=None)
+    two_files(route)
+    route.run("main.py", status=3)
+    let_time_pass(route, hours=1)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    globus.world.clear_outcomes()
+    assert_recovers(route, tasks=2)
+
+
+def let_time_pass(route: Route, *, hours: float) -> None:
+    """Let the last progress of every open task be older than it is."""
+    with Store(str(route.code_path / "datastore")) as store:
+        for task in store.ledger.open.values():
+            store.put_task(task._replace(progress_at_ns=task.progress_at_ns - int(hours * 3600) * 10**9))
+        store.commit()
+
+
+@pytest.mark.fault(
+    "a quota that is really exceeded, with FAIL_ON_QUOTA_ERRORS",
+    sees=f"Task ... ended failed (QUOTA_EXCEEDED: quota exceeded): 0 {AGAIN}",
+    status=3,
+    recorded="2 paths under way; 1 task failed",
+)
+def test_a_destination_that_is_full_fails_the_task_when_told_so(
+    route: Route, globus: Emulator, fault: FaultCheck
+) -> None:
+    route.configure(FAIL_ON_QUOTA_ERRORS=True, DST_DIR="/run")
+    room = route.folder / "room"
+    room.mkdir()
+    route.dst = room / "run"
+    globus.world.change_collection(DST_ID, root=room, quota_bytes=5)
+    two_files(route)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    globus.world.change_collection(DST_ID, quota_bytes=None)
+    route.run("main.py", status=3, says="QUOTA_EXCEEDED")
+    route.run("set_time.py", "never")  # after two failures their pause is five minutes
+    assert_recovers(route, tasks=3)
+
+
+@pytest.mark.fault(
+    "a task has a status that is not known",
+    sees="Task ... is not getting on: status 'HIBERNATING', which is not known here.",
+    status=3,
+    recorded="2 paths under way",
+)
+def test_a_status_that_is_not_known_is_never_taken_for_success(
+    route: Route, globus: Emulator, fault: FaultCheck
+) -> None:
+    two_files(route)
+    document = {"DATA_TYPE": "task", "task_id": task_id(globus), "status": "HIBERNATING"}
+    globus.world.add_fault("GET /v0.10/task/*", times=None, status=200, json=document)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    globus.world.clear_faults()
+    assert_recovers(route)
+
+
+# ---- what Globus no longer tells -------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault(
+    "a task failed more than 30 days ago: what it copied is no longer listed",
+    sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 0 {AGAIN}",
+    status=3,
+    recorded="2 paths under way; 1 task failed",
+)
+def test_a_failed_task_without_its_list_is_sent_again_as_a_whole(
+    route: Route, globus: Emulator, fault: FaultCheck
+) -> None:
+    globus.world.add_outcome("fail", times=1, code="ENDPOINT_ERROR", after_files=1)
+    two_files(route)
+    globus.world.advance_clock(31 * DAY_SECONDS)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    assert_recovers(route, tasks=2)
+    assert route.sent()[-1]["sync_level"] == 3
+
+
+@pytest.mark.fault(
+    "a task that skipped files ended more than 30 days ago: which ones is no longer listed",
+    sees="Task ... left out 1 path, and Globus does not say which any more. All of it, 2 paths, is sent again, "
+    "compared by checksum.",
+    status=3,
+    recorded="2 paths under way; 1 task succeeded",
+)
+def test_skipped_files_without_their_list_are_sent_again(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+    globus.world.add_outcome("skip", path="*/b.dat", times=1, code="PERMISSION_DENIED")
+    two_files(route)
+    globus.world.advance_clock(31 * DAY_SECONDS)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    assert_recovers(route, tasks=2)
+    assert route.sent()[-1]["sync_level"] == 3
+
+
+@pytest.mark.fault(
+    "a task that succeeded more than 30 days ago", sees="", status=0, recorded="2 paths delivered; 1 task succeeded"
+)
+def test_a_success_without_its_list_is_a_success(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+    two_files(route)
+    globus.world.advance_clock(31 * DAY_SECONDS)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    assert_recovers(route)
+
+
+@pytest.mark.fault(
+    "a file was away while its folder was copied, and the list is no longer kept",
+    sees="",
+    status=0,
+    recorded="3 paths under way; 1 task succeeded",
+)
+def test_a_file_that_was_away_is_sent_though_the_list_is_gone(
+    route: Route, globus: Emulator, fault: FaultCheck
+) -> None:
+    start_with_one_file_away(route, "abc")
+    globus.world.advance_clock(31 * DAY_SECONDS)
+
+    fault.check(route.run("main.py", status=None), route)
+
+    assert_recovers(route, tasks=2)
