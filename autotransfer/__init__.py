@@ -1,5 +1,7 @@
 """Everything behind the scripts, one room per file; imports point one way, from the top of this list down.
 
+state_text  state_json  manifest   what is recorded: in words, as JSON, as a list of all delivered paths
+state  state_path  verdict  the query room of status.py and every report: facts, where one path stands, what it comes to
 run                         one run: orders the rooms, decides nothing alone
 settle  plan  submit        the acts of a run: ask what became of tasks; scan and compare; post
 reset  checks               the work of set_time.py and of test_config.py (with ends, permissions)
@@ -12,7 +14,7 @@ plain  forms                the datastore's values: read without becoming code; 
 ledger  summary             tasks prepared, in flight, ended; what a run counted
 scan  trie  settings        walk a tree; what was last transferred, per path; config.py checked and frozen
 own_files                   our own files: opened owner-only, never through a link
-errors  times  paths        exit statuses and problems; moments and ages; names and how they are shown
+errors  times  paths  words  exit statuses and problems; moments; names and how they are shown; amounts and tables
 
 Only `globus/` imports globus_sdk, only `store` touches sqlite3 and shelve, and nothing here prints, asks or exits.
 """

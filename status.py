@@ -1,0 +1,231 @@
+"""What has arrived, what is under way, what waits and why; asks the datastore, not Globus, and changes nothing."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import utils
+from autotransfer import manifest, paths, state_text
+from autotransfer.errors import ConfigurationProblem, ExitStatus, UsageProblem, reason
+from autotransfer.scan import open_root
+from autotransfer.state import Reader, delivered_paths, open_reader, read_state
+from autotransfer.state_path import FileAnswer, FolderAnswer, answer
+from autotransfer.summary import counted
+from autotransfer.verdict import verdict
+
+if TYPE_CHECKING:
+    import argparse
+
+    from autotransfer.ledger import AnyTask
+    from autotransfer.settings import Settings
+
+# Wide enough that nothing is cut off where nobody's screen is.
+UNLIMITED_COLUMNS = 10_000
+COLOURS = {
+    state_text.GOOD: "32",
+    state_text.BUSY: "36",
+    state_text.BAD: "1;31",
+    state_text.FAINT: "2",
+    state_text.STRONG: "1",
+}
+EXAMPLES = """\
+  python status.py                                 is everything delivered, and if not, what waits and why
+  python status.py --path /data/run7/scan42        is this file or folder safe: 0 when it is, 3 when not
+  python status.py --tasks 20                      the last twenty tasks
+  python status.py --json                          everything, for programs
+  python status.py --manifest delivered.csv        every delivered path with size, mtime, time and task_id"""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = utils.parser(
+        "Show what has arrived, what is under way, and what waits and why. Changes nothing, and needs no network;\n"
+        "a run may be active meanwhile. Ends with 3 when something needs a person.",
+        EXAMPLES,
+    )
+    parser.add_argument(
+        "--path",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="where one file stands, or one folder with all in it; ends with 3 unless it is delivered; may be repeated",
+    )
+    parser.add_argument("--tasks", metavar="N", type=int, help="list the last N tasks, newest first")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument(
+        "--manifest", metavar="FILE", help="write every delivered path into FILE (.csv or .jsonl), or - to print it"
+    )
+    parser.add_argument("--format", choices=manifest.FORMATS, help="the manifest's format where its name says none")
+    chosen = parser.parse_args()
+    if chosen.tasks is not None and chosen.tasks < 1:
+        parser.error("--tasks takes a number from 1")
+    if chosen.manifest is not None and (chosen.path or chosen.tasks or chosen.json):
+        parser.error("--manifest goes with --format and --config only")
+    if chosen.format and chosen.manifest is None:
+        parser.error("--format goes with --manifest")
+    return chosen
+
+
+def main() -> int:
+    """Show it; gives the exit status."""
+    chosen = arguments()
+    settings = utils.load_settings(chosen.config)
+    line = utils.ProgressLine()
+    store, reader = open_reader(settings, on_wait=_tell_of_waiting)
+    with store:
+        try:
+            if chosen.manifest is not None:
+                return _export(reader, chosen.manifest, chosen.format, line)
+            if chosen.path or chosen.tasks:
+                return _answer(settings, reader, chosen, line)
+            return _overview(settings, reader, chosen, line)
+        finally:
+            line.clear()
+
+
+def _tell_of_waiting() -> None:
+    utils.warn("status.py: A run is writing its records; waiting until they can be read.")
+
+
+def _overview(settings: Settings, reader: Reader, chosen: argparse.Namespace, line: utils.ProgressLine) -> int:
+    state = read_state(
+        settings, reader, now_ns=time.time_ns(), on_progress=lambda files: line.show(f"reading: {files:,} files")
+    )
+    line.clear()
+    judged = verdict(state)
+    if chosen.json:
+        from autotransfer import state_json
+
+        _say_json(state_json.overview(settings, state, judged))
+    else:
+        _say(state_text.overview(settings, state, judged, columns=_columns(), paint=_paint()))
+    return int(judged.exit_status)
+
+
+def _answer(settings: Settings, reader: Reader, chosen: argparse.Namespace, line: utils.ProgressLine) -> int:
+    rel_paths = [_rel_path(settings, path) for path in chosen.path]
+    answers: list[FileAnswer | FolderAnswer] = []
+    if rel_paths:
+        root_fd = open_root(settings.src_dir)
+        try:
+            answers = [
+                answer(
+                    settings,
+                    reader,
+                    root_fd,
+                    rel_path,
+                    clock_ns=time.time_ns,
+                    on_progress=lambda files: line.show(f"looking: {files:,} files"),
+                )
+                for rel_path in rel_paths
+            ]
+        finally:
+            os.close(root_fd)
+    tasks = _tasks(reader, chosen.tasks) if chosen.tasks else []
+    line.clear()
+    if chosen.json:
+        _say_answers(answers, tasks, chosen)
+    else:
+        for answered in answers:
+            _say(state_text.path(answered, now_ns=time.time_ns(), paint=_paint()))
+        if chosen.tasks:
+            _say(state_text.tasks(tasks, now_ns=time.time_ns()))
+    return int(ExitStatus.DONE if all(answered.is_safe for answered in answers) else ExitStatus.PARTIAL)
+
+
+def _say_answers(answers: list[FileAnswer | FolderAnswer], tasks: list[AnyTask], chosen: argparse.Namespace) -> None:
+    from autotransfer import state_json
+
+    document: dict[str, Any] = {}
+    if chosen.path:
+        document["paths"] = [state_json.path_document(answered) for answered in answers]
+    if chosen.tasks:
+        document["tasks"] = [state_json.task_document(task) for task in tasks]
+    _say_json(document)
+
+
+def _tasks(reader: Reader, count: int) -> list[AnyTask]:
+    under_way = sorted(reader.read(lambda store: store.ledger).open.values(), reverse=True)
+    return [*under_way, *reader.history(count)][:count]
+
+
+def _rel_path(settings: Settings, path: str) -> str:
+    if not path:  # a shell variable that is not set must not mean the whole tree
+        raise UsageProblem("--path is empty", remedy="Give SRC_DIR itself to mean all of it.")
+    rel_path = paths.below(settings.src_dir, path, cwd=utils.working_folder() or settings.src_dir)
+    if rel_path is None and not path.startswith("/"):
+        # A path relative to SRC_DIR is what the messages of this suite show.
+        rel_path = paths.below(settings.src_dir, path, cwd=settings.src_dir)
+    if rel_path is None:
+        raise UsageProblem(
+            f"{paths.display(path)} is not inside SRC_DIR {settings.src_dir}, so nothing is known of it",
+            remedy="Give a file or folder in it.",
+        )
+    return rel_path
+
+
+def _export(reader: Reader, path: str, chosen_format: str | None, line: utils.ProgressLine) -> int:
+    kind = manifest.format_of(path, chosen_format)
+    rows = delivered_paths(reader)
+
+    def on_progress(count: int) -> None:
+        line.show(f"writing: {count:,} paths")
+
+    if path == "-":
+        return _print_manifest(rows, kind)
+    with manifest.replaced(path) as stream:
+        count = manifest.write(rows, stream, kind, on_progress=on_progress)
+    line.clear()
+    utils.say(f"Wrote {counted(count, 'delivered path')} to {paths.display(path)}.")
+    return int(ExitStatus.DONE)
+
+
+def _print_manifest(rows: Any, kind: str) -> int:
+    if sys.stdout is None:
+        return int(ExitStatus.DONE)
+    stream = io.TextIOWrapper(
+        os.fdopen(os.dup(sys.stdout.fileno()), "wb"), encoding="utf-8", errors="surrogateescape", newline=""
+    )
+    try:
+        with stream:
+            manifest.write(rows, stream, kind)
+    except BrokenPipeError:  # the reader has seen enough
+        return int(ExitStatus.DONE)
+    except OSError as error:
+        raise ConfigurationProblem(
+            "Cannot print the manifest", why=reason(error), remedy="What was printed is not complete."
+        ) from None
+    return int(ExitStatus.DONE)
+
+
+def _say(lines: list[str]) -> None:
+    utils.say("\n".join(lines))
+
+
+def _say_json(document: dict[str, Any]) -> None:
+    import json
+
+    utils.say(json.dumps(document))
+
+
+def _is_on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
+def _columns() -> int:
+    return max(40, shutil.get_terminal_size().columns) if _is_on_terminal() else UNLIMITED_COLUMNS
+
+
+def _paint() -> state_text.Paint:
+    if not _is_on_terminal() or os.environ.get("NO_COLOR"):
+        return state_text.plain
+    return lambda style, text: f"\033[{COLOURS[style]}m{text}\033[0m"
+
+
+if __name__ == "__main__":
+    utils.run_script(main)
