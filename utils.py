@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import fcntl
 import logging
 import os
@@ -21,6 +22,11 @@ from autotransfer.settings import Settings, check_settings
 CODE_FOLDER = os.path.dirname(os.path.realpath(__file__))
 LOG_FORMAT = "%(asctime)sZ %(process)d %(levelname)s %(message)s"
 log = logging.getLogger("autotransfer")
+OUT_OF_MEMORY = ConfigurationProblem(
+    "Memory ran out",
+    remedy="Free some, or raise the limit that this run was started under (ulimit -v, MemoryMax of systemd). What was "
+    "recorded stands; the next run goes on from there.",
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -287,6 +293,9 @@ def run_script(main: Callable[[], int]) -> NoReturn:
             )
         )
     except Exception as error:
+        if _is_out_of_memory(error):
+            status = end(OUT_OF_MEMORY)
+            _leave(status)
         log.critical("a bug: %s", error, exc_info=True)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = "The traceback is in the log" if log.handlers else f"In {frame.filename}, line {frame.lineno}"
@@ -295,6 +304,10 @@ def run_script(main: Callable[[], int]) -> NoReturn:
             "stands; the next run goes on from there."
         )
         status = 1
+    _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
     logging.shutdown()
     try:
         if sys.stdout is not None:
@@ -314,6 +327,15 @@ def _read_names_as_utf8() -> None:
     if sys.getfilesystemencoding() != "utf-8" and sys.executable:
         words = getattr(sys, "orig_argv", [sys.executable, *sys.argv])  # Python 3.9 does not keep its own
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *words[1:]])  # noqa: S606 - the same program, again
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # A library that cannot be loaded for lack of memory says so in the loader's words.
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or (isinstance(error, ImportError) and "failed to map segment" in str(error))
+    )
 
 
 def _interrupt(signal_number: int, frame: object) -> NoReturn:
