@@ -80,6 +80,20 @@ MAX_ITEMS_PER_TASK = 10000
 # The most tasks open at a time; what is left over waits for the next run.
 MAX_TASKS_IN_FLIGHT = 20
 
+# ---- the scan ----------------------------------------------------------------------------------------------------
+
+# "full": look at every file; "quick": leave out unchanged folders, which does not see files rewritten in place.
+SCAN = "full"
+
+# How often a quick scan is made full: 12h, 1d, 1w. `main.py --full` does it at once.
+FULL_SCAN_EVERY = "1d"
+
+# How many processes scan a large tree; 0: as many as there are processors, up to 8. A small tree needs one.
+SCAN_WORKERS = 0
+
+# Where else to scan: "dask:ADDRESS" of a Dask scheduler, or "mpi"; "": on this machine.
+SCAN_EXECUTOR = ""
+
 # ---- the log -----------------------------------------------------------------------------------------------------
 
 # "DEBUG", "INFO", "WARNING" or "ERROR".

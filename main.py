@@ -46,6 +46,9 @@ def arguments() -> argparse.Namespace:
         const=FOREVER_SECONDS,
         help="stay until the open tasks have ended, at most this long",
     )
+    parser.add_argument(
+        "--full", action="store_true", help="look at every file, also where SCAN is 'quick' and a full scan is not due"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="store_true", help="say what is done, also when nobody watches")
@@ -65,13 +68,12 @@ class Console(Watcher):
 
     def __init__(self, *, is_talking: bool, lists_changes: bool) -> None:
         self._is_talking = is_talking
-        self._lists_changes = lists_changes
+        self.wants_changes = lists_changes
         self._line = utils.ProgressLine()
 
     def change(self, rel_path: str, why: str, size_bytes: int) -> None:
-        if self._lists_changes:
-            self._line.clear()
-            utils.say(f"{why:<25} {utils.size_text(size_bytes):>9}  {display(rel_path)}")
+        self._line.clear()
+        utils.say(f"{why:<25} {utils.size_text(size_bytes):>9}  {display(rel_path)}")
 
     def scanning(self, folders: int, files: int) -> None:
         self._line.show(f"scanning: {files:,} files in {folders:,} folders")
@@ -122,7 +124,7 @@ def _run(chosen: argparse.Namespace) -> int:
             utils.open_log(settings)
         datastore = settings.state_file("datastore")
         with Store(IN_MEMORY if chosen.dry_run and not os.path.exists(datastore) else datastore) as store:
-            run = Run(settings, store, console, is_dry=chosen.dry_run)
+            run = Run(settings, store, console, is_dry=chosen.dry_run, is_full=chosen.full)
             return _perform(run, chosen, console, settings, is_talking=is_talking)
 
 

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from autotransfer.errors import MEANINGS, ConfigurationProblem, Problem, RunActive, UsageProblem, reason
 from autotransfer.own_files import open_own
+from autotransfer.paths import display
 from autotransfer.settings import Settings, check_settings
 
 CODE_FOLDER = os.path.dirname(os.path.realpath(__file__))
@@ -104,14 +105,19 @@ def is_watched() -> bool:
 
 def say(text: str) -> None:
     """Print for the person or program that asked. What cannot be printed never stops a run."""
-    why = _print(text, sys.stdout)
+    why = _print(_plain(text), sys.stdout)
     if why:
         warn(f"{_script_name()}: Cannot print: {why}. What was done stands.")
 
 
 def warn(text: str) -> None:
     """Print what a person must read; cron mails it."""
-    _print(text, sys.stderr)
+    _print(_plain(text), sys.stderr)
+
+
+def _plain(text: str) -> str:
+    # Names and Globus's own words are shown, never obeyed by a terminal.
+    return text if text.isprintable() else "\n".join(map(display, text.split("\n")))
 
 
 def _print(text: str, stream: Any, *, end: str = "\n") -> str:
@@ -151,6 +157,14 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
     """
     path = settings.state_file("lock")
     lock_fd = open_own(path, os.O_RDWR)
+    held = [lock_fd]
+
+    def leave_to_the_run() -> None:
+        while held:
+            os.close(held.pop())
+
+    # The workers of a scan would hold the lock as well, and outlive a killed run by a moment.
+    os.register_at_fork(after_in_child=leave_to_the_run)
     try:
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -173,6 +187,7 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
             os.pwrite(lock_fd, f"pid {os.getpid()}\n".encode("ascii"), 0)
         yield
     finally:
+        held.clear()
         os.close(lock_fd)
 
 
@@ -200,11 +215,18 @@ def open_log(settings: Settings) -> None:
         log_fd = open_own(path, os.O_WRONLY | os.O_APPEND)
     stream = os.fdopen(log_fd, "a", encoding="utf-8", errors="backslashreplace")
     writer = _LogWriter(stream)
-    formatter = logging.Formatter(LOG_FORMAT, "%Y-%m-%dT%H:%M:%S")
+    formatter = _OneRecord(LOG_FORMAT, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     writer.setFormatter(formatter)
     log.addHandler(writer)
     log.setLevel(settings.log_level)
+
+
+class _OneRecord(logging.Formatter):
+    """Writes a record so that nothing in it looks like another one: further lines are indented, the rest is escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n    ".join(map(display, super().format(record).split("\n")))
 
 
 class _LogWriter(logging.StreamHandler):  # type: ignore[type-arg]

@@ -77,6 +77,11 @@ class Planner:
         if change is not None:
             yield from _file_items(change)
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether everything that was fed in has been given out."""
+        return not self._open
+
     def finish(self) -> Iterator[Step]:
         """What was still uncertain when the scan ended."""
         while self._open:
@@ -112,12 +117,12 @@ class _Frame:
         sent = self.change.outgoing
         if FOLDER_ITSELF in sent:
             return next(_file_items(self.change))
-        levels = {one.sync_level for one in sent.values()} | {whole.sync_level for whole in self.wholes}
+        levels = self.change.sync_levels | {whole.sync_level for whole in self.wholes}
         return Item(
             self.change.rel_path,
             "",
             0,
-            sum(one.size_bytes for one in sent.values()) + sum(whole.size_bytes for whole in self.wholes),
+            self.change.size_bytes + sum(whole.size_bytes for whole in self.wholes),
             len(sent) + sum(whole.files for whole in self.wholes),
             CHECKSUM if CHECKSUM in levels else min(levels),
         )
@@ -158,6 +163,13 @@ class Batcher:
         self._room = max_tasks
         self._failed_room = max_failed_tasks
         self._filling: dict[tuple[str, bool], Batch] = {}
+
+    def number_for(self, sync_level: str) -> int:
+        """The number that an item of this kind, which has not failed before, would get now; 0 when there is no room."""
+        batch = self._filling.get((sync_level, False))
+        if batch is not None:
+            return batch.number
+        return self._next_number if self._room > 0 else 0
 
     def take(self, item: Item) -> tuple[int, Batch | None]:
         """The number of the task that carries the item, 0 when no task has room; and a batch that is now full."""

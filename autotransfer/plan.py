@@ -6,17 +6,33 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional
 
+from autotransfer import looking
 from autotransfer.batches import Batch, Batcher, Item, Note, Planner, Step
-from autotransfer.changes import MODIFIED, NEW, OLDER, RETRY, FolderChange, Rules, compare, gone_folders, is_unchanged
+from autotransfer.changes import (
+    MODIFIED,
+    NEW,
+    OLDER,
+    RETRY,
+    AllNew,
+    FolderChange,
+    Rules,
+    compare,
+    compare_new,
+    gone_folders,
+)
+from autotransfer.crew import Crew
 from autotransfer.errors import ConfigurationProblem, reason
+from autotransfer.marking import Marking
 from autotransfer.outcomes import forget_gone, note_in_flight
 from autotransfer.paths import FOLDER_ITSELF, display, is_within, join
-from autotransfer.scan import Listing, Policy, read_folder, walk
+from autotransfer.scan import Listing, Policy, read_folder
 from autotransfer.settings import Settings
+from autotransfer.sights import New, Same, Sight
 from autotransfer.store import EMPTY_IS_MEANT, Store, StoredItem
 from autotransfer.summary import Summary
+from autotransfer.survey import Pace, Survey
 from autotransfer.times import NS_PER_SECOND
-from autotransfer.trie import Folder, InFlight, PathTrie
+from autotransfer.trie import Folder, InFlight, PathTrie, carried_whole, new_in_flight
 
 # Told each path to be sent, why, and its bytes.
 OnChange = Callable[[str, str, int], None]
@@ -46,7 +62,9 @@ class Plan:
         summary: Counted up.
         max_items: The most items of one task.
         max_tasks: How many tasks there is room for; max_failed_tasks: how many of them for what has failed before.
+        is_full: Whether to look at everything, whatever SCAN says.
         on_change, on_progress: Told as it goes.
+        choose: Who helps with the scan, when not to be found out by its pace.
     """
 
     def __init__(
@@ -60,8 +78,10 @@ class Plan:
         max_tasks: int,
         max_failed_tasks: int,
         clock_ns: Callable[[], int],
+        is_full: bool = False,
         on_change: Optional[OnChange] = None,
         on_progress: Optional[OnProgress] = None,
+        choose: Optional[Callable[[Pace], Optional[Crew]]] = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -71,6 +91,8 @@ class Plan:
         self._clock_ns = clock_ns
         self._on_change = on_change
         self._on_progress = on_progress
+        self._is_full = is_full
+        self._choose = choose
         self._planner = Planner()
         self._marker = _Marker(store.trie)
         self._batcher = Batcher(
@@ -91,54 +113,80 @@ class Plan:
             preserve_timestamp=self._settings.preserve_timestamp,
             now_ns=now_ns,
         )
+        marking = Marking(self._settings, self._store, now_ns=now_ns, is_full=self._is_full)
+        survey = Survey(
+            self._settings,
+            self._store,
+            self._root_fd,
+            looking.Rules(policy(self._settings), rules.settled_before_ns),
+            clock_ns=self._clock_ns,
+            is_quick=marking.is_quick,
+            choose=self._choose,
+        )
         prepared = []
-        for step in self._steps(rules):
+        for step in self._steps(survey, marking, rules):
             batch = self._take(step)
             if batch is not None:
                 prepared.append(self._put_away(batch))
         self._marker.flush()
         prepared.extend(map(self._put_away, self._batcher.rest()))
+        marking.finish()
+        self._summary.is_quick = marking.is_quick
+        self._summary.folders += survey.left_out_folders
+        self._summary.files += survey.left_out_files
         return sorted(prepared)
 
-    def _steps(self, rules: Rules) -> Iterator[Step]:
+    def _steps(self, survey: Survey, marking: Marking, rules: Rules) -> Iterator[Step]:
         taken_paths: set[str] = set()
         taken_path: str | None = None
-        for listing in walk(self._root_fd, policy(self._settings), clock_ns=self._clock_ns):
-            self._count(listing)
-            if listing.rel_path in taken_paths:
-                taken_path = listing.rel_path
-            if taken_path is not None and is_within(listing.rel_path, taken_path):
-                self._summary.waiting += len(listing.files)
-                yield from self._planner.add(listing.rel_path, None)
+        for rel_path, sight in survey:
+            self._count(sight)
+            if rel_path in taken_paths:
+                taken_path = rel_path
+            if taken_path is not None and is_within(rel_path, taken_path):
+                self._summary.waiting += sight.files if not isinstance(sight, Listing) else len(sight.files)
+                yield from self._planner.add(rel_path, None)
                 continue
-            packed = self._trie.packed(listing.rel_path)
-            if is_unchanged(listing, packed):
-                yield from self._planner.add(listing.rel_path, None)
+            marking.note(rel_path, sight)
+            if isinstance(sight, Same):
+                yield from self._planner.add(rel_path, None)
                 continue
-            if packed is not None:
-                folder = Folder.unpack(packed)
-            else:
-                folder = Folder()
-                folder.doubt_ns, folder.cover = self._trie.inherited(listing.rel_path)
-            dropped, taken = forget_gone(self._trie, listing.rel_path, folder, gone_folders(listing, folder))
-            self._summary.vanished += dropped
-            change = compare(listing, folder, rules, is_known=packed is not None, taken=frozenset(taken))
-            taken_paths.update(join(listing.rel_path, name) for name in change.taken_folders)
+            change = self._compare(rel_path, sight, rules)
+            taken_paths.update(join(rel_path, name) for name in change.taken_folders)
             self._count_change(change)
             if change.is_dirty and not change.is_whole:
                 self._marker.flush()
-                self._trie.put(change.rel_path, change.folder)
-            yield from self._planner.add(change.rel_path, change)
+                self._trie.put(rel_path, change.folder)
+            yield from self._planner.add(rel_path, change)
         yield from self._planner.finish()
+
+    def _compare(self, rel_path: str, sight: New | Listing, rules: Rules) -> FolderChange:
+        packed = self._trie.packed(rel_path)
+        if packed is not None:
+            folder = Folder.unpack(packed)
+        else:
+            folder = Folder()
+            folder.doubt_ns, folder.cover = self._trie.inherited(rel_path)
+        if isinstance(sight, New):
+            if packed is None and not (folder.doubt_ns or folder.cover):
+                return compare_new(sight, rules)
+            sight = sight.as_listing(seen_at_ns=self._clock_ns())
+        dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(sight, folder))
+        self._summary.vanished += dropped
+        return compare(sight, folder, rules, is_known=packed is not None, taken=frozenset(taken))
 
     def _take(self, step: Step) -> Batch | None:
         if isinstance(step, Note):
-            self._marker.note(step)
+            levels = step.change.sync_levels
+            level = min(levels) if levels else self._settings.sync_level
+            self._marker.note(step, self._batcher.number_for(level))
             return None
         number, full = self._batcher.take(step)
         if not number:
             self._summary.waiting += step.files
         self._marker.mark(step, number)
+        if self._planner.is_certain:
+            self._marker.forget_notes()
         return full
 
     def _put_away(self, batch: Batch) -> Prepared:
@@ -149,15 +197,19 @@ class Plan:
             batch.number, batch.sync_level, batch.has_failed, len(rows), batch.files, batch.size_bytes, has_folders
         )
 
-    def _count(self, listing: Listing) -> None:
+    def _count(self, sight: Sight) -> None:
         summary = self._summary
         summary.folders += 1
-        summary.files += len(listing.files)
-        summary.links += listing.links
-        summary.others += listing.others
-        for error in listing.errors:
-            summary.errors += 1
-            summary.notice(f"Skipped {display(join(self._settings.src_dir, error.rel_path))}: {error.why}.")
+        summary.links += sight.links
+        if isinstance(sight, Listing):
+            summary.files += len(sight.files)
+            summary.others += sight.others
+            for error in sight.errors:
+                summary.errors += 1
+                summary.notice(f"Skipped {display(join(self._settings.src_dir, error.rel_path))}: {error.why}.")
+        else:
+            summary.files += sight.files
+            summary.others += sight.others if isinstance(sight, Same) else 0
         if self._on_progress is not None and summary.folders % 256 == 0:
             self._on_progress(summary.folders, summary.files)
 
@@ -167,10 +219,13 @@ class Plan:
         summary.waiting += change.waiting
         summary.pausing += change.pausing
         summary.vanished += change.vanished
+        summary.bytes += change.size_bytes
+        if isinstance(change.outgoing, AllNew) and self._on_change is None:
+            summary.new += len(change.outgoing)
+            return
         for name, sent in change.outgoing.items():
             attribute = REASON_COUNTS[sent.why]
             setattr(summary, attribute, getattr(summary, attribute) + 1)
-            summary.bytes += sent.size_bytes
             if self._on_change is not None:
                 path = join(change.rel_path, name)
                 self._on_change(path + "/" * (name == FOLDER_ITSELF), sent.why, sent.size_bytes)
@@ -186,22 +241,37 @@ class _Marker:
         self._trie = trie
         self._rel_path: str | None = None
         self._folder = Folder()
+        # The numbers under which folders were noted whose items have not come yet.
+        self._noted: set[int] = set()
 
-    def note(self, note: Note) -> None:
-        """Keep a new folder's record; what travels whole is in flight, its task's number follows."""
+    def note(self, note: Note, number: int) -> None:
+        """Keep a new folder's record; what travels whole is in flight.
+
+        Args:
+            number: The task that will probably carry it. Its item comes later, and may have to go into another.
+        """
         self.flush()
         change = note.change
-        if note.travels_whole:
+        if not note.travels_whole:
+            self._trie.put(change.rel_path, change.folder)
+            return
+        self._noted.add(number)
+        if isinstance(change.outgoing, AllNew):
+            new = change.outgoing.new
+            packed = new_in_flight(new.names, new.mtimes_ns, new.sizes_bytes, new.folders, number)
+        else:
             change.folder.in_flight = {
                 name: InFlight(sent.mtime_ns, sent.size_bytes, 0) for name, sent in change.outgoing.items()
             }
-        self._trie.put(change.rel_path, change.folder)
+            packed = carried_whole(change.folder.pack(), number) if number else change.folder.pack()
+        self._trie.put_packed(change.rel_path, packed)
 
     def mark(self, item: Item, number: int) -> None:
         """Put the item's paths in flight with the task, or take them out again when no task has room (0)."""
         if not item.name:
             self.flush()
-            note_in_flight(self._trie, item.folder, number)
+            if not number or self._noted != {number}:
+                note_in_flight(self._trie, item.folder, number)
             return
         if item.folder != self._rel_path:
             self.flush()
@@ -212,6 +282,10 @@ class _Marker:
             self._folder.in_flight.pop(item.name, None)
         if item.name == FOLDER_ITSELF:
             self._folder.cover = number
+
+    def forget_notes(self) -> None:
+        """Every noted folder's item has come."""
+        self._noted.clear()
 
     def flush(self) -> None:
         """Write the folder that is being marked."""

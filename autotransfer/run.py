@@ -19,15 +19,17 @@ from autotransfer.ledger import PREPARED, Task
 from autotransfer.plan import Plan, check_root, policy
 from autotransfer.scan import Looker, open_root
 from autotransfer.settings import Settings
-from autotransfer.store import EMPTY_IS_MEANT, ITEM_LIMIT, Store
+from autotransfer.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, Store
 from autotransfer.summary import Summary, counted
 from autotransfer.times import NS_PER_SECOND
 
 if TYPE_CHECKING:
+    from autotransfer.crew import Crew
     from autotransfer.globus.login import Login
     from autotransfer.globus.tasks import Tasks
     from autotransfer.settle import Settling
     from autotransfer.submit import Submitting
+    from autotransfer.survey import Pace
 
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.5, 15.0
 # Of so many runs the start, the length and the status are kept: they show how often a run is to be expected.
@@ -35,7 +37,13 @@ RUNS_KEPT = 20
 
 
 class Watcher:
-    """Whoever watches a run; every call may be ignored."""
+    """Whoever watches a run; every call may be ignored.
+
+    Attributes:
+        wants_changes: Whether `change` is to be called for each path, which takes time when there are millions.
+    """
+
+    wants_changes = True
 
     def change(self, rel_path: str, why: str, size_bytes: int) -> None:
         """A path is to be sent."""
@@ -61,6 +69,8 @@ class Run:
         store: Its datastore, open.
         watcher: Told how it goes.
         is_dry: Whether to change nothing, here and at Globus.
+        is_full: Whether to look at everything, whatever SCAN says.
+        choose: Who helps with the scan, when not to be found out by its pace.
         clock_ns, pause: The clock, and how to let time pass while waiting.
     """
 
@@ -71,6 +81,8 @@ class Run:
         watcher: Watcher,
         *,
         is_dry: bool = False,
+        is_full: bool = False,
+        choose: Callable[[Pace], Crew | None] | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -78,6 +90,8 @@ class Run:
         self._store = store
         self._watcher = watcher
         self._is_dry = is_dry
+        self._is_full = is_full
+        self._choose = choose
         self._clock_ns = clock_ns
         self._pause = pause
         self._login: Login | None = None
@@ -147,8 +161,10 @@ class Run:
             max_failed_tasks=max(1, self._settings.max_tasks_in_flight // 2)
             - sum(task.has_failed for task in open_tasks),
             clock_ns=self._clock_ns,
-            on_change=self._watcher.change,
+            is_full=self._is_full,
+            on_change=self._watcher.change if self._watcher.wants_changes else None,
             on_progress=self._watcher.scanning,
+            choose=self._choose,
         )
         prepared = plan.make()
         if self._is_dry:
@@ -258,7 +274,7 @@ class Run:
         status = int(problem.exit_status if problem else self.summary.exit_status)
         outcome = {"status": status, "problem": str(problem or "")}
         try:
-            self._store.shelf["LAST_RUN"] = {**self.summary.as_builtins(), **outcome}
+            self._store.shelf[LAST_RUN] = {**self.summary.as_builtins(), **outcome}
             runs = [*(self._store.shelf.get("RUNS") or ()), (self.summary.started_at_ns, self.summary.seconds, status)]
             self._store.shelf["RUNS"] = runs[-RUNS_KEPT:]
             self._store.commit()

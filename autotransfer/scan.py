@@ -60,7 +60,7 @@ class Listing(NamedTuple):
         folders: Names of folders to go into, sorted.
         kept: Names whose records stay as they are: excluded ones, and those that could not be looked at.
         seen_at_ns: The clock when the folder had been read.
-        mtime_ns: The folder's own modification time.
+        mtime_ns, ctime_ns: The folder's own times, read before its entries.
         is_plain: Whether one recursive item would carry exactly these entries (no links followed, nothing unsendable).
         is_readable: Whether the folder could be listed at all; if not, all records below it stay.
         links: Symlinks left out.
@@ -80,6 +80,7 @@ class Listing(NamedTuple):
     links: int
     others: int
     moved: int
+    ctime_ns: int = 0
 
 
 def open_root(src_dir: str) -> int:
@@ -129,12 +130,13 @@ def read_folder(
     kept: list[str] = []
     errors: list[PathError] = []
     links = others = moved = followed = 0
+    is_regular = stat.S_ISREG
     try:
         folder_fd = open_folder(root_fd, rel_path)
     except OSError as error:
         return _unreadable(rel_path, error, clock_ns())
     try:
-        mtime_ns = os.fstat(folder_fd).st_mtime_ns
+        own = os.fstat(folder_fd)
         with os.scandir(folder_fd) as entries:
             for entry in entries:
                 name = entry.name
@@ -142,9 +144,15 @@ def read_folder(
                     kept.append(name)
                     continue
                 try:  # where a listing gives no types, asking for one is a look of its own, and may fail
-                    is_file = entry.is_file(follow_symlinks=False)
-                    is_folder = not is_file and entry.is_dir(follow_symlinks=False)
-                    status = entry.stat(follow_symlinks=False) if is_file else None
+                    if entry.is_file(follow_symlinks=False):
+                        status = entry.stat(follow_symlinks=False)
+                        if is_regular(status.st_mode):
+                            files[name] = (status.st_mtime_ns, status.st_size)
+                        else:
+                            kept.append(name)
+                            moved += 1
+                        continue
+                    is_folder = entry.is_dir(follow_symlinks=False)
                 except OSError as error:
                     kept.append(name)
                     if error.errno in MOVED:
@@ -152,13 +160,7 @@ def read_folder(
                     else:
                         errors.append(PathError(join(rel_path, name), reason(error)))
                     continue
-                if status is not None:
-                    if stat.S_ISREG(status.st_mode):
-                        files[name] = (status.st_mtime_ns, status.st_size)
-                    else:
-                        kept.append(name)
-                        moved += 1
-                elif is_folder:
+                if is_folder:
                     folders.append(name)
                 elif not entry.is_symlink():
                     others += 1
@@ -191,12 +193,13 @@ def read_folder(
         frozenset(kept),
         tuple(errors),
         clock_ns(),
-        mtime_ns,
+        own.st_mtime_ns,
         is_plain=not (errors or others or moved or followed),
         is_readable=True,
         links=links,
         others=others,
         moved=moved,
+        ctime_ns=own.st_ctime_ns,
     )
 
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from autotransfer.errors import ConfigurationProblem
+from autotransfer.errors import ConfigurationProblem, UsageProblem
+from autotransfer.intervals import interval_seconds
 
 REQUIRED = ("SRC_DIR", "DST_DIR", "SRC_ID", "DST_ID", "CLIENT_ID", "CODE_PATH")
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -44,6 +45,10 @@ class Settings(NamedTuple):
     label: str
     max_items_per_task: int
     max_tasks_in_flight: int
+    scan: str
+    full_scan_every: int
+    scan_workers: int
+    scan_executor: str
     log_level: str
     log_max_bytes: int
     config_file: str
@@ -141,6 +146,20 @@ def _label(value: Any) -> str | None:
     return None
 
 
+def _interval(value: Any) -> str | None:
+    try:
+        interval_seconds(str(value) if isinstance(value, int) and not isinstance(value, bool) else value)
+    except (UsageProblem, AttributeError):
+        return "must be an interval from 60s to 365d, such as '12h' or '1d'"
+    return None
+
+
+def _executor(value: Any) -> str | None:
+    if value in ("", "mpi") or (isinstance(value, str) and value.startswith("dask:") and value != "dask:"):
+        return None
+    return "must be '', 'mpi' or 'dask:ADDRESS', such as 'dask:tcp://10.0.0.5:8786'"
+
+
 class Setting(NamedTuple):
     """One row of the table: the name in config.py, its default (None: required) and its check."""
 
@@ -173,6 +192,10 @@ TABLE = (
     Setting("LABEL", "", _label),
     Setting("MAX_ITEMS_PER_TASK", 10_000, _whole(1, 1_000_000)),
     Setting("MAX_TASKS_IN_FLIGHT", 20, _whole(1, 100)),
+    Setting("SCAN", "full", _one_of("full", "quick")),
+    Setting("FULL_SCAN_EVERY", "1d", _interval),
+    Setting("SCAN_WORKERS", 0, _whole(0, 256)),
+    Setting("SCAN_EXECUTOR", "", _executor),
     Setting("LOG_LEVEL", "INFO", _one_of(*LOG_LEVELS)),
     Setting("LOG_MAX_BYTES", 10_000_000, _whole(10_000, 10_000_000_000)),
 )
@@ -222,6 +245,7 @@ def _frozen(values: Mapping[str, Any], config_file: str) -> Settings:
         chosen[name] = _tidy(chosen[name])
     for name in ("src_id", "dst_id", "client_id"):
         chosen[name] = chosen[name].lower()
+    chosen["full_scan_every"] = interval_seconds(str(chosen["full_scan_every"]))
     chosen["src_path"] = chosen["src_path"] or chosen["src_dir"]
     chosen["label"] = chosen["label"] or _label_from(chosen["src_dir"])
     return Settings(**chosen, config_file=config_file)

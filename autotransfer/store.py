@@ -15,17 +15,18 @@ import io
 import os
 import pickle
 import sqlite3
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from heapq import merge
 from itertools import groupby, islice
 from shelve import Shelf
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Optional
 
 from autotransfer import plain
 from autotransfer.errors import ConfigurationProblem, Problem, reason
 from autotransfer.forms import is_sound
 from autotransfer.ledger import SUCCEEDED, AnyTask, EndedTask, Ledger, Task, pack_tasks, unpack_tasks
+from autotransfer.marks import Marks
 from autotransfer.own_files import open_own
 from autotransfer.paths import display
 from autotransfer.times import DAY, NS_PER_SECOND
@@ -36,6 +37,9 @@ FORMAT_VERSION = 2
 StoredItem = tuple[str, bool, int, int]
 # The key of the most items a request may hold, once Globus has refused one as too large.
 ITEM_LIMIT = "ITEM_LIMIT"
+# The key of the summary of the last run; the key of when the last full scan was, for quick ones.
+LAST_RUN = "LAST_RUN"
+FULL_SCAN = "FULL_SCAN"
 # The key that says that a person has confirmed an empty SRC_DIR; it holds until something is there again.
 EMPTY_IS_MEANT = "EMPTY_IS_MEANT"
 # 32 KiB pages: a folder's record is a few KB, and with small pages most of each would stay empty.
@@ -87,6 +91,15 @@ class _Table(MutableMapping[bytes, bytes]):
     def __len__(self) -> int:
         count: int = self._connection.execute("SELECT COUNT(*) FROM Dict").fetchone()[0]
         return count
+
+    def many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values of those of the keys that are there."""
+        found: dict[bytes, bytes] = {}
+        for at in range(0, len(keys), KEYS_AT_A_TIME):
+            some = keys[at : at + KEYS_AT_A_TIME]
+            marks = ",".join("?" * len(some))
+            found.update(self._connection.execute(f"SELECT key, value FROM Dict WHERE key IN ({marks})", some))  # noqa: S608
+        return found
 
     def keys_from(self, first: bytes, end: bytes | None) -> Iterator[bytes]:
         """The keys from `first` to before `end`, in order; fetched in pieces, so the table may change meanwhile."""
@@ -170,7 +183,8 @@ class Store:
                 ) from None
             try:
                 self.shelf = _Shelf(_Table(self._connection))
-                self.trie = PathTrie(self.shelf)
+                self.marks = Marks(self.shelf)
+                self.trie = PathTrie(self.shelf, on_put=self.marks.drop)
                 self._check_version(is_read_only)
                 if not is_read_only:
                     self._shrink()
@@ -195,11 +209,13 @@ class Store:
     def commit(self) -> None:
         """Make everything since the last commit durable, in one step."""
         with self._explained("write"):
+            self.marks.flush()
             self._connection.commit()
 
     def rollback(self) -> None:
         """Forget everything since the last commit."""
         with self._explained("read"):
+            self.marks.forget_unwritten()
             self._connection.rollback()
 
     @contextmanager
@@ -253,6 +269,11 @@ class Store:
     @ledger.setter
     def ledger(self, ledger: Ledger) -> None:
         self.shelf["LEDGER"] = ledger.as_builtins()
+
+    def records(self, rel_paths: Sequence[str]) -> list[Optional[bytes]]:
+        """The records of folders as they are stored, None where there is none; for workers to read. Order as given."""
+        found = self.shelf.table.many([("/" + rel_path).encode() for rel_path in rel_paths])
+        return [found.get(("/" + rel_path).encode()) for rel_path in rel_paths]
 
     def items(self, number: int) -> list[StoredItem]:
         """The items of an open task."""

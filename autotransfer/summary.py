@@ -46,6 +46,7 @@ class Summary:
         self.unlisted_notices = 0
         self.task_ids: list[str] = []
         self.has_trouble = False
+        self.is_quick = False
         self._troubles: dict[int, str] = {}
         self.folders = self.files = 0
         self.new = self.modified = self.older = self.retry = self.bytes = 0
@@ -104,6 +105,7 @@ class Summary:
             "started_at_ns": self.started_at_ns,
             "seconds": round(self.seconds, 3),
             "status": int(self.exit_status),
+            "scan": "quick" if self.is_quick else "full",
             **self.counts(),
             "task_ids": self.task_ids,
             "notices": self.notices,
@@ -114,4 +116,4 @@ class Summary:
         """The log's closing line: key=value, zeros left out but for the main counts; `status` is the exit status."""
         shown = {name: count for name, count in self.counts().items() if count or name in ("files", "submitted")}
         pairs = [f"{name}={count}" for name, count in shown.items()]
-        return f"run status={status} seconds={self.seconds:.2f} {' '.join(pairs)}"
+        return f"run status={status} seconds={self.seconds:.2f} {'scan=quick ' * self.is_quick}{' '.join(pairs)}"

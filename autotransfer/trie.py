@@ -5,14 +5,14 @@ columns packed, about 30 bytes a path with its name, so that a plain shelf can r
 
     (names, mtimes_ns, sizes_bytes, transferred_at_ns, tasks, folders, in_flight, retries, doubt_ns, cover)
 
-`in_flight` is (names, mtimes_ns, sizes_bytes, tasks), or () when nothing is; `retries` is a dict, because few paths fail.
+`in_flight` is (names, mtimes_ns, sizes_bytes, tasks), or () when nothing is; `retries` is a dict: few paths fail.
 """
 
 from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, NamedTuple, Protocol, Union
 
 from autotransfer.scan import Fingerprint
@@ -132,14 +132,14 @@ class Folder:
         folder = cls()
         if names:
             parts = names.split(SEPARATOR)
-            columns = (_unpacked(column, len(parts)) for column in (mtimes, sizes, moments, tasks))
+            columns = (unpacked_column(column, len(parts)) for column in (mtimes, sizes, moments, tasks))
             folder.delivered = dict(zip(parts, map(Delivered._make, zip(*columns))))
         folder.folders = set(folders.split(SEPARATOR)) if folders else set()
         if isinstance(in_flight, dict):  # as format 1 of the datastore has it
             folder.in_flight = {name: InFlight(*record) for name, record in in_flight.items()}
         elif in_flight:
             parts = in_flight[0].split(SEPARATOR)
-            columns = (_unpacked(column, len(parts)) for column in in_flight[1:])
+            columns = (unpacked_column(column, len(parts)) for column in in_flight[1:])
             folder.in_flight = dict(zip(parts, map(InFlight._make, zip(*columns))))
         folder.retries = {name: Retry(*record) for name, record in retries.items()}
         folder.doubt_ns = folder_doubt_ns
@@ -153,7 +153,15 @@ def fingerprints(value: tuple[Any, ...]) -> dict[str, Fingerprint]:
     if not names:
         return {}
     parts = names.split(SEPARATOR)
-    return dict(zip(parts, zip(_unpacked(value[1], len(parts)), _unpacked(value[2], len(parts)))))
+    return dict(zip(parts, zip(unpacked_column(value[1], len(parts)), unpacked_column(value[2], len(parts)))))
+
+
+def new_in_flight(
+    names: str, mtimes_ns: Column, sizes_bytes: Column, folders: list[str], number: int
+) -> tuple[Any, ...]:
+    """A packed folder all of whose entries, and itself, a task carries; its folders sorted, the columns packed."""
+    flying = (names, mtimes_ns, sizes_bytes, number) if names else ()
+    return ("", 0, 0, 0, 0, SEPARATOR.join(folders), flying, {}, 0, number)
 
 
 def carried_whole(value: tuple[Any, ...], number: int) -> tuple[Any, ...]:
@@ -181,7 +189,7 @@ def packed_column(numbers: list[int]) -> Column:
     return code, column.tobytes()
 
 
-def _unpacked(column: Column, count: int) -> list[int]:
+def unpacked_column(column: Column, count: int) -> list[int]:
     if isinstance(column, int):
         return [column] * count
     if isinstance(column, list):
@@ -203,10 +211,15 @@ class Shelf(Protocol):
 
 
 class PathTrie:
-    """The folders of a tree by rel_path, in a shelf shared with other keys: a folder's key is "/" and its rel_path."""
+    """The folders of a tree by rel_path, in a shelf shared with other keys: a folder's key is "/" and its rel_path.
 
-    def __init__(self, shelf: Shelf) -> None:
+    Args:
+        on_put: Told each rel_path whose record is written or removed.
+    """
+
+    def __init__(self, shelf: Shelf, *, on_put: Callable[[str], None] = lambda rel_path: None) -> None:
         self._shelf = shelf
+        self._on_put = on_put
 
     def packed(self, rel_path: str) -> tuple[Any, ...] | None:
         """The folder's value as it is stored, or None."""
@@ -224,6 +237,7 @@ class PathTrie:
 
     def put_packed(self, rel_path: str, value: tuple[Any, ...]) -> None:
         """Keep a folder that is packed already; a blank one leaves no entry."""
+        self._on_put(rel_path)
         if any(value):
             self._shelf["/" + rel_path] = value
         else:

@@ -19,7 +19,7 @@ from autotransfer.changes import (
     is_unchanged,
 )
 from autotransfer.paths import FOLDER_ITSELF
-from autotransfer.scan import EMPTY_FOLDER, Fingerprint, Listing
+from autotransfer.scan import EMPTY_FOLDER, Fingerprint, Listing, PathError
 from autotransfer.trie import Delivered, Folder, InFlight, Retry
 
 NS = 10**9
@@ -248,7 +248,9 @@ def test_a_folder_at_rest_with_what_was_delivered_is_unchanged() -> None:
     assert not is_unchanged(listing, None)
     assert not is_unchanged(listing._replace(folders=["f"]), folder.pack())
     assert not is_unchanged(listing._replace(files={}), folder.pack())
-    assert not is_unchanged(listing._replace(kept=frozenset({"k"})), folder.pack())
+    assert is_unchanged(listing._replace(kept=frozenset({"k"})), folder.pack())
+    assert not is_unchanged(listing._replace(errors=(PathError("k", "denied"),)), folder.pack())
+    assert not is_unchanged(listing._replace(moved=1), folder.pack())
     assert not is_unchanged(listing._replace(is_readable=False), folder.pack())
     folder.cover = 1
     assert not is_unchanged(listing, folder.pack())

@@ -22,7 +22,9 @@ SCRIPTS = {"main", "set_time", "test_config", "utils"} | {path.stem for path in 
 # Bottom up. Each room may import what its row names; a row can only name rows above it, so imports point one way.
 GROUND = {"errors", "times", "paths"}
 TREE = GROUND | {"scan", "trie", "settings"}
-THINKING = TREE | {"ledger", "changes", "batches", "outcomes", "summary"}
+THINKING = TREE | {"sights", "frontier", "marks", "ledger", "changes", "batches", "outcomes", "summary"}
+# What looks at the tree, with whoever helps.
+SCANNING = {"sights", "frontier", "marks", "looking", "crew", "glance"}
 TIMERS = {"intervals", "items_file", "timer_documents", "jobs"}
 GLOBUS = {"globus", *(f"globus.{room}" for room in ("failures", "collections", "login", "tasks", "timers"))}
 WORKING = THINKING | {"store", "plan"} | GLOBUS
@@ -31,12 +33,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "times": {"errors"},
     "paths": {"errors"},
     "scan": GROUND,
-    "settings": GROUND,
-    "trie": GROUND | {"scan"},
     "intervals": GROUND,
+    "settings": GROUND | {"intervals"},
+    "trie": GROUND | {"scan"},
+    "sights": TREE,
+    "frontier": set(),
+    "marks": TREE,
     "items_file": GROUND,
     "ledger": TREE,
-    "changes": TREE,
+    "changes": TREE | {"sights"},
     "summary": TREE,
     "batches": TREE | {"changes"},
     "outcomes": TREE | {"ledger"},
@@ -45,9 +50,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "timer_options": TREE | {"intervals", "items_file", "timer_documents"},
     "own_files": {"errors"},
     "plain": set(),
+    "looking": TREE | {"changes", "plain", "sights"},
+    "crew": TREE | {"looking", "sights"},
+    "glance": TREE | {"marks"},
     "forms": TREE | {"ledger"},
     "store": THINKING | {"own_files", "plain", "forms"},
-    "plan": THINKING | {"store"},
+    "survey": TREE | SCANNING | {"store"},
+    "marking": TREE | SCANNING | {"store"},
+    "plan": THINKING | SCANNING | {"store", "survey", "marking"},
     "globus": set(),
     "globus.failures": {"errors"},
     "globus.login": TREE | {"globus.failures"},
@@ -61,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "permissions": TREE,
     "ends": TREE | GLOBUS,
     "checks": WORKING | {"ends", "own_files", "permissions"},
-    "run": WORKING | {"settle", "submit"},
+    "run": WORKING | {"settle", "submit", "crew", "survey"},
     "words": GROUND,
     "state": WORKING - GLOBUS,
     "state_path": (WORKING - GLOBUS) | {"state"},
@@ -84,15 +94,18 @@ ONLY_IN: dict[str, set[str]] = {
     "argparse": set(),
     "getpass": set(),
     "fcntl": set(),
-    "signal": set(),
+    "signal": {"crew"},
     "socket": set(),
     "subprocess": set(),
     "importlib": set(),
 }
+# Packages of the extras: the one room that may import each, when it is asked for what needs it.
+EXTRAS = {"distributed": "crew", "mpi4py": "crew"}
 # Rooms that compute only: no file, no clock, no network. What they may import of the standard library is a closed list.
 PURE = THINKING - {"scan"} | TIMERS | SHOWING | {"forms"}
 PURE_STDLIB = {
-    *("__future__", "array", "collections", "csv", "datetime", "difflib", "enum", "itertools", "re", "sys", "typing"),
+    *("__future__", "array", "collections", "csv", "datetime", "difflib", "enum", "heapq", "itertools", "re", "sys"),
+    "typing",
     "unicodedata",
 }
 # What may be used of the modules that also have impure parts; realpath looks at symlinks, for `set_time.py --path`.
@@ -224,6 +237,8 @@ def imports_point_one_way(module: Module) -> Iterator[str]:
 def core_needs_the_sdk_alone(module: Module) -> Iterator[str]:
     for imported in imports(module):
         top = imported.module.partition(".")[0]
+        if top in EXTRAS and module.room == EXTRAS[top] and not imported.is_at_import:
+            continue
         if top not in STDLIB and top not in (CORE, "globus_sdk", "jwt"):
             yield f"{imported.module} is neither the standard library nor globus_sdk"
 

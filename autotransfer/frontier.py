@@ -1,0 +1,73 @@
+"""Which folders are next: found in any order, looked at in batches, given out in the order of a walk. Pure.
+
+A walk is depth first, parents before children, siblings in order of name. Several workers find folders in another
+order; this holds what came early until its turn, and no more of that than a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from typing import Generic, TypeVar
+
+Found = TypeVar("Found")
+
+
+class Frontier(Generic[Found]):
+    """Folders from the moment they are found until they are given out.
+
+    Args:
+        start: The folders to begin with, in the order of a walk.
+        window: How many folders may be looked at, or be waited for, ahead of their turn.
+    """
+
+    def __init__(self, start: Sequence[str], window: int) -> None:
+        self._todo = list(reversed(start))
+        self._window = window
+        self._found: dict[str, tuple[Found, Sequence[str]]] = {}
+        self._asked = 0
+        self._waiting: list[tuple[str, list[str]]] = []
+        self._wait_for_a_look(list(start))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every folder was given out."""
+        return not self._todo
+
+    def ask(self, most: int) -> list[str]:
+        """Folders that should be looked at next, at most so many; none when there is nothing to do ahead.
+
+        The one whose turn it is comes first, and is never held back by the window.
+        """
+        room = max(self._window - self._asked - len(self._found), 0)
+        if self._waiting and not room and self._waiting[0][1][0] == self._todo[-1]:
+            room = 1
+        asked: list[str] = []
+        while self._waiting and len(asked) < min(most, room):
+            _, siblings = heappop(self._waiting)
+            taken = siblings[: min(most, room) - len(asked)]
+            asked += taken
+            self._wait_for_a_look(siblings[len(taken) :])
+        self._asked += len(asked)
+        return asked
+
+    def answer(self, rel_path: str, found: Found, folders: Sequence[str]) -> None:
+        """What a folder that was asked for holds, and the rel_paths below it to go into, in the order of a walk."""
+        self._asked -= 1
+        self._found[rel_path] = found, folders
+        self._wait_for_a_look(list(folders))
+
+    def next(self) -> tuple[str, Found] | None:
+        """The folder whose turn it is, or None as long as that was not looked at."""
+        rel_path = self._todo[-1]
+        if rel_path not in self._found:
+            return None
+        found, folders = self._found.pop(rel_path)
+        self._todo.pop()
+        self._todo.extend(reversed(folders))
+        return rel_path, found
+
+    def _wait_for_a_look(self, siblings: list[str]) -> None:
+        if siblings:
+            # With NUL, which no name holds, as the separator, the order of paths is that of the walk.
+            heappush(self._waiting, (siblings[0].replace("/", "\0"), siblings))

@@ -1,0 +1,139 @@
+"""Look at a batch of folders: what each holds, and whether that is what is recorded. A worker's whole work.
+
+One unit of work for all who may do it, in this process or on another machine: folders with their records in, what is
+to be thought about out. What is as recorded comes back as counts, a wholly new folder in packed columns; only the rest
+comes back entry by entry.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Optional
+
+from autotransfer import plain
+from autotransfer.changes import is_unchanged
+from autotransfer.paths import FOLDER_ITSELF
+from autotransfer.scan import Listing, Policy, read_folder
+from autotransfer.sights import New, Same, Sight
+from autotransfer.trie import SEPARATOR, packed_column
+
+# A folder's rel_path and its record as the datastore holds it, None where there is none.
+Row = tuple[str, Optional[bytes]]
+
+
+class Rules(NamedTuple):
+    """What a worker must know to look at folders.
+
+    Args:
+        policy: What is left out.
+        settled_before_ns: What was touched before this is settled.
+    """
+
+    policy: Policy
+    settled_before_ns: int
+
+
+class Unit(NamedTuple):
+    """Folders to look at together.
+
+    Args:
+        src_dir: SRC_DIR as the worker sees it, and the inode it must have.
+        threads: How many folders to look at at a time: more than one where each call takes long.
+    """
+
+    src_dir: str
+    inode: int
+    rules: Rules
+    threads: int
+    rows: list[Row]
+
+
+class OtherRoot(Exception):
+    """SRC_DIR is another folder for the worker than for the run."""
+
+
+def look_at(unit: Unit) -> list[Sight]:
+    """What each folder of a unit holds, in the order of its rows. Runs in a worker.
+
+    Raises:
+        OtherRoot, OSError: SRC_DIR is not there as the run sees it.
+        plain.NotPlain: A record is damaged.
+    """
+    root_fd = os.open(unit.src_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if os.fstat(root_fd).st_ino != unit.inode:
+            raise OtherRoot(unit.src_dir)
+        return look_at_rows(root_fd, unit.rows, unit.rules, threads=unit.threads)
+    finally:
+        os.close(root_fd)
+
+
+def look_at_rows(root_fd: int, rows: Sequence[Row], rules: Rules, *, threads: int = 1) -> list[Sight]:
+    """The same with SRC_DIR open."""
+    look = Look(root_fd, rules)
+
+    def look_at_row(row: Row) -> Sight:
+        return look(row[0], None if row[1] is None else plain.load(row[1]))
+
+    if threads <= 1 or len(rows) <= 1:
+        return list(map(look_at_row, rows))
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(threads, len(rows))) as pool:
+        return list(pool.map(look_at_row, rows))
+
+
+class Look:
+    """Looks at folders one by one. Never raises for what is on disk.
+
+    Args:
+        clock_ns: For the moment at which a listing was read; a worker's clock is not trusted, and gives 0.
+    """
+
+    def __init__(self, root_fd: int, rules: Rules, *, clock_ns: Callable[[], int] = lambda: 0) -> None:
+        self._root_fd = root_fd
+        self._settled_before_ns = rules.settled_before_ns
+        self._excludes = rules.policy.excludes()
+        self._follow_links = rules.policy.follow_links
+        self._clock_ns = clock_ns
+
+    def __call__(self, rel_path: str, packed: tuple[Any, ...] | None) -> Sight:
+        """What one folder holds; `packed` is its record."""
+        listing = read_folder(
+            self._root_fd, rel_path, self._excludes, follow_links=self._follow_links, clock_ns=self._clock_ns
+        )
+        if is_unchanged(listing, packed):
+            return Same(
+                len(listing.files),
+                listing.links,
+                listing.others,
+                listing.folders,
+                listing.mtime_ns,
+                listing.ctime_ns,
+                listing.is_plain,
+            )
+        if packed is None and listing.is_plain and listing.is_readable and rel_path:
+            return _new(listing, self._settled_before_ns) or listing
+        return listing
+
+
+def _new(listing: Listing, settled_before_ns: int) -> New | None:
+    mtimes_ns = [fingerprint[0] for fingerprint in listing.files.values()]
+    newest_ns = listing.mtime_ns if FOLDER_ITSELF in listing.files else max(mtimes_ns, default=0)
+    if newest_ns >= settled_before_ns:
+        return None
+    sizes_bytes = [fingerprint[1] for fingerprint in listing.files.values()]
+    return New(
+        listing.rel_path,
+        SEPARATOR.join(listing.files),
+        packed_column(mtimes_ns),
+        packed_column(sizes_bytes),
+        len(mtimes_ns),
+        sum(sizes_bytes),
+        listing.folders,
+        listing.kept,
+        listing.links,
+        listing.mtime_ns,
+        listing.ctime_ns,
+    )

@@ -1,0 +1,187 @@
+"""Every folder of the tree with what it holds, in the order of a walk, by as many as are worth it.
+
+It begins in this process, and a small tree ends there. When it takes longer, the others are called: threads where each
+call takes long (network file systems), processes where the interpreter is the limit. A quick scan leaves out the
+folders whose own times are those of their marks.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Optional
+
+from autotransfer import crew
+from autotransfer.crew import Crew, Place
+from autotransfer.frontier import Frontier
+from autotransfer.glance import glance
+from autotransfer.looking import Look, Rules
+from autotransfer.paths import join
+from autotransfer.scan import Listing
+from autotransfer.settings import Settings
+from autotransfer.sights import Sight
+from autotransfer.store import LAST_RUN, Store
+
+# How long to go on alone before the first and each later thought of calling others.
+PATIENCE_SECONDS = 0.03
+# What is left must be worth their coming.
+WORTH_PROCESSES_SECONDS = 0.25
+# A look that waits more than it works, and this long, is on a slow file system.
+SLOW_SECONDS = 60e-6
+WAITING_SHARE = 0.6
+WINDOW_UNITS = 6
+NETWORK_FILE_SYSTEMS = (
+    *("nfs", "nfs4", "lustre", "gpfs", "cifs", "smb3", "smbfs", "beegfs", "beegfs_nodev", "ceph", "glusterfs", "afs"),
+    *("9p", "virtiofs", "panfs", "pvfs2", "orangefs", "fuse"),
+)
+
+
+class Pace(NamedTuple):
+    """How the scan went so far: folders and files seen, seconds it took, and those of them the processor worked."""
+
+    looks: int
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether each call takes long, and is waited for."""
+        waits = self.seconds - self.cpu_seconds
+        return waits > WAITING_SHARE * self.seconds and self.seconds > SLOW_SECONDS * self.looks
+
+
+class Survey:
+    """One pass over the folders of SRC_DIR.
+
+    Args:
+        root_fd: SRC_DIR, open.
+        is_quick: Whether folders with a mark that holds are left out.
+        choose: Who is called, from the pace so far; None: nobody yet.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        root_fd: int,
+        rules: Rules,
+        *,
+        clock_ns: Callable[[], int],
+        is_quick: bool = False,
+        choose: Optional[Callable[[Pace], Optional[Crew]]] = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._root_fd = root_fd
+        self._rules = rules
+        self._clock_ns = clock_ns
+        self._is_quick = is_quick
+        self._choose = choose or self._chosen
+        self._look = Look(root_fd, rules, clock_ns=clock_ns)
+        self.left_out_folders = self.left_out_files = 0
+        self.lost_units = 0
+
+    def __iter__(self) -> Iterator[tuple[str, Sight]]:
+        """Each folder's rel_path with what it holds, parents before children, siblings in order of name.
+
+        What a quick scan leaves out is not among them; it is counted in `left_out_folders` and `left_out_files`.
+        """
+        todo = [""]
+        looks, seconds, cpu_seconds, patience = 0, 0.0, 0.0, PATIENCE_SECONDS
+        while todo:
+            started, cpu_started = time.perf_counter(), time.thread_time()
+            rel_path = todo.pop()
+            sight, below = self._see(rel_path)
+            todo.extend(reversed(below))
+            seconds += time.perf_counter() - started
+            cpu_seconds += time.thread_time() - cpu_started
+            yield rel_path, sight
+            looks += 1 + (len(sight.files) if isinstance(sight, Listing) else sight.files)
+            if seconds > patience and todo:
+                patience *= 2
+                others = self._choose(Pace(looks, seconds, cpu_seconds))
+                if others is not None:
+                    yield from self._together(others, todo[::-1])
+                    return
+
+    def _see(self, rel_path: str) -> tuple[Sight, list[str]]:
+        sight = self._look(rel_path, self._store.trie.packed(rel_path))
+        return sight, self._to_go_into(rel_path, sight.folders)
+
+    def _to_go_into(self, rel_path: str, names: Sequence[str]) -> list[str]:
+        if not (self._is_quick and names):
+            return [join(rel_path, name) for name in names]
+        seen = glance(self._root_fd, self._store.marks, rel_path, names)
+        self.left_out_folders += seen.folders
+        self.left_out_files += seen.files
+        return seen.stale
+
+    def _together(self, others: Crew, start: list[str]) -> Iterator[tuple[str, Sight]]:
+        frontier: Frontier[Sight] = Frontier(start, WINDOW_UNITS * others.most_units * others.rows)
+        try:
+            while not frontier.is_done:
+                self._ask(others, frontier)
+                found = frontier.next()
+                if found is not None:
+                    yield found
+                elif others.is_busy:
+                    self._hear(others, frontier)
+        finally:
+            self.lost_units = others.lost_units
+            others.close()
+
+    def _ask(self, others: Crew, frontier: Frontier[Sight]) -> None:
+        while others.has_room or not others.is_busy:
+            rel_paths = frontier.ask(others.rows)
+            if not rel_paths:
+                return
+            rows = list(zip(rel_paths, self._store.records(rel_paths)))
+            if not others.ask(rows):
+                self._do(rel_paths, frontier)
+                return
+
+    def _hear(self, others: Crew, frontier: Frontier[Sight]) -> None:
+        rows, sights = others.answer()
+        if sights is None:
+            self._do([rel_path for rel_path, _ in rows], frontier)
+            return
+        now_ns = self._clock_ns()  # not the worker's clock: it may be another machine's
+        for (rel_path, _), sight in zip(rows, sights):
+            seen = sight._replace(seen_at_ns=now_ns) if isinstance(sight, Listing) else sight
+            frontier.answer(rel_path, seen, self._to_go_into(rel_path, seen.folders))
+
+    def _do(self, rel_paths: Sequence[str], frontier: Frontier[Sight]) -> None:
+        for rel_path in rel_paths:
+            frontier.answer(rel_path, *self._see(rel_path))
+
+    def _chosen(self, pace: Pace) -> Crew | None:
+        """Who is worth calling now."""
+        settings = self._settings
+        is_slow = pace.is_slow or _is_on_network(self._root_fd)
+        # As many as the last scan saw; before the first one, as much again as there was.
+        expected = (self._store.shelf.get(LAST_RUN) or {}).get("files") or 2 * pace.looks
+        seconds_left = (expected / pace.looks - 1) * pace.cpu_seconds
+        count = settings.scan_workers or crew.processors()
+        threads = crew.THREADS if is_slow else 1
+        place = Place(settings.src_dir, os.fstat(self._root_fd).st_ino, self._rules, threads)
+        if settings.scan_executor:
+            return crew.of_executor(settings.scan_executor, place._replace(inode=0), settings.scan_workers)
+        if count > 1 and seconds_left > WORTH_PROCESSES_SECONDS:
+            return crew.of_processes(place, count)
+        return crew.of_threads(self._root_fd, self._rules) if is_slow else None
+
+
+def _is_on_network(root_fd: int) -> bool:
+    """Whether the file system is one whose calls go over a network, as far as Linux tells."""
+    status = os.fstat(root_fd)
+    device = f" {os.major(status.st_dev)}:{os.minor(status.st_dev)} "
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            for line in mounts:
+                if device in line:
+                    kind = line.partition(" - ")[2].split(" ", 1)[0]
+                    return kind.partition(".")[0] in NETWORK_FILE_SYSTEMS
+    except OSError:
+        pass
+    return False

@@ -1,0 +1,178 @@
+"""The scan by several: the same folders in the same order, whoever looks; workers that die cost a retry."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from suite import LONG_AGO, ROOT, Route
+
+from autotransfer import crew
+from autotransfer.crew import Crew, Place
+from autotransfer.looking import Look, Rules, look_at
+from autotransfer.scan import Listing, Policy, open_root, walk
+from autotransfer.settings import Settings
+from autotransfer.sights import New, Same, Sight
+from autotransfer.store import IN_MEMORY, Store
+from autotransfer.survey import Pace, Survey
+from utils import load_settings
+
+RULES = Rules(Policy(), (LONG_AGO + 10) * 10**9)
+
+
+@pytest.fixture
+def tree(lonely_route: Route) -> Route:
+    """A few hundred folders, some deep, some with unusual content."""
+    for number in range(300):
+        lonely_route.write(f"{number % 7}/{number % 11}-x/{number}/a.dat", "x" * number)
+        lonely_route.write(f"{number % 7}/{number}.dat")
+    (lonely_route.src / "empty").mkdir()
+    (lonely_route.src / "link").symlink_to("0")
+    os.mkfifo(lonely_route.src / "0/pipe")
+    lonely_route.write("1/recent.dat", mtime_seconds=LONG_AGO + 20)
+    return lonely_route
+
+
+@pytest.fixture
+def settings(tree: Route) -> Settings:
+    return load_settings(str(tree.config))
+
+
+@pytest.fixture
+def root_fd(settings: Settings) -> Iterator[int]:
+    opened = open_root(settings.src_dir)
+    yield opened
+    os.close(opened)
+
+
+def surveyed(
+    settings: Settings, root_fd: int, choose: Callable[[Pace], Crew | None], store: Store | None = None
+) -> list[tuple[str, Sight]]:
+    with store or Store(IN_MEMORY) as opened:
+        return list(Survey(settings, opened, root_fd, RULES, clock_ns=lambda: 5, choose=choose))
+
+
+def place(settings: Settings, root_fd: int, threads: int = 1) -> Place:
+    return Place(settings.src_dir, os.fstat(root_fd).st_ino, RULES, threads)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are called after the first folder."""
+    monkeypatch.setattr("autotransfer.survey.PATIENCE_SECONDS", 0.0)
+
+
+def test_threads_and_processes_see_what_one_process_sees_in_the_same_order(settings: Settings, root_fd: int) -> None:
+    alone = surveyed(settings, root_fd, lambda pace: None)
+    threads = surveyed(settings, root_fd, lambda pace: crew.of_threads(root_fd, RULES))
+    processes = surveyed(settings, root_fd, lambda pace: crew.of_processes(place(settings, root_fd), 2))
+    both = surveyed(settings, root_fd, lambda pace: crew.of_processes(place(settings, root_fd, threads=4), 2))
+
+    assert [rel_path for rel_path, _ in alone] == [listing.rel_path for listing in walk(root_fd, Policy())]
+    assert len(alone) > 300
+    assert {type(sight) for _, sight in alone} == {New, Listing}
+    assert threads == processes == both == alone
+
+
+class Dying:
+    """A worker's look that ends its process at the second unit, once for each file of lives that is left."""
+
+    def __init__(self, place: Place, lives: Path) -> None:
+        self.place = place
+        self.lives = lives
+
+    def __call__(self, rows: list[tuple[str, bytes | None]]) -> list[Sight]:
+        for life in sorted(self.lives.iterdir())[:1]:
+            life.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return look_at(self.place.unit(rows))
+
+
+@pytest.mark.parametrize("deaths", [1, 3, 40])
+def test_a_worker_that_dies_costs_a_retry_and_not_the_run(
+    settings: Settings, root_fd: int, tmp_path: Path, deaths: int
+) -> None:
+    lives = tmp_path / "lives"
+    lives.mkdir()
+    for number in range(deaths):
+        (lives / f"{number:02}").touch()
+    crews = []
+
+    def choose(pace: Pace) -> Crew:
+        start = partial(crew._processes, 2)
+        crews.append(Crew(start, Dying(place(settings, root_fd), lives), workers=2, rows=4))
+        return crews[0]
+
+    seen = surveyed(settings, root_fd, choose)
+
+    assert seen == surveyed(settings, root_fd, lambda pace: None)
+    assert crews[0].lost_units > 0
+    assert len(list(lives.iterdir())) < deaths
+
+
+def test_a_worker_that_sees_another_src_dir_is_not_believed(settings: Settings, root_fd: int, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = place(settings, root_fd)._replace(src_dir=str(tmp_path / "elsewhere"))
+
+    seen = surveyed(settings, root_fd, lambda pace: crew.of_processes(elsewhere, 2))
+
+    assert seen == surveyed(settings, root_fd, lambda pace: None)
+
+
+def test_what_is_recorded_comes_back_as_counts(tree: Route, settings: Settings, root_fd: int) -> None:
+    tree.run("set_time.py", "now")
+    path = str(tree.code_path / "datastore")
+
+    alone = surveyed(settings, root_fd, lambda pace: None, Store(path))
+    others = surveyed(settings, root_fd, lambda pace: crew.of_processes(place(settings, root_fd), 2), Store(path))
+
+    assert others == alone
+    assert {type(sight) for _, sight in alone} == {Same}
+
+
+def test_a_new_folder_in_columns_is_the_listing_of_it(tree: Route, root_fd: int) -> None:
+    new = Look(root_fd, RULES)("2", None)
+    recent = Look(root_fd, RULES)("1", None)
+    listed = {listing.rel_path: listing for listing in walk(root_fd, Policy(), clock_ns=lambda: 9)}
+
+    assert isinstance(new, New)
+    assert new.as_listing(seen_at_ns=9) == listed["2"]
+    assert new.size_bytes == sum(size for _, size in listed["2"].files.values())
+    assert isinstance(recent, Listing)  # something in it was touched too recently to travel as a whole
+
+
+def test_workers_go_when_the_run_is_killed(tree: Route) -> None:
+    # Each call takes long, so that the workers are still at it when the run dies.
+    tree.configure(SCAN_WORKERS=2)
+    program = (
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from autotransfer import crew\n"
+        "executor = crew._processes(2)\n"
+        "print(*[executor.submit(crew.os.getpid).result() for _ in range(20)], flush=True)\n"
+        "executor.submit(time.sleep, 60); time.sleep(60)"
+    )
+    import subprocess
+    import sys
+
+    run = subprocess.Popen([sys.executable, "-c", program, str(ROOT)], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    workers = {int(word) for word in run.stdout.readline().split()}
+    run.kill()
+    run.communicate()
+
+    give_up_at = time.monotonic() + 10
+    while any(Path(f"/proc/{worker}/cmdline").exists() and _is_running(worker) for worker in workers):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+    assert workers
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
