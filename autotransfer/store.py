@@ -510,7 +510,9 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
         connection.execute("PRAGMA fullfsync = ON")  # macOS: without it a write need not have reached the disk
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        connection.execute("PRAGMA synchronous = FULL")
+        # Not FULL: unless the folder is synced too, a power cut can bring the journal back, and with it take back what
+        # was committed: a batch that was posted would be sent a second time.
+        connection.execute("PRAGMA synchronous = EXTRA")
         _refuse_foreign(connection)
         connection.execute("CREATE TABLE IF NOT EXISTS Dict (key BLOB UNIQUE NOT NULL, value BLOB NOT NULL)")
         connection.commit()
