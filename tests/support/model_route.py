@@ -7,11 +7,12 @@ import os
 import time
 import types
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from model_crew import ALONE, helpers
 from model_edits import NS
 from model_rights import modes_that_bind, modes_that_do_not
 from model_tree import Tree
@@ -108,10 +109,13 @@ class Route:
         values: The configuration; change it at will.
         story: What happened, for people.
         vouched: Paths that set_time.py declared delivered, with the fingerprints it saw.
+        helper: Who helps with the scan (model_crew).
         are_modes_binding: Whether our scan may read only what modes allow; the emulator always obeys them.
     """
 
-    def __init__(self, folder: Path, values: dict[str, Any], *, are_modes_binding: bool) -> None:
+    def __init__(
+        self, folder: Path, values: dict[str, Any], *, are_modes_binding: bool = False, helper: str = ALONE
+    ) -> None:
         self.clock = StillClock()
         self.skew_ns = 0
         self.src, self.dst, self.state = folder / "src", folder / "dst", folder / "state"
@@ -122,6 +126,7 @@ class Route:
         secret.chmod(0o600)
         self.tree = Tree(self.src, self.tick_ns)
         self.are_modes_binding = are_modes_binding
+        self.helper = helper
         self.values: dict[str, Any] = {
             "SRC_DIR": str(self.src),
             "DST_DIR": str(self.dst),
@@ -132,7 +137,7 @@ class Route:
             "CLIENT_SECRET_FILE": str(secret),
             **values,
         }
-        self.story = [f"settings {values}, modes bind us: {are_modes_binding}"]
+        self.story = [f"settings {values}, modes bind us: {are_modes_binding}, the scan is helped by: {helper}"]
         self.vouched: dict[str, Fingerprint] = {}
         self.runs = self.tasks_seen = 0
         self._machine_ns = time.time_ns() - 2 * NS
@@ -180,8 +185,8 @@ class Route:
         act = _Interrupting(self, interruptions)
         before = set(self.world.tasks)
         summary: Summary | None = None
-        with self._as_user(), Deadly(self.datastore, act) as store:
-            run = Run(self.settings, store, Watching(act), clock_ns=self.our_ns, pause=self.pass_time)
+        with self._as_user(), Deadly(self.datastore, act) as store, self._helped() as chosen:
+            run = Run(self.settings, store, Watching(act), clock_ns=self.our_ns, pause=self.pass_time, **chosen)
             try:
                 summary = run.perform(wait_seconds=wait_seconds)
             except Killed:
@@ -267,7 +272,10 @@ class Route:
 
     # --- helpers ----------------------------------------------------------------------------------------------------
 
-    def _as_user(self) -> Any:
+    def _helped(self) -> AbstractContextManager[dict[str, Any]]:
+        return helpers(self.helper, self.settings, now_ns=self.our_ns())
+
+    def _as_user(self) -> AbstractContextManager[None]:
         return modes_that_bind() if self.are_modes_binding else nullcontext()
 
     def _date_arrivals(self) -> None:

@@ -1,0 +1,54 @@
+"""Helpers for the model's scans: threads that look at folders, called at once, and such as now and then fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from autotransfer import survey
+from autotransfer.crew import Crew
+from autotransfer.looking import Rules, look_at_rows
+from autotransfer.plan import policy
+from autotransfer.scan import open_root
+from autotransfer.settings import Settings
+from autotransfer.times import NS_PER_SECOND
+
+ALONE, THREADS, UNRELIABLE = "alone", "threads", "unreliable"
+HELPERS = (ALONE, THREADS, UNRELIABLE)
+WORKERS, ROWS = 3, 2
+
+
+class _Unreliable(ThreadPoolExecutor):
+    """Every second unit fails."""
+
+    _units = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self._units += 1
+        return super().submit(_fail if self._units % 2 else fn, *args, **kwargs)
+
+
+def _fail(*_: object) -> None:
+    raise OSError("this worker sees nothing")
+
+
+@contextmanager
+def helpers(kind: str, settings: Settings, *, now_ns: int) -> Iterator[dict[str, Any]]:
+    """What a Run is told so that its scan is helped from the second folder on; nothing of it for ALONE."""
+    if kind == ALONE:
+        yield {}
+        return
+    root_fd = open_root(settings.src_dir)
+    rules = Rules(policy(settings), now_ns - int(settings.settle_seconds * NS_PER_SECOND))
+    start: Callable[[], Executor] = partial(_Unreliable if kind == UNRELIABLE else ThreadPoolExecutor, WORKERS)
+    patience, survey.PATIENCE_SECONDS = survey.PATIENCE_SECONDS, 0.0
+    try:
+        call = partial(look_at_rows, root_fd, rules=rules)
+        yield {"choose": lambda pace: Crew(start, call, workers=WORKERS, rows=ROWS)}
+    finally:
+        survey.PATIENCE_SECONDS = patience
+        os.close(root_fd)
