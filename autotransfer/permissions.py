@@ -20,9 +20,19 @@ def refuse_open_files(settings: Settings) -> None:
     """
     findings, commands = [], []
     for path in (settings.config_file, settings.code_path):
+        if owner := _another_owner(path):
+            findings.append(f"{path} belongs to {owner}, and what they write would be run or trusted")
+            commands.append(f"sudo chown {os.geteuid()} {shlex.quote(path)}")
         if _others_can_write(path):
             findings.append(f"{path} can be written by others, and what they write would be run or trusted")
             commands.append(f"chmod go-w {shlex.quote(path)}")
+    for path, folder in _folders_of(settings):
+        if owner := _another_owner(folder):
+            findings.append(f"{folder} belongs to {owner}, who can put something else in the place of {path}")
+            commands.append(f"sudo chown {os.geteuid()} {shlex.quote(folder)}")
+        elif _others_can_write(folder) and not os.stat(folder).st_mode & stat.S_ISVTX:
+            findings.append(f"{folder} can be written by others, who can put something else in the place of {path}")
+            commands.append(f"chmod go-w {shlex.quote(folder)}")
     names = ("datastore", "tokens.db", "log", "log.1")
     for path in (*map(settings.state_file, names), settings.client_secret_file):
         if path and _others_can_read(path):
@@ -34,6 +44,26 @@ def refuse_open_files(settings: Settings) -> None:
             details=tuple(findings),
             remedy="\n".join(("Run:", *commands)),
         )
+
+
+def _folders_of(settings: Settings) -> list[tuple[str, str]]:
+    """The configuration and CODE_PATH, each with the folder it is in; each folder once, and not CODE_PATH itself."""
+    folders = {os.path.dirname(os.path.realpath(path)): path for path in (settings.code_path, settings.config_file)}
+    return [(path, folder) for folder, path in folders.items() if folder != os.path.realpath(settings.code_path)]
+
+
+def _another_owner(path: str) -> str:
+    """The owner's name, if it is neither this user nor root; else nothing."""
+    try:
+        owner = os.stat(path).st_uid
+    except OSError:
+        return ""  # another check says that it is missing
+    if owner in (0, os.geteuid()):
+        return ""
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return f"user {owner}"
 
 
 def _others_can_write(path: str) -> bool:

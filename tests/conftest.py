@@ -6,10 +6,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import secrets_kept
 from suite import DST_ID, SRC_ID, Route
 
 from emulator.server import Emulator
 from emulator.world import Collection
+
+secrets_kept.watch()
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_written(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Looks, after each test, through all that was printed and written for a secret."""
+    secrets_kept.outputs.clear()
+    yield
+    # Each test by itself: pytest would show the secrets beside the assertion, were they its words.
+    folder = getattr(request.node, "funcargs", {}).get("tmp_path")
+    trees = [folder / name for name in ("src", "dst")] if folder else []
+    told = secrets_kept.leaks(secrets_kept.outputs, [folder] if folder else [], skipped=trees)
+    if told:
+        pytest.fail("\n".join(told), pytrace=False)
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable, Union
-from urllib.parse import urlsplit
 
 import globus_sdk
 from globus_sdk.gare import GlobusAuthorizationParameters, to_gare
@@ -25,7 +25,12 @@ SECRET_VARIABLE = "GLOBUS_CLIENT_SECRET"  # noqa: S105 - a variable's name
 # The next run tries again anyway, so a run gives up after 4 tries, not after the SDK's 6.
 MAX_RETRIES = 3
 SDK_VERSION = globus_sdk.__version__
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# The whole of what may be said, since clients differ in what they make of the rest.
+LOCAL = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[\w./~-]*)?", re.ASCII)
+HTTPS = re.compile(r"https://[\w.-]+(:\d+)?(/[\w./~-]*)?", re.ASCII)
+# The SDK's way to trust anyone who answers; source: globus_sdk.config, "GLOBUS_SDK_VERIFY_SSL".
+VERIFY_VARIABLE = "GLOBUS_SDK_VERIFY_SSL"
+TRUSTS = ("y", "yes", "t", "true", "on", "1")
 
 # Shows the link to a person and gives the code they bring back.
 AskForCode = Callable[[str], str]
@@ -356,9 +361,14 @@ def _refuse_unsafe_urls(environment: Union[os._Environ[str], dict[str, str]]) ->
     for variable, url in environment.items():
         if not variable.startswith("GLOBUS_SDK_SERVICE_URL_") or not url:
             continue
-        parts = urlsplit(url)
-        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        if not LOCAL.fullmatch(url) and not HTTPS.fullmatch(url):
             raise ConfigurationProblem(
-                f"{variable} is {url}, which would send the login unencrypted",
+                f"{variable} is {url}, which would send the login unencrypted, or cannot be understood",
                 remedy="Use https, or unset it to reach Globus itself. Nothing was sent or recorded.",
             )
+    trusted = environment.get(VERIFY_VARIABLE, "yes")
+    if trusted.lower() not in TRUSTS and not os.path.isfile(trusted):
+        raise ConfigurationProblem(
+            f"{VERIFY_VARIABLE} is {trusted!r}, which would give the login to whoever answers",
+            remedy="Unset it, or give the file of the certificates to trust. Nothing was sent or recorded.",
+        )

@@ -10,12 +10,15 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
+import secrets_kept
+
 from emulator.server import Emulator
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SRC_ID = "aaaaaaaa-0000-4000-8000-000000000001"
 DST_ID = "aaaaaaaa-0000-4000-8000-000000000002"
 CLIENT_ID = "aaaaaaaa-0000-4000-8000-00000000000c"
+SECRET = "the-secret-of-the-service-account"
 LONG_AGO = 1_700_000_000  # a moment that no test calls recent, in seconds since the epoch
 
 
@@ -52,7 +55,8 @@ class Route:
         self.src.mkdir()
         self.code_path.mkdir(mode=0o700)
         secret = folder / "secret"
-        secret.write_text("a secret\n")
+        secret.write_text(f"{SECRET}\n")
+        secrets_kept.keep(SECRET)
         secret.chmod(0o600)
         self.environment: dict[str, str] = globus.environment() if globus else {}
         self.settings: dict[str, Any] = {

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
+import secrets_kept
 from suite import Result, Route
 
 LINK = re.compile(r"http://\S+/v2/oauth2/authorize\S+")
@@ -57,6 +58,7 @@ def on_a_terminal(route: Route, *words: str, answer: Answer = code_from) -> Resu
         process.kill()
         process.wait()
         os.close(ours)
+    secrets_kept.wrote(shown)
     assert "Traceback" not in shown
     return Result(status, shown.replace("\r\n", "\n"), "")
 
