@@ -9,7 +9,7 @@ from autotransfer.paths import FOLDER_ITSELF
 from autotransfer.scan import Fingerprint, Listing
 from autotransfer.sights import New
 from autotransfer.times import DAY, NS_PER_SECOND
-from autotransfer.trie import SEPARATOR, Delivered, Folder, fingerprints, is_at_rest
+from autotransfer.trie import SEPARATOR, Delivered, Folder, fingerprints, is_in_order
 
 NEW = "new"
 MODIFIED = "modified"
@@ -130,13 +130,13 @@ class FolderChange(NamedTuple):
 
 
 def is_unchanged(listing: Listing, packed: tuple[Any, ...] | None) -> bool:
-    """Whether the folder holds exactly what was delivered, and no more is to be thought about. Cost: C speed.
+    """Whether the folder holds exactly what is delivered or in flight: nothing is to be thought about. Cost: C speed.
 
     What is left out may be there, as long as nothing is recorded of it.
     """
     return (
         packed is not None
-        and is_at_rest(packed)
+        and is_in_order(packed)
         and listing.is_readable
         and not (listing.errors or listing.moved)
         and "/".join(listing.folders) == packed[5]

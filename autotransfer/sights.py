@@ -9,7 +9,7 @@ from autotransfer.trie import SEPARATOR, Column, unpacked_column
 
 
 class Same(NamedTuple):
-    """A folder that holds exactly what is recorded as delivered.
+    """A folder that holds exactly what is recorded as delivered or in flight.
 
     Args:
         files, links, others: How many; files include an empty folder's entry for itself.

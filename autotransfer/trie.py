@@ -148,12 +148,18 @@ class Folder:
 
 
 def fingerprints(value: tuple[Any, ...]) -> dict[str, Fingerprint]:
-    """Only the fingerprints of what was delivered, straight from a packed folder: the scan's fast path."""
-    names = value[0]
+    """The fingerprints of what was delivered, and of what is in flight, which is newer: the scan's fast path."""
+    found = _fingerprints(*value[:3])
+    if value[6]:
+        found.update(_fingerprints(*value[6][:3]))
+    return found
+
+
+def _fingerprints(names: str, mtimes_ns: Column, sizes_bytes: Column) -> dict[str, Fingerprint]:
     if not names:
         return {}
     parts = names.split(SEPARATOR)
-    return dict(zip(parts, zip(unpacked_column(value[1], len(parts)), unpacked_column(value[2], len(parts)))))
+    return dict(zip(parts, zip(unpacked_column(mtimes_ns, len(parts)), unpacked_column(sizes_bytes, len(parts)))))
 
 
 def new_in_flight(
@@ -173,6 +179,11 @@ def carried_whole(value: tuple[Any, ...], number: int) -> tuple[Any, ...]:
 def is_at_rest(value: tuple[Any, ...]) -> bool:
     """Whether nothing in a packed folder is in flight or waits to be sent again."""
     return not (value[6] or value[7] or value[9])
+
+
+def is_in_order(value: tuple[Any, ...]) -> bool:
+    """Whether nothing in a packed folder is to be sent again."""
+    return not value[7]
 
 
 def packed_column(numbers: list[int]) -> Column:

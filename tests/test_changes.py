@@ -252,5 +252,15 @@ def test_a_folder_at_rest_with_what_was_delivered_is_unchanged() -> None:
     assert not is_unchanged(listing._replace(errors=(PathError("k", "denied"),)), folder.pack())
     assert not is_unchanged(listing._replace(moved=1), folder.pack())
     assert not is_unchanged(listing._replace(is_readable=False), folder.pack())
-    folder.cover = 1
+    folder.retries["x"] = Retry(*FILE, 1, 0, "", 1)
     assert not is_unchanged(listing, folder.pack())
+
+
+def test_a_folder_in_flight_as_it_was_submitted_is_unchanged() -> None:
+    folder = folder_with(delivered={"x": delivered(), "y": delivered()})
+    folder.in_flight["y"] = InFlight(FILE[0] + 1, FILE[1], 7)
+    folder.cover = 7
+
+    assert is_unchanged(listed({"x": FILE, "y": (FILE[0] + 1, FILE[1])}), folder.pack())
+    assert not is_unchanged(listed({"x": FILE, "y": FILE}), folder.pack())
+    assert not is_unchanged(listed({"x": FILE}), folder.pack())

@@ -7,7 +7,17 @@ import pickle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotransfer.trie import Delivered, DictShelf, Folder, InFlight, PathTrie, Retry, fingerprints, is_at_rest
+from autotransfer.trie import (
+    Delivered,
+    DictShelf,
+    Folder,
+    InFlight,
+    PathTrie,
+    Retry,
+    fingerprints,
+    is_at_rest,
+    is_in_order,
+)
 
 names = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=()), min_size=1, max_size=20)
 # Any the file system can say, also before 1970 and after 2262, where 64 bits of nanoseconds end.
@@ -38,7 +48,9 @@ def test_a_folder_survives_packing(folder: Folder) -> None:
     for field in Folder.__slots__:
         assert getattr(read, field) == getattr(folder, field)
     assert list(read.delivered) == list(folder.delivered)
-    assert fingerprints(packed) == {name: record.fingerprint for name, record in folder.delivered.items()}
+    newest = {**folder.delivered, **folder.in_flight}
+    assert fingerprints(packed) == {name: record.fingerprint for name, record in newest.items()}
+    assert is_in_order(packed) is not bool(folder.retries)
     assert is_at_rest(packed) is not bool(folder.in_flight or folder.retries or folder.cover)
 
 
