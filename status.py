@@ -204,7 +204,7 @@ def _print_manifest(rows: Any, kind: str) -> int:
 
 
 def _say(lines: list[str]) -> None:
-    utils.say("\n".join(lines))
+    utils.say_in_colour("\n".join(lines))
 
 
 def _say_json(document: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -19,10 +20,12 @@ from autotransfer.errors import MEANINGS, ConfigurationProblem, Problem, RunActi
 from autotransfer.own_files import open_own
 from autotransfer.paths import display
 from autotransfer.settings import Settings, check_settings
+from autotransfer.words import size_text as size_text
 
 CODE_FOLDER = os.path.dirname(os.path.realpath(__file__))
 LOG_FORMAT = "%(asctime)sZ %(process)d %(levelname)s %(message)s"
 log = logging.getLogger("autotransfer")
+COLOUR = re.compile(r"(\033\[[0-9;]*m)")
 OUT_OF_MEMORY = ConfigurationProblem(
     "Memory ran out",
     remedy="Free some, or raise the limit that this run was started under (ulimit -v, MemoryMax of systemd). What was "
@@ -105,7 +108,16 @@ def is_watched() -> bool:
 
 def say(text: str) -> None:
     """Print for the person or program that asked. What cannot be printed never stops a run."""
-    why = _print(_plain(text), sys.stdout)
+    _say(_plain(text))
+
+
+def say_in_colour(text: str) -> None:
+    """The same for a text with colours of ours, which stay; all else in it is shown, never obeyed."""
+    _say("".join(part if COLOUR.fullmatch(part) else _plain(part) for part in COLOUR.split(text)))
+
+
+def _say(text: str) -> None:
+    why = _print(text, sys.stdout)
     if why:
         warn(f"{_script_name()}: Cannot print: {why}. What was done stands.")
 
@@ -242,15 +254,6 @@ class _LogWriter(logging.StreamHandler):  # type: ignore[type-arg]
             self.has_told = True
             why = reason(error)
             warn(f"{_script_name()}: Cannot write the log: {why}. Free space on its disk. The run goes on without it.")
-
-
-def size_text(size_bytes: float) -> str:
-    """Bytes as a person reads them: 512 B, 3.4 MB, 1.2 TB."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.1f} PB"
 
 
 class ProgressLine:
