@@ -25,7 +25,7 @@ HEADER = ("fault", "what the user sees", "exit status", "what is recorded")
 def prove(effort: Effort) -> Proof:
     """Run the rows; they are the same in a short proof, because each takes a second."""
     rows_file = effort.folder / "rows.json"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/faults"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/faults", "-n", "2"]
     options = [f"--fault-rows={rows_file}", f"--basetemp={effort.folder / 'tests'}"]
     run = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
     if not rows_file.exists():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from typing import Any
 
 import pytest
 import wire
 from faulty import FaultCheck, assert_recovers
-from suite import Route
+from suite import Result, Route
 
 from emulator.server import Emulator
 
@@ -464,6 +465,31 @@ def test_a_certificate_that_does_not_hold(hasty: Route, fault: FaultCheck, name:
 )
 def test_a_server_without_tls(hasty: Route, globus: Emulator, fault: FaultCheck) -> None:
     check_away(hasty, fault, globus.url.replace("http:", "https:"))
+
+
+@pytest.mark.fault(
+    "an answer that comes a byte at a time and never ends (the run waits until it is stopped, here by SIGTERM)",
+    sees="Interrupted. What was recorded stands; the next run goes on from there.",
+    status=130,
+    recorded="nothing",
+)
+def test_an_answer_that_drips_for_ever_holds_a_run_until_it_is_stopped(route: Route, fault: FaultCheck) -> None:
+    route.write("a.dat")
+    right = dict(route.environment)
+    route.environment["GLOBUS_SDK_HTTP_TIMEOUT"] = "0.3"
+    with wire.server(wire.drips(every_seconds=0.1)) as port:
+        route.environment["GLOBUS_SDK_SERVICE_URL_TRANSFER"] = f"http://127.0.0.1:{port}/"
+        process = route.start("main.py")
+        with pytest.raises(subprocess.TimeoutExpired):  # each byte is in time
+            process.communicate(timeout=1.5)
+        route.run("main.py", "-v", status=7, says="Another run of this route is active")
+        process.terminate()
+        stdout, stderr = process.communicate(timeout=30)
+
+    fault.check(Result(process.returncode, stdout, stderr), route)
+
+    route.environment = right
+    assert_recovers(route)
 
 
 # ---- clocks ----------------------------------------------------------------------------------------------------------
