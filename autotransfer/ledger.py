@@ -122,15 +122,30 @@ def pack_tasks(tasks: Iterable[AnyTask]) -> PackedTasks:
 
 def unpack_tasks(value: PackedTasks) -> list[EndedTask]:
     """The tasks that `pack_tasks` was given."""
+    return [_unpacked(value, start) for start in range(0, len(value[0]), ROW_BYTES)]
+
+
+def find_task(value: PackedTasks, number: int) -> EndedTask | None:
+    """The one of them with this number, or None; looks at a few rows only."""
+    rows = value[0]
+    low, high = 0, len(rows) // ROW_BYTES
+    while low < high:
+        middle = (low + high) // 2
+        start = middle * ROW_BYTES
+        found = int.from_bytes(rows[start : start + 4], "little")
+        if found == number:
+            return _unpacked(value, start)
+        low, high = (middle + 1, high) if found < number else (low, middle)
+    return None
+
+
+def _unpacked(value: PackedTasks, start: int) -> EndedTask:
     rows, states, odd_ids = value
-    tasks = []
-    for start in range(0, len(rows), ROW_BYTES):
-        row = rows[start : start + ROW_BYTES]
-        number = int.from_bytes(row[:4], "little")
-        ended_at_ns = int.from_bytes(row[4:12], "little", signed=True)
-        task_id = odd_ids[number] if number in odd_ids else _uuid_text(row[13:])
-        tasks.append(EndedTask(number, task_id, ended_at_ns, states[row[12]]))
-    return tasks
+    row = rows[start : start + ROW_BYTES]
+    number = int.from_bytes(row[:4], "little")
+    ended_at_ns = int.from_bytes(row[4:12], "little", signed=True)
+    task_id = odd_ids[number] if number in odd_ids else _uuid_text(row[13:])
+    return EndedTask(number, task_id, ended_at_ns, states[row[12]])
 
 
 def _uuid_bytes(text: str) -> bytes | None:

@@ -25,7 +25,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from autotransfer import plain
 from autotransfer.errors import ConfigurationProblem, Problem, reason
 from autotransfer.forms import is_sound
-from autotransfer.ledger import SUCCEEDED, AnyTask, EndedTask, Ledger, Task, pack_tasks, unpack_tasks
+from autotransfer.ledger import SUCCEEDED, AnyTask, EndedTask, Ledger, Task, find_task, pack_tasks, unpack_tasks
 from autotransfer.marks import Marks
 from autotransfer.own_files import open_own
 from autotransfer.paths import display
@@ -311,7 +311,8 @@ class Store:
         fields = self.shelf.get(f"task {number}")
         if fields is not None:
             return Task(**fields)
-        ended = next((task for task in self._packed(number // KEPT_WHOLE) if task.number == number), None)
+        packed = self.shelf.get(f"ended {number // KEPT_WHOLE}")
+        ended = None if packed is None else find_task(packed, number)
         return ended or self.ledger.open.get(number)
 
     def history(self, *, newest_first: bool = True, limit: int | None = None) -> Iterator[AnyTask]:

@@ -17,7 +17,7 @@ import pytest
 
 from autotransfer import manifest
 from autotransfer.errors import ConfigurationProblem, RunActive, UsageProblem
-from autotransfer.ledger import Task
+from autotransfer.ledger import Task, find_task, pack_tasks, unpack_tasks
 from autotransfer.paths import FOLDER_ITSELF, join
 from autotransfer.state import (
     Amount,
@@ -393,6 +393,15 @@ def test_tasks_that_went_wrong_lately_are_found_newest_first() -> None:
         found = bad_tasks(Reader(store), now_ns=NOW_NS)
 
     assert [task.number for task in found] == [4, 2]
+
+
+def test_one_task_among_packed_ones_is_found_by_its_number() -> None:
+    tasks = [ended(number)._replace(task_id=f"{number:032x}") for number in range(3, 3000, 7)]
+    value = pack_tasks(tasks)
+
+    assert [find_task(value, task.number) for task in tasks] == unpack_tasks(value)
+    assert [find_task(value, number) for number in (0, 4, 2998, 10**6)] == [None] * 4
+    assert find_task(pack_tasks([]), 1) is None
 
 
 def test_states_add_up_field_by_field() -> None:
