@@ -203,6 +203,7 @@ FORMS: dict[str, Form] = {
     "LEDGER": _is_ledger,
     "HISTORY": (_is_count, _is_count, _is_count),
     "LAST_RUN": _is_last_run,
+    "RUNS": [(_is_moment, _is_seconds, _is_count)],
     "DEVICE": int,
     "ITEM_LIMIT": _is_number,
     "EMPTY_IS_MEANT": bool,

@@ -557,15 +557,17 @@ def last_run(reader: Reader) -> LastRun | None:
     kept = reader.get("LAST_RUN")
     if kept is None:
         return None
+    counts = {name: kept.get(name) for name in Summary.COUNTS}
+    unlisted = kept.get("unlisted_notices")
     return LastRun(
-        kept["started_at_ns"],
-        kept["seconds"],
-        kept["status"],
+        kept.get("started_at_ns", 0),
+        kept.get("seconds", 0.0),
+        kept.get("status", 0),
         kept.get("problem", ""),
-        {name: kept.get(name, 0) for name in Summary.COUNTS},
-        tuple(kept["notices"]),
-        kept["unlisted_notices"],
-        kept.get("scan", "full"),
+        {name: count if isinstance(count, int) else 0 for name, count in counts.items()},
+        tuple(kept.get("notices", ())),
+        unlisted if isinstance(unlisted, int) else 0,
+        "quick" if kept.get("scan") == "quick" else "full",
     )
 
 

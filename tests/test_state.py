@@ -28,6 +28,7 @@ from autotransfer.state import (
     add_up,
     bad_tasks,
     delivered_paths,
+    last_run,
     patiently,
     tree,
 )
@@ -393,6 +394,17 @@ def test_tasks_that_went_wrong_lately_are_found_newest_first() -> None:
         found = bad_tasks(Reader(store), now_ns=NOW_NS)
 
     assert [task.number for task in found] == [4, 2]
+
+
+@pytest.mark.parametrize("kept", [{}, {"status": 3, "files": "many", "unlisted_notices": None, "scan": 5}])
+def test_a_summary_that_another_version_kept_is_read_as_far_as_it_goes(kept: dict[str, object]) -> None:
+    with Store(IN_MEMORY) as store:
+        store.shelf["LAST_RUN"] = kept
+
+        run = last_run(Reader(store))
+
+    assert run is not None
+    assert (run.status, run.counts["files"], run.unlisted_notices, run.scan) == (kept.get("status", 0), 0, 0, "full")
 
 
 def test_one_task_among_packed_ones_is_found_by_its_number() -> None:
