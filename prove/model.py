@@ -6,6 +6,7 @@ The machine is tests/support/model.py; `make test` plays a few examples of it, t
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from model import MOST_RUNS, ROUTES, RUNS, TASKS, Model, play
 from model_oracle import RUNS_TO_EQUALITY
@@ -36,15 +37,15 @@ def prove(effort: Effort) -> Proof:
         try:
             play(examples=effort.times(EXAMPLES_AT_A_TIME, 10), steps=STEPS, seed=seed)
         except Exception as error:
-            story = "\n".join([f"seed {seed}: {error}", *getattr(error, "__notes__", [])])
-            failures.append(story)
+            title = f"{error} (again: python -m prove model --seed {seed})"
+            failures.append("\n".join([title, *getattr(error, "__notes__", [])]))
     return Proof("A model of a route", CLAIM, _figures(rounds), failures=tuple(failures))
 
 
 def _figures(rounds: int) -> tuple[tuple[str, str], ...]:
     tally = Model.tally.copy()
     routes, runs, tasks, most_runs = (tally.pop(name, 0) for name in (ROUTES, RUNS, TASKS, MOST_RUNS))
-    kinds = ", ".join(f"{name} {count:,}" for name, count in sorted(tally.items()))
+    troubles = {name: tally.pop(name) for name in list(tally) if " to " in name}
     return (
         ("seeds played", f"{rounds:,}"),
         ("routes, each from an empty destination until it was at rest", f"{routes:,}"),
@@ -52,5 +53,10 @@ def _figures(rounds: int) -> tuple[tuple[str, str], ...]:
         ("runs", f"{runs:,}"),
         ("transfer tasks accepted", f"{tasks:,}"),
         ("most runs until a tree that was left alone was equal", f"{most_runs}"),
-        ("steps by kind", kinds),
+        ("steps by kind", _listed(tally)),
+        ("trouble ordered", _listed(troubles)),
     )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))

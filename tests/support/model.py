@@ -23,10 +23,10 @@ from typing import Any, ClassVar
 import hypothesis
 from hypothesis import HealthCheck, Phase, note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from model_crew import HELPERS
-from model_edits import EDIT, EDITS, HOUR_SECONDS, NAMES, NS, WHICH
-from model_oracle import Oracle
+from model_edits import EDIT, EDITS, HOUR_SECONDS, NAMES, NS, WHICH, Edit
+from model_oracle import UNDISTURBED, Oracle
 from model_route import Interruptions, Route
 from suite import LONG_AGO
 
@@ -59,12 +59,14 @@ OUTCOMES = st.fixed_dictionaries(
 INTERVENTIONS = st.sampled_from(
     [{"pause": True}, {"pause": False}, {"inactive": True}, {"cancel_by_admin": "SOURCE"}, {"forget": True}]
 )
-ANSWERS: list[dict[str, Any]] = [
-    {"reset": "after"},
-    {"reset": "before"},
-    {"status": 503},
-    {"status": 502, "text": "<p>"},
-]
+PLANTING = st.fixed_dictionaries(EDITS["plant"])
+EDITS_TOGETHER = st.lists(EDIT, min_size=1, max_size=4)
+ANSWERS = st.builds(
+    lambda route, times, what: {"route": route, "times": times, **what},
+    st.sampled_from(["POST /v0.10/transfer", "GET /v0.10/*"]),
+    st.sampled_from([1, 4, 5]),  # a call is tried four times
+    st.sampled_from([{"reset": "after"}, {"reset": "before"}, {"status": 503}, {"status": 502, "text": "<p>"}]),
+)
 ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe")
 INTERRUPTIONS = st.builds(
     Interruptions,
@@ -73,8 +75,13 @@ INTERRUPTIONS = st.builds(
 )
 
 
+def something_since(act: Any) -> Any:
+    """A rule that only sets the stage: it is not drawn twice in a row."""
+    return precondition(lambda self: self.last_step != act.__name__)(act)
+
+
 def an_edit(kind: str) -> Any:
-    """The rule of one edit of the tree."""
+    """The rule of one edit of the tree, drawn while there is something it can be about."""
 
     def act(self: Model, **how: Any) -> None:
         with self.counted(kind):
@@ -82,7 +89,7 @@ def an_edit(kind: str) -> Any:
 
     act.__name__ = act.__qualname__ = kind
     make: Any = rule(**EDITS[kind])  # type: ignore[call-overload]
-    return make(act)
+    return precondition(lambda self: self.route.tree.has_something_to(kind))(make(act))
 
 
 class Model(RuleBasedStateMachine):
@@ -95,13 +102,23 @@ class Model(RuleBasedStateMachine):
         self._zone = os.environ.get("TZ")
         self._stack = ExitStack()
         self._route: Route | None = None
+        self.last_step = ""
 
-    @initialize(values=VALUES, are_modes_binding=st.booleans(), helper=st.sampled_from(HELPERS))
-    def configure(self, values: dict[str, Any], are_modes_binding: bool, helper: str) -> None:
+    @initialize(
+        values=VALUES,
+        are_modes_binding=st.booleans(),
+        helper=st.sampled_from(HELPERS),
+        first=st.lists(PLANTING, max_size=4),
+    )
+    def configure(
+        self, values: dict[str, Any], are_modes_binding: bool, helper: str, first: list[dict[str, Any]]
+    ) -> None:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="model-")))
         self._route = Route(folder, values, are_modes_binding=are_modes_binding, helper=helper)
         self._stack.callback(self._route.close)
         self.oracle = Oracle(self._route)
+        for how in first:
+            self._route.edit("plant", how)
         self.tally[ROUTES] += 1
 
     @property
@@ -132,22 +149,36 @@ class Model(RuleBasedStateMachine):
         with self.counted("run_interrupted"):
             self.oracle.run(interruptions)
 
-    @rule(edit=EDIT, interruptions=INTERRUPTIONS)
-    def edit_and_run_interrupted(self, edit: tuple[str, dict[str, Any]], interruptions: Interruptions) -> None:
-        with self.counted("edit_and_run_interrupted"):
-            self.route.edit(*edit)
-            self.oracle.run(interruptions)
+    @rule(edits=EDITS_TOGETHER)
+    def edit_and_run(self, edits: list[Edit]) -> None:
+        self._edit_and_run("edit_and_run", edits)
+
+    @rule(edits=EDITS_TOGETHER, what=OUTCOMES)
+    def edit_and_run_into_trouble(self, edits: list[Edit], what: dict[str, Any]) -> None:
+        self._let_go_wrong(what)
+        self._edit_and_run("edit_and_run_into_trouble", edits)
+
+    @rule(edits=EDITS_TOGETHER, what=ANSWERS)
+    def edit_and_run_unanswered(self, edits: list[Edit], what: dict[str, Any]) -> None:
+        self._lose_answers(what)
+        self._edit_and_run("edit_and_run_unanswered", edits)
+
+    @rule(edits=EDITS_TOGETHER, interruptions=INTERRUPTIONS)
+    def edit_and_run_interrupted(self, edits: list[Edit], interruptions: Interruptions) -> None:
+        self._edit_and_run("edit_and_run_interrupted", edits, interruptions)
 
     @rule(seconds=st.sampled_from([0, 60, 4000]))
     def run_and_wait(self, seconds: float) -> None:
         with self.counted("run_and_wait"):
             self.oracle.run(wait_seconds=seconds)
 
+    @something_since
     @rule()
     def dry_run(self) -> None:
         with self.counted("dry_run"):
             self.route.dry_run()
 
+    @something_since
     @rule(which=WHICH, moment=st.sampled_from(["never", "now", "long ago"]), is_all=st.booleans())
     def set_time(self, which: int, moment: str, is_all: bool) -> None:
         with self.counted("set_time"):
@@ -157,49 +188,50 @@ class Model(RuleBasedStateMachine):
             scope = "" if is_all or not everything else everything[which % len(everything)]
             self.route.set_time(scope, moment_ns, is_now=moment == "now")
 
+    @something_since
     @rule(what=OUTCOMES)
     def let_a_task_go_wrong(self, what: dict[str, Any]) -> None:
-        with self.counted(f"a task to {what['outcome']}"):
-            self.route.tell(f"outcome {what}")
-            self.route.world.add_outcome(**what)
+        with self.counted("let_a_task_go_wrong"):
+            self._let_go_wrong(what)
 
+    @precondition(lambda self: any(task.is_open for task in self.route.world.tasks.values()))
     @rule(which=WHICH, what=INTERVENTIONS)
     def meddle_with_a_task(self, which: int, what: dict[str, Any]) -> None:
-        tasks = [task for task in self.route.world.tasks.values() if task.is_open]
-        if tasks:
-            with self.counted(f"a task to {next(iter(what))}"):
-                task = tasks[which % len(tasks)]
-                self.route.tell(f"task {task.label}: {what}")
-                self.route.world.change_task(task.task_id, **what)
+        with self.counted("meddle_with_a_task"):
+            tasks = [task for task in self.route.world.tasks.values() if task.is_open]
+            task = tasks[which % len(tasks)]
+            self.tally[f"tasks to {next(iter(what))}"] += 1
+            self.route.tell(f"task {task.label}: {what}")
+            self.route.world.change_task(task.task_id, **what)
 
-    @rule(
-        calls=st.sampled_from(["POST /v0.10/transfer", "GET /v0.10/*"]),
-        answer=st.sampled_from(ANSWERS),
-        times=st.sampled_from([1, 4, 5]),  # a call is tried four times
-    )
-    def lose_answers(self, calls: str, answer: dict[str, Any], times: int) -> None:
+    @something_since
+    @rule(what=ANSWERS)
+    def lose_answers(self, what: dict[str, Any]) -> None:
         with self.counted("lose_answers"):
-            self.route.tell(f"answers to {calls}: {answer}, {times} times")
-            self.route.world.add_fault(calls, times=times, **answer)
+            self._lose_answers(what)
 
+    @something_since
     @rule(mode=st.sampled_from(["immediate", "polls:1", "polls:2", "polls:4", "seconds:3000"]))
     def set_pace(self, mode: str) -> None:
         with self.counted("set_pace"):
             self.route.tell(f"pace {mode}")
             self.route.world.set_progress(mode)
 
+    @something_since
     @rule(hours=st.sampled_from([0.1, 1, 10, 30, 100, 900, -1, -30]))
     def move_all_clocks(self, hours: float) -> None:
         with self.counted("move_all_clocks"):
             self.route.tell(f"{hours} hours pass")
             self.route.pass_time(hours * HOUR_SECONDS)
 
+    @something_since
     @rule(hours=st.sampled_from([0, 0.001, 1, -1, 20, -20, 500, -500, 9000, -9000]))
     def set_our_clock_wrong(self, hours: float) -> None:
         with self.counted("set_our_clock_wrong"):
             self.route.tell(f"our clock is {hours} hours off")
             self.route.skew_ns = int(hours * HOUR_SECONDS * NS)
 
+    @something_since
     @rule(zone=st.sampled_from(ZONES), hours=st.sampled_from([0, 1, 5000]))
     def change_the_zone(self, zone: str, hours: float) -> None:
         with self.counted("change_the_zone"):
@@ -208,12 +240,29 @@ class Model(RuleBasedStateMachine):
             time.tzset()
             self.route.pass_time(hours * HOUR_SECONDS)
 
+    @something_since
     @rule(change=CHANGES)
     def change_a_setting(self, change: tuple[str, Any]) -> None:
         name, value = change
         with self.counted("change_a_setting"):
             self.route.tell(f"{name} = {value}")
             self.route.values[name] = value
+
+    def _edit_and_run(self, step: str, edits: list[Edit], interruptions: Interruptions = UNDISTURBED) -> None:
+        with self.counted(step):
+            for edit in edits:
+                self.route.edit(*edit)
+            self.oracle.run(interruptions)
+
+    def _let_go_wrong(self, what: dict[str, Any]) -> None:
+        self.tally[f"tasks to {what['outcome']}"] += 1
+        self.route.tell(f"a task goes wrong: {what}")
+        self.route.world.add_outcome(**what)
+
+    def _lose_answers(self, what: dict[str, Any]) -> None:
+        self.tally["answers to lose"] += what["times"]
+        self.route.tell(f"answers get lost: {what}")
+        self.route.world.add_fault(**what)
 
     def teardown(self) -> None:
         try:
@@ -236,6 +285,7 @@ class Model(RuleBasedStateMachine):
     def counted(self, step: str) -> Iterator[None]:
         """Count a step; when it fails, its failure tells the story of the route."""
         self.tally[step] += 1
+        self.last_step = step
         try:
             yield
         except Exception:

@@ -50,3 +50,4 @@ EDITS: dict[str, dict[str, SearchStrategy[Any]]] = {
     "chmod": {"which": WHICH},
 }
 EDIT = st.one_of(*(st.tuples(st.just(kind), st.fixed_dictionaries(how)) for kind, how in EDITS.items()))
+Edit = tuple[str, dict[str, Any]]

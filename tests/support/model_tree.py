@@ -50,6 +50,14 @@ class Tree:
         self._date_folders()
         return done
 
+    def has_something_to(self, kind: str) -> bool:
+        """Whether there is a path that such an edit could be about."""
+        if kind in ("create", "plant", "mkdir", "symlink"):
+            return True
+        if kind == "rmdir":
+            return any(not os.listdir(self.top / path) for path in self.folders()[1:])
+        return bool(self.everything() if kind in ("rename", "delete", "change_kind", "chmod") else self.files())
+
     def has_changed(self, rel_path: str, since: int, until: int | None = None) -> bool:
         """Whether an edit was about this path, one above it or one below it."""
         return any(
