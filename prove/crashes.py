@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from prove import native
-from prove.crashes_series import KINDS, Series, SeriesFailure
+from prove.crashes_points import KINDS
+from prove.crashes_series import Series, SeriesFailure
+from prove.crashes_workers import kill_with_workers
 from prove.proof import Effort, Proof
 
 TITLE = "Crashes"
@@ -18,7 +20,8 @@ the system, at chosen system calls: before it, in the middle of it, after it. Be
 take several runs, and some fail. After each series of kills the tool is left in peace. Then every file is at the
 destination byte for byte, no two tasks ever carried one path at one time, no batch came with two submission_ids and no
 submission_id with two batches, nothing that had arrived was sent again, the datastore is whole, no lock, journal or
-process is left behind, and `set_time.py now`, killed too, makes nothing be sent again."""
+process is left behind, and `set_time.py now`, killed too, makes nothing be sent again. Runs are also killed while
+processes of their own scan for them: these go too, and with them the lock."""
 AT_A_TIME = 2
 
 
@@ -49,6 +52,11 @@ def prove(effort: Effort) -> Proof:
         told = list(pool.map(one, seeds(effort, count)))
     killed: Counter[str] = sum((each.killed for each in told), Counter())
     failures = [each.failure for each in told if each.failure]
+    workers, with_workers = 0, effort.times(20, 1)
+    try:
+        workers = kill_with_workers(effort.seed, effort.folder / "workers", library, kills=with_workers)
+    except AssertionError as error:
+        failures.append(f"killed while its workers scanned, seed {effort.seed}: {error}")
     if killed.total() < count * kills:
         failures.append(f"only {killed.total()} scripts were killed")
     if not effort.is_short:
@@ -59,6 +67,7 @@ def prove(effort: Effort) -> Proof:
         ("killed at a random moment", f"{killed['at a random moment']:,}"),
         ("killed at a chosen system call", f"{killed.total() - killed['at a random moment']:,}"),
         ("kinds of calls among these", f"{len(set(killed) & set(KINDS))} of {len(KINDS)}"),
+        ("killed while its processes scanned", f"{with_workers} ({workers} processes)"),
         ("tasks that Globus accepted", f"{sum(each.submissions for each in told):,}"),
         ("submissions repeated under their submission_id", f"{sum(each.repeated for each in told):,}"),
     )

@@ -18,53 +18,15 @@ from suite import DST_ID, SRC_ID, Route
 
 from emulator.server import Emulator
 from emulator.world import Collection
+from prove.crashes_points import AFTER_TROUBLE, FIRST, KINDS, WHEN_SENDING
 from prove.crashes_tree import Tree
-from prove.crashes_watch import Watch, differences, overlaps
-from prove.native import Call, Point, calls, environment
+from prove.crashes_watch import Watch, differences, overlaps, processes_of
+from prove.native import DIVISIBLE, Call, Point, calls, environment
 
-# The calls to die at, each with how often a run makes it at most, as far as one cares.
-KINDS: dict[str, int] = {
-    "create lock": 1,
-    "open lock": 1,
-    "flock lock": 1,
-    "ftruncate lock": 1,
-    "pwrite lock": 1,
-    "open log": 1,
-    "rename log": 1,
-    "write log": 4,
-    "create datastore": 1,
-    "open datastore": 2,
-    "open tree": 12,
-    "create datastore-journal": 6,
-    "pwrite datastore-journal": 60,
-    "sync datastore-journal": 12,
-    "sync .": 12,
-    "pwrite datastore": 20,
-    "sync datastore": 6,
-    "unlink datastore-journal": 6,
-    "connect socket": 6,
-    "send POST:/v2/oauth2/token:body": 1,
-    "recv POST:/v2/oauth2/token": 1,
-    "send GET:/v0.10/endpoint/*": 2,
-    "send GET:/v0.10/submission_id": 3,
-    "recv GET:/v0.10/submission_id": 3,
-    "send POST:/v0.10/transfer": 3,
-    "send POST:/v0.10/transfer:body": 3,
-    "recv POST:/v0.10/transfer": 3,
-    "send GET:/v0.10/task/*": 3,
-    "recv GET:/v0.10/task/*": 3,
-    "recv GET:/v0.10/task/*/skipped_errors": 1,
-    "recv GET:/v0.10/task/*/successful_transfers": 1,
-}
-# What only a first run does.
-FIRST = ("create lock", "create datastore")
-# What a run does only after a task that went wrong, or when there is something to send.
-AFTER_TROUBLE = ("recv GET:/v0.10/task/*/skipped_errors", "recv GET:/v0.10/task/*/successful_transfers")
-WHEN_SENDING = tuple(kind for kind in KINDS if "endpoint" in kind or "submission_id" in kind or "/transfer" in kind)
 KNOWN_FILES = {"datastore", "lock", "log", "log.1"}
 WELL = (0, 3)
 MOST_SETTLING_RUNS = 14
-RUN_SECONDS = 60
+RUN_SECONDS = 180
 LEAST_LOG_BYTES = 10_000
 
 
@@ -218,8 +180,8 @@ class Series:
         chosen = kind or self.chance.choice([each for each in KINDS if each not in FIRST])
         # Small numbers are more often reached.
         nth = min(self.chance.randint(1, KINDS[chosen]), self.chance.randint(1, KINDS[chosen]))
-        divisible = chosen.split()[0] in ("pwrite", "write", "send", "recv")
-        return Point(self.chance.choice(["before", "after", *["partly"] * divisible]), chosen, nth)
+        is_divisible = chosen.split()[0] in DIVISIBLE
+        return Point(self.chance.choice(["before", "after", *["partly"] * is_divisible]), chosen, nth)
 
     # --- scripts ----------------------------------------------------------------------------------------------------
 
@@ -323,21 +285,3 @@ class Series:
         """A failure with what is needed to see it again."""
         last = " | ".join(self.story[-25:])
         return f"series seed {self.seed}, settings {self.settings}: {what}. Last steps: {last}"
-
-
-def processes_of(config: Path) -> list[str]:
-    """The command lines of processes that were started for a configuration and still run, given a second to end."""
-    found: list[str] = []
-    for _ in range(20):
-        found = []
-        for entry in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                words = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue  # it ended meanwhile
-            if str(config) in words:
-                found.append(words)
-        if not found:
-            break
-        time.sleep(0.05)
-    return found

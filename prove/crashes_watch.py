@@ -1,4 +1,4 @@
-"""What a series of runs asked of Globus, watched from Globus's side and judged without the product's code."""
+"""What a series of runs asked of Globus and left behind, watched from outside and judged without the product's code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
@@ -184,3 +185,21 @@ def differences(src: Path, dst: Path) -> list[str]:
             elif source.read_bytes() != copy.read_bytes():
                 missing.append(f"{source.relative_to(src)} is not the same there")
     return missing
+
+
+def processes_of(config: Path) -> list[str]:
+    """The command lines of processes that were started for a configuration and still run, given a second to end."""
+    found: list[str] = []
+    for _ in range(20):
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue  # it ended meanwhile
+            if str(config) in words:
+                found.append(words)
+        if not found:
+            break
+        time.sleep(0.05)
+    return found

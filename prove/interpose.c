@@ -6,6 +6,8 @@
    PROVE_LOG     where every call is noted once it has come back: "after CALL NAME OFFSET LENGTH PID\n", then LENGTH bytes
    PROVE_KILL    "before|partly|after CALL NAME NTH": the call to die at
 
+   PROVE_BURN    how many microseconds of work each opening in the tree costs, as if its folders were large
+
    Calls on sockets are named by the request they belong to, such as POST:/v0.10/transfer, its body ...:body. Processes
    that the script starts are left alone. */
 
@@ -21,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { NAME_BYTES = 256, PATH_BYTES = 4200, DESCRIPTORS = 1024 };
@@ -30,7 +33,7 @@ static size_t folder_length, tree_length;
 static int log_fd = -1;
 static pid_t watched_pid;
 static char kill_when[16], kill_call[32], kill_name[NAME_BYTES];
-static long kill_nth, seen;
+static long kill_nth, seen, burn_us;
 static char requests[DESCRIPTORS][NAME_BYTES];
 
 __attribute__((constructor)) static void begin(void)
@@ -39,15 +42,19 @@ __attribute__((constructor)) static void begin(void)
     char pid_text[16];
     folder = getenv("PROVE_FOLDER");
     tree = getenv("PROVE_TREE");
-    if (!folder || !tree || !path)
+    if (!folder || !tree || !path) {
+        folder = 0;
         return;
+    }
+    folder_length = strlen(folder);
+    tree_length = strlen(tree);
+    if (getenv("PROVE_BURN"))
+        burn_us = atol(getenv("PROVE_BURN"));
     if (first && atoi(first) != getpid())
         return;
     snprintf(pid_text, sizeof pid_text, "%d", getpid());
     setenv("PROVE_PID", pid_text, 1);
     watched_pid = getpid();
-    folder_length = strlen(folder);
-    tree_length = strlen(tree);
     log_fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (target && sscanf(target, "%15s %31s %255s %ld", kill_when, kill_call, kill_name, &kill_nth) != 4)
         kill_nth = 0;
@@ -181,6 +188,17 @@ static void leave(int target, const char *call, const char *name, long offset, c
 
 static size_t share(int target, size_t length) { return target == 'p' && length > 1 ? length / 2 : length; }
 
+static void burn(const char *name)
+{
+    struct timespec start, now;
+    if (!burn_us || strcmp(name, "tree"))
+        return;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
+    do
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    while ((now.tv_sec - start.tv_sec) * 1000000L + (now.tv_nsec - start.tv_nsec) / 1000 < burn_us);
+}
+
 /* --- files ------------------------------------------------------------------------------------------------------ */
 
 #define OPEN(function, signature, actual, directory)                                                           \
@@ -196,7 +214,10 @@ static size_t share(int target, size_t length) { return target == 'p' && length 
             va_end(more);                                                                                      \
         }                                                                                                      \
         int kept = errno;                                                                                      \
-        if (!is_watching() || !name_at(OPEN_AT_##directory, path, name))                                       \
+        int is_named = folder && name_at(OPEN_AT_##directory, path, name);                                     \
+        if (is_named)                                                                                          \
+            burn(name);                                                                                        \
+        if (!is_named || !is_watching())                                                                       \
             return errno = kept, real actual;                                                                  \
         int is_new = flags & O_CREAT && syscall(SYS_faccessat, OPEN_AT_##directory, path, F_OK) != 0;          \
         errno = kept;                                                                                          \
