@@ -11,7 +11,7 @@ NS_PER_SECOND = 1_000_000_000
 SECOND, MINUTE, HOUR, DAY, WEEK = 1, 60, 3600, 86400, 604800
 YEAR = 365 * DAY
 UNIT_SECONDS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
-AGE = re.compile(r"(?:\d+[smhdw])+")
+AGE = re.compile(r"(?:\d{1,9}[smhdw])+", re.ASCII)
 EXAMPLES = "2026-03-01, 2026-03-01T06:00, 2026-03-01T06:00+01:00, 36h, 7d, now or never"
 
 
