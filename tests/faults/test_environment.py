@@ -67,7 +67,7 @@ def test_a_poor_locale_changes_no_name(ready: Route, fault: FaultCheck, variable
     status=0,
     recorded=DELIVERED,
 )
-@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../../etc/passwd", "X" * 5000])
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "../../etc/passwd"])
 def test_a_wrong_time_zone_is_utc(ready: Route, fault: FaultCheck, zone: str) -> None:
     ready.write("sub/c.txt", "what is new", mtime_seconds=1_700_007_200)  # 2023-11-15T00:13:20Z
 
