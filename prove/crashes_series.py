@@ -20,7 +20,7 @@ from emulator.server import Emulator
 from emulator.world import Collection
 from prove.crashes_points import AFTER_TROUBLE, FIRST, KINDS, WHEN_SENDING
 from prove.crashes_tree import Tree
-from prove.crashes_watch import Watch, differences, overlaps, processes_of
+from prove.crashes_watch import Watch, differences, newer_python, overlaps, processes_of, read_as_shelf
 from prove.native import DIVISIBLE, Call, Point, calls, environment
 
 KNOWN_FILES = {"datastore", "lock", "log", "log.1"}
@@ -280,6 +280,9 @@ class Series:
         with closing(sqlite3.connect(found["datastore"])) as datastore:
             verdict = datastore.execute("PRAGMA integrity_check").fetchall()
         assert verdict == [("ok",)], f"the datastore is damaged: {verdict}"
+        if python := newer_python():
+            read = read_as_shelf(python, found["datastore"], self.route.folder / "shelf")
+            assert "LEDGER" in read, f"a plain shelve.open does not read the datastore: {read}"
 
     def tell(self, what: str) -> str:
         """A failure with what is needed to see it again."""

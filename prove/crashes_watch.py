@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -185,6 +189,30 @@ def differences(src: Path, dst: Path) -> list[str]:
             elif source.read_bytes() != copy.read_bytes():
                 missing.append(f"{source.relative_to(src)} is not the same there")
     return missing
+
+
+@lru_cache
+def newer_python() -> str:
+    """A Python whose shelve reads the datastore as it is, 3.13 or newer; "" where there is none."""
+    for name in (sys.executable, "python3.13", "python3.14"):
+        asked = "import sys, dbm.sqlite3; print(sys.executable)"
+        try:
+            answer = subprocess.run([name, "-c", asked], capture_output=True, text=True, check=False)
+        except OSError:
+            continue
+        if answer.returncode == 0:
+            return answer.stdout.strip()
+    return ""
+
+
+def read_as_shelf(python: str, datastore: Path, copy: Path) -> str:
+    """The keys of a datastore as another Python's plain shelve.open shows them, of a copy, because it changes it."""
+    shutil.copy(datastore, copy)
+    program = (
+        "import shelve, sys\nwith shelve.open(sys.argv[1]) as shelf: print({key: shelf[key] for key in shelf}.keys())"
+    )
+    read = subprocess.run([python, "-c", program, str(copy)], capture_output=True, text=True, check=False)
+    return read.stdout + read.stderr
 
 
 def processes_of(config: Path) -> list[str]:
