@@ -26,11 +26,6 @@ CODE_FOLDER = os.path.dirname(os.path.realpath(__file__))
 LOG_FORMAT = "%(asctime)sZ %(process)d %(levelname)s %(message)s"
 log = logging.getLogger("autotransfer")
 COLOUR = re.compile(r"(\033\[[0-9;]*m)")
-OUT_OF_MEMORY = ConfigurationProblem(
-    "Memory ran out",
-    remedy="Free some, or raise the limit that this run was started under (ulimit -v, MemoryMax of systemd). What was "
-    "recorded stands; the next run goes on from there.",
-)
 
 
 class Parser(argparse.ArgumentParser):
@@ -319,8 +314,7 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         )
     except Exception as error:
         if _is_out_of_memory(error):
-            status = end(OUT_OF_MEMORY)
-            _leave(status)
+            _leave(end(_out_of_memory()))
         log.critical("a bug: %s", error, exc_info=True)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = "The traceback is in the log" if log.handlers else f"In {frame.filename}, line {frame.lineno}"
@@ -360,6 +354,14 @@ def _is_out_of_memory(error: Exception) -> bool:
         isinstance(error, MemoryError)
         or getattr(error, "errno", None) == errno.ENOMEM
         or (isinstance(error, ImportError) and "failed to map segment" in str(error))
+    )
+
+
+def _out_of_memory() -> Problem:
+    return ConfigurationProblem(
+        "Memory ran out",
+        remedy="Free some, or raise the limit that this run was started under (ulimit -v, MemoryMax of systemd). What "
+        "was recorded stands; the next run goes on from there.",
     )
 
 
