@@ -67,7 +67,7 @@ class Years:
         self._random = chance
         self._noted: set[str] = set()
         self._serial = 0
-        self.route.configure(CLIENT_SECRET_FILE="", MAX_ITEMS_PER_TASK=2, LOG_MAX_BYTES=log_max_bytes)
+        self.route.configure(CLIENT_SECRET_FILE="", MAX_ITEMS_PER_TASK=1, LOG_MAX_BYTES=log_max_bytes)
         for number in range(OLD_FILES):  # they stay as they are through all the years
             self.route.write(f"old/{number % 7}/{number}.dat", f"old {number}")
         for number in range(FOLDERS_AT_ONCE):  # so that the tree is as large in the beginning as at the end

@@ -23,7 +23,7 @@ def test_hundreds_of_runs_leave_bounded_files_and_every_delivery_known(
     years = Years(tmp_path / "route", globus, random.Random(7), LOG_MAX_BYTES)
 
     with years.aimed():
-        lived = years.live(250, step_hours=STEP_HOURS)
+        lived = years.live(160, step_hours=STEP_HOURS)
 
     assert findings(years, lived, most_datastore_bytes=500_000) == []
     assert lived.tasks > 200
