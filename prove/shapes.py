@@ -67,7 +67,9 @@ def _route(folder: Path) -> Iterator[Route]:
     folder.mkdir()
     try:
         with Emulator(ends) as globus:
-            yield Route(folder, globus)
+            route = Route(folder, globus)
+            route.patience_seconds = 3600
+            yield route
     finally:
         remove(folder)
 

@@ -220,7 +220,7 @@ def deliver(route: Route, **expected: int) -> None:
     Args:
         expected: Fields of the first run's summary.
     """
-    summary = route.summary("--wait", "500", status=None)
+    summary = route.summary("--wait", "3000", status=None)
     assert summary["problem"] is None, summary
     assert {name: summary[name] for name in expected} == expected, summary
     assert summary["in_flight_tasks"] == summary["returned"] == 0, summary

@@ -43,7 +43,10 @@ class Route:
         code_path: Where datastore, log and login are kept.
         settings: What the configuration says; change it, then call `configure`.
         environment: What the scripts get beside PATH and HOME.
+        patience_seconds: How long `run` waits for a script.
     """
+
+    patience_seconds = 120
 
     def __init__(self, folder: Path, globus: Emulator | None) -> None:
         self.folder = folder
@@ -111,7 +114,7 @@ class Route:
         """Run a script as cron would; it must end with this status (None: any) and say this on stdout or stderr."""
         __tracebackhide__ = True
         process = self.start(*words)
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=self.patience_seconds)
         result = Result(process.returncode, stdout, stderr)
         story = (
             f"{' '.join(words)} ended with {result.status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n{self.calls()}"
