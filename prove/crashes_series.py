@@ -115,16 +115,15 @@ class Series:
     def step(self) -> None:
         """Change something, then run something that is probably killed."""
         self.change()
-        words = self.some_words()
         how = self.chance.random()
         if how < 0.3:
-            self.run_killed(words, None)
+            self.run_killed(self.some_words(), None)
         elif how < 0.95:
             point = self.some_point()
             self.make_reachable(point.kind)
-            self.run_killed(words, point)
+            self.run_killed(self.some_words(), point)
         else:
-            self.run(words)
+            self.run(self.some_words())
 
     def make_reachable(self, kind: str) -> None:
         """See to it that the next run will probably make such a call."""
