@@ -47,7 +47,7 @@ def prove(effort: Effort) -> Proof:
         by_cron = years.live(script_runs, step_hours=STEP_HOURS, by_cron=True)
         failures += findings(years, by_cron)
         figures += _cron_figures(years, by_cron, script_runs)
-    return Proof("Unattended for years", CLAIM, tuple(figures), failures=tuple(failures))
+    return Proof("Unattended for years", CLAIM, tuple(figures), failures=tuple(dict.fromkeys(failures)))
 
 
 def _globus() -> Emulator:

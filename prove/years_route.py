@@ -213,7 +213,7 @@ class Years:
             lived.statuses.add(result.status)
             lived.refused_runs += result.status == 6
             if result.status not in (0, 3, 6):
-                lived.failures.append(f"a run of cron ended with {result.status}: {result.stderr[-500:]}")
+                lived.failures.append(f"a run of cron ended with {result.status}: {result.stderr.strip()[-500:]}")
         else:
             settings = check_settings(self.route.settings, config_file=str(self.route.config))
             with Store(settings.state_file("datastore")) as store:

@@ -6,6 +6,8 @@ import random
 from pathlib import Path
 
 import pytest
+from suite import Route
+from terminal import on_a_terminal
 
 from autotransfer import store
 from autotransfer.ledger import EndedTask
@@ -47,3 +49,19 @@ def test_runs_of_cron_keep_the_log_within_its_limit(tmp_path: Path, globus: Emul
     assert findings(years, lived, most_datastore_bytes=500_000) == []
     assert years.size_bytes("log.1") >= LOG_MAX_BYTES
     assert 0 < years.size_bytes("log") < LOG_MAX_BYTES
+
+
+def test_a_token_that_is_found_expired_after_another_fault_is_renewed_and_nobody_is_called(
+    route: Route, globus: Emulator
+) -> None:
+    # The SDK renews it only when the first answer to a request says so.
+    route.configure(CLIENT_SECRET_FILE="")
+    on_a_terminal(route, "test_config.py")
+    globus.world.change_auth(expire_access_tokens=True)
+    fault = globus.world.add_fault("GET /v0.10/endpoint/*", status=503)
+    route.write("a.dat")
+
+    summary = route.deliver()
+
+    assert fault.times == 0
+    assert (summary["status"], summary["arrived"]) == (0, 1)

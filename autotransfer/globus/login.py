@@ -14,6 +14,7 @@ from globus_sdk.gare import GlobusAuthorizationParameters, to_gare
 from globus_sdk.globus_app import GlobusApp
 from globus_sdk.login_flows import LoginFlowManager
 from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage
+from globus_sdk.transport import RetryCheckResult, RetryContext
 
 from autotransfer.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded, reason
 from autotransfer.globus.failures import NEXT_RUN, explained
@@ -67,14 +68,14 @@ class Login:
         self._app = self._open_app(settings, ask)
         self._timers = globus_sdk.TimersClient(app=self._app) if wants_timers else None
         if self._timers is not None:
-            self._timers.retry_config.max_retries = MAX_RETRIES
+            _be_patient(self._timers)
             if ask is not None:  # what a person is asked to agree to; afterwards the service checks it
                 scope = globus_sdk.scopes.TimersScopes.timer.with_dependency(globus_sdk.scopes.TransferScopes.all)
                 self._timers.add_app_scope(scope)
         self.transfer = globus_sdk.TransferClient(app=self._app)
         if not self.is_service_account:  # so that test_config.py can say who is signed in
             self._app.add_scope_requirements({"auth.globus.org": ["openid", "profile", "email"]})
-        self.transfer.retry_config.max_retries = MAX_RETRIES
+        _be_patient(self.transfer)
 
     @property
     def is_service_account(self) -> bool:
@@ -255,6 +256,23 @@ class Login:
                 login_flow_manager=_flow(settings.client_id, ask),
             )
             return globus_sdk.UserApp(APP_NAME, client_id=settings.client_id, config=config)
+
+
+def _be_patient(client: globus_sdk.BaseClient) -> None:
+    client.retry_config.max_retries = MAX_RETRIES
+    client.retry_config.checks.register_check(_renew_late)
+
+
+def _renew_late(context: RetryContext) -> RetryCheckResult:
+    """Ask again with a new token when Globus refuses the old one after another fault.
+
+    The SDK does so only when the very first answer is the refusal; otherwise a person would be told to sign in.
+    """
+    is_refused = context.response is not None and context.response.status_code == 401
+    authorizer = context.caller_info.authorizer
+    if is_refused and context.attempt > 0 and authorizer is not None and authorizer.handle_missing_authorization():
+        return RetryCheckResult.do_retry
+    return RetryCheckResult.no_decision
 
 
 class _AskAPerson(LoginFlowManager):
