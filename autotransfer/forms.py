@@ -168,6 +168,8 @@ def _is_folder(value: Any) -> bool:
         return False
     if not all(type(column) is tuple or _is_moment(column) for column in columns[2:]):
         return False
+    if not (type(retries) is dict and type(in_flight) in (tuple, dict)):
+        return False
     return (not in_flight or _are_in_flight(in_flight)) and (not retries or _are_retries(retries))
 
 

@@ -45,6 +45,8 @@ class Fault:
     truncate: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.route, str):
+            raise ValueError("route is no text")
         method, _, path = self.route.partition(" ")
         if not method or not path.startswith(("/", "*")):
             raise ValueError(f"route {self.route!r} is not 'METHOD /path'")

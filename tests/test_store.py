@@ -146,8 +146,11 @@ WRONG: dict[str, tuple[Any, list[Any]]] = {
             *((1, *FOLDER[1:]), (*FOLDER[:5], 1, *FOLDER[6:]), (*FOLDER[:8], "0", 0), (*FOLDER[:9], None)),
             *((FOLDER[0], column, *FOLDER[2:]) for column in WRONG_COLUMNS),
             *((*FOLDER[:3], moments, *FOLDER[4:]) for moments in ([1, 2], 1 << 70)),
-            *((*FOLDER[:6], flying, *FOLDER[7:]) for flying in (1, ("a", 1, 2), ("a", "1", 2, 3), {"a": (1, 2)})),
-            *((*FOLDER[:7], retries, 0, 0) for retries in ([1], {1: FOLDER[7]["b"]}, {"b": (1, 2, 3, 4, 5, 6)})),
+            *((*FOLDER[:6], flying, *FOLDER[7:]) for flying in (1, None, ("a", 1, 2), ("a", "1", 2, 3), {"a": (1, 2)})),
+            *(
+                (*FOLDER[:7], retries, 0, 0)
+                for retries in (None, (), [1], {1: FOLDER[7]["b"]}, {"b": (1, 2, 3, 4, 5, 6)})
+            ),
         ],
     ),
     "quick /a": (("a/b", 1, 2, ("I", bytes(8)), 1), [None, ("a", 1, 2, 3), ("a", 1, 2, 3, "4"), (1, 1, 2, 3, 4)]),

@@ -247,6 +247,7 @@ def test_collections_logins_and_limits_can_be_changed(
     [
         ("POST", "faults", {"route": "nonsense", "status": 503}),
         ("POST", "faults", {"route": "GET /x"}),
+        ("POST", "faults", {"route": None, "status": 503}),
         ("POST", "faults", {"route": "GET /x", "status": 503, "colour": "blue"}),
         ("POST", "outcomes", {"outcome": "explode"}),
         ("POST", "progress", {"mode": "polls:0"}),
