@@ -47,7 +47,7 @@ def prove(effort: Effort) -> Proof:
             "reader of pickled values": (store.reader, 15),
             "values of another form": (store.values, 20),
             "bytes of the datastore's file": (store.file, 20),
-            "main.py on a damaged datastore": (store.scripts, 15),
+            "scripts on a damaged datastore": (store.scripts, 15),
             "times": (moments, 4),
             "dates of timers": (dates, 3),
             "intervals of timers": (intervals, 4),

@@ -27,6 +27,8 @@ MOST_SECONDS = 20.0
 # Every exit status but the one that says "a bug".
 STATUSES = (0, 2, 3, 4, 5, 6)
 
+COMMANDS = [("main.py",), ("main.py", "--dry-run"), ("set_time.py", "now"), ("status.py",), ("status.py", "--json")]
+
 
 class StoreTargets:
     """A route with a datastore that holds something of everything; each target damages a copy. Use it in a `with`."""
@@ -81,7 +83,7 @@ class StoreTargets:
         assert time.monotonic() - started < MOST_SECONDS
 
     def scripts(self, data: st.DataObject) -> None:
-        """main.py, or set_time.py, on a datastore whose file or whose values were changed."""
+        """main.py, set_time.py or status.py on a datastore whose file or whose values were changed."""
         self._datastore.write_bytes(self._whole)
         _remove_journal(self._datastore)
         key = data.draw(st.sampled_from(sorted(self._values)))
@@ -91,7 +93,7 @@ class StoreTargets:
         else:
             value = pickle.dumps(data.draw(mutated(self._values[key], PLAIN_VALUES)), 4)
             _put(self._datastore, key, data.draw(mutated_bytes(value)) if kind == 1 else value)
-        words = data.draw(st.sampled_from([("main.py",), ("main.py", "--dry-run"), ("set_time.py", "now")]))
+        words = data.draw(st.sampled_from(COMMANDS))
         result = self._route.run(*words, status=None)
         story = f"{words} with {key} changed ended with {result.status}: {result.stdout[-500:]} {result.stderr[-1500:]}"
         assert result.status in STATUSES, story
