@@ -19,7 +19,7 @@ from pathlib import Path
 from prove.page import page
 from prove.proof import Effort, Proof
 
-PARTS = ("crashes", "power", "model", "faults", "shapes", "security", "fuzzing", "years")
+PARTS = ("crashes", "power", "model", "faults", "shapes", "security", "fuzzing", "years", "cron")
 
 
 def main() -> int:
