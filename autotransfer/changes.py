@@ -184,10 +184,13 @@ def compare(
         or bool(gone_folders(listing, folder))
         or present != folder.folders
     )
+    # A quick scan may have left out folders that are known, so they must not travel with this one.
+    knows_folders = not folder.folders.isdisjoint(listing.folders)
     folder.folders = present
     is_whole = (
         bool(listing.rel_path)  # SRC_DIR itself never travels whole: what is new at its top must not wait for it
         and not (folder.delivered or folder.retries or folder.in_flight or folder.cover or taken)
+        and not knows_folders
         and listing.is_plain
         and len(outgoing) == len(listing.files)
     )

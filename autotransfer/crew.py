@@ -22,7 +22,7 @@ LONE_THREADS, THREADS = 64, 32
 # A login node has many processors, and other users.
 MOST_PROCESSES = 8
 # Rows in a unit: enough for the way to a worker and back not to matter.
-ROWS = 64
+ROWS = 128
 MOST_RESTARTS = 3
 
 
@@ -39,6 +39,10 @@ class Place(NamedTuple):
         return Unit(self.src_dir, self.inode, self.rules, self.threads, rows)
 
 
+class NobodyThere(Exception):
+    """An executor cannot be reached; says why."""
+
+
 Call = Callable[[list[Row]], "list[Sight]"]
 
 
@@ -46,6 +50,10 @@ class Crew:
     """Workers and what they have been asked.
 
     A unit that fails, because its worker died or sees another SRC_DIR, comes back unanswered: whoever asked does it.
+
+    Attributes:
+        done_units, lost_units: How many came back answered, and not.
+        why_lost: Why the last one was lost.
 
     Args:
         start: Starts the executor.
@@ -62,7 +70,8 @@ class Crew:
         self._asked: dict[Future[list[Sight]], list[Row]] = {}
         self._done: SimpleQueue[Future[list[Sight]]] = SimpleQueue()
         self._restarts = 0
-        self.lost_units = 0
+        self.done_units = self.lost_units = 0
+        self.why_lost = ""
         self._executor: Executor | None = start()
 
     @property
@@ -94,10 +103,12 @@ class Crew:
         rows = self._asked.pop(future)
         error = future.exception()
         if error is None and len(future.result()) == len(rows):
+            self.done_units += 1
             return rows, future.result()
         if isinstance(error, BrokenExecutor):
             self._start_anew()
-        self.lost_units += 1  # whatever went wrong over there, here it is tried again, and explained
+        self.lost_units += 1
+        self.why_lost = f"{type(error).__name__}: {error}"
         return rows, None
 
     def close(self) -> None:
@@ -133,7 +144,8 @@ def of_executor(name: str, place: Place, count: int) -> Crew:
     """The executor that SCAN_EXECUTOR names.
 
     Raises:
-        ConfigurationProblem: Its package is not installed, or it cannot be reached.
+        ConfigurationProblem: Its package is not installed.
+        NobodyThere: It cannot be reached.
     """
     start = partial(_dask, name.partition(":")[2]) if name.startswith("dask:") else partial(_mpi, count)
     try:
@@ -144,6 +156,8 @@ def of_executor(name: str, place: Place, count: int) -> Crew:
             f"SCAN_EXECUTOR is {name!r}, and this Python lacks the package {error.name}",
             remedy=f"Install the extra [{extra}], or take SCAN_EXECUTOR out. Nothing was sent or recorded.",
         ) from None
+    except Exception as error:  # noqa: BLE001 - whatever the owner's executor raises, the scan goes on without it
+        raise NobodyThere(f"{type(error).__name__}: {error}") from None
 
 
 def _look(place: Place, rows: list[Row]) -> list[Sight]:
@@ -200,9 +214,9 @@ def _go_with_parent() -> None:
 def _dask(address: str) -> Executor:
     from distributed import Client
 
-    client = Client(address, timeout="10s", set_as_default=False)
-    executor: Any = client.get_executor(pure=False)
-    return _Closing(executor, client.close)
+    connect: Any = Client  # it has no annotations
+    client = connect(address, timeout="10s", set_as_default=False)
+    return _Closing(client.get_executor(pure=False), client.close)
 
 
 def _mpi(count: int) -> Executor:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Union
 
-from autotransfer.times import DAY, HOUR, MINUTE, NS_PER_SECOND, utc_text
+from autotransfer.errors import UsageProblem
+from autotransfer.times import DAY, HOUR, MINUTE, NS_PER_SECOND, parse_date_ns, utc_text
 
 PREPARED, SUBMITTED = "prepared", "submitted"
 SUCCEEDED, FAILED, CANCELED, EXPIRED, LOST = "succeeded", "failed", "canceled", "expired", "lost"
@@ -188,6 +189,7 @@ class Verdict(NamedTuple):
         reason: Why it failed, in Globus's words.
         skipped: How many paths it left out at the source; UNKNOWN when the document does not say.
         files: How many files it saw there; UNKNOWN likewise.
+        ended_at_ns: When it ended by Globus's clock; 0 when that is not known.
     """
 
     state: str
@@ -196,6 +198,7 @@ class Verdict(NamedTuple):
     reason: str = ""
     skipped: int = 0
     files: int = UNKNOWN
+    ended_at_ns: int = 0
 
 
 def judge(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: float) -> Verdict:
@@ -209,6 +212,7 @@ def judge(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: 
             SUCCEEDED,
             skipped=_count(document, "subtasks_skipped_errors", missing=UNKNOWN),
             files=_count(document, "files", missing=UNKNOWN),
+            ended_at_ns=_ended_at_ns(document),
         )
     if status == "FAILED":
         return _failure(document)
@@ -238,7 +242,14 @@ def _failure(document: Mapping[str, Any]) -> Verdict:
     state = {"CANCELED": CANCELED, "EXPIRED": EXPIRED}.get(code.upper(), FAILED)
     if document.get("canceled_by_admin"):
         state = CANCELED
-    return Verdict(state, reason=reason)
+    return Verdict(state, reason=reason, ended_at_ns=_ended_at_ns(document))
+
+
+def _ended_at_ns(document: Mapping[str, Any]) -> int:
+    try:
+        return parse_date_ns(str(document.get("completion_time") or ""))
+    except UsageProblem:
+        return 0
 
 
 def _trouble(document: Mapping[str, Any]) -> str:

@@ -46,14 +46,26 @@ class Closing:
         number: The task's.
         items: Its items.
         now_ns: When this is recorded.
+        ended_at_ns: When the task ended by Globus's clock, where that is known: what it left at the destination carries
+            such times, and our clock may be days behind.
         look: Tells what a path is now.
     """
 
-    def __init__(self, trie: PathTrie, number: int, items: Iterable[ItemKey], *, now_ns: int, look: Look) -> None:
+    def __init__(
+        self,
+        trie: PathTrie,
+        number: int,
+        items: Iterable[ItemKey],
+        *,
+        now_ns: int,
+        look: Look,
+        ended_at_ns: int = 0,
+    ) -> None:
         self._trie = trie
         self._number = number
         self._items = list(items)
         self._now_ns = now_ns
+        self._latest_ns = max(now_ns, ended_at_ns)
         self._look = look
 
     def count_files(self) -> int:
@@ -149,7 +161,7 @@ class Closing:
             tally += self._close_path(folder, folder_path, name, one_code, has_arrived, is_counted)
         if ends_cover:
             folder.cover = 0
-            folder.doubt_ns = max(folder.doubt_ns, self._now_ns + SWEEP_DOUBT_NS)
+            folder.doubt_ns = max(folder.doubt_ns, self._latest_ns + SWEEP_DOUBT_NS)
         self._trie.put(folder_path, folder)
         return tally
 
@@ -163,14 +175,14 @@ class Closing:
             seen = flying.fingerprint
         if seen is None:
             folder.forget(name)
-            folder.doubt_ns = max(folder.doubt_ns, flying.mtime_ns, self._now_ns + SWEEP_DOUBT_NS)
+            folder.doubt_ns = max(folder.doubt_ns, flying.mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)
             return Tally(gone=1)
         if has_arrived and seen == flying.fingerprint:
-            folder.delivered[name] = Delivered(*flying.fingerprint, self._now_ns, self._number)
+            folder.delivered[name] = Delivered(*flying.fingerprint, self._latest_ns, self._number)
             folder.retries.pop(name, None)
             return Tally(arrived=1)
         # Should it vanish before it is sent again, what is new under its name is compared with what was left there.
-        folder.doubt_ns = max(folder.doubt_ns, flying.mtime_ns, self._now_ns + SWEEP_DOUBT_NS)
+        folder.doubt_ns = max(folder.doubt_ns, flying.mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)
         earlier = folder.retries.get(name)
         # A file that changed under way did not fail: it starts afresh.
         is_failure = is_counted and not has_arrived

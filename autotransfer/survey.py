@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Optional
 
 from autotransfer import crew
-from autotransfer.crew import Crew, Place
+from autotransfer.crew import Crew, NobodyThere, Place
 from autotransfer.frontier import Frontier
 from autotransfer.glance import glance
 from autotransfer.looking import Look, Rules
@@ -58,6 +58,11 @@ class Survey:
         root_fd: SRC_DIR, open.
         is_quick: Whether folders with a mark that holds are left out.
         choose: Who is called, from the pace so far; None: nobody yet.
+
+    Attributes:
+        losses: Once it is over: what the others did not do and why, "" when they did all; it was done here.
+        is_alone: Whether they did nothing at all.
+        left_out_folders, left_out_files: What a quick scan did not look at.
     """
 
     def __init__(
@@ -80,7 +85,8 @@ class Survey:
         self._choose = choose or self._chosen
         self._look = Look(root_fd, rules, clock_ns=clock_ns)
         self.left_out_folders = self.left_out_files = 0
-        self.lost_units = 0
+        self.losses = ""
+        self.is_alone = False
 
     def __iter__(self) -> Iterator[tuple[str, Sight]]:
         """Each folder's rel_path with what it holds, parents before children, siblings in order of name.
@@ -128,8 +134,14 @@ class Survey:
                 elif others.is_busy:
                     self._hear(others, frontier)
         finally:
-            self.lost_units = others.lost_units
+            self._note_losses(others)
             others.close()
+
+    def _note_losses(self, others: Crew) -> None:
+        if others.lost_units:
+            whole = "all" if not others.done_units else f"{others.lost_units:,} of {others.done_units:,}"
+            self.losses = f"{whole} batches of folders came back from no worker ({others.why_lost})"
+            self.is_alone = not others.done_units and bool(self._settings.scan_executor)
 
     def _ask(self, others: Crew, frontier: Frontier[Sight]) -> None:
         while others.has_room or not others.is_busy:
@@ -160,16 +172,26 @@ class Survey:
         settings = self._settings
         is_slow = pace.is_slow or _is_on_network(self._root_fd)
         # As many as the last scan saw; before the first one, as much again as there was.
-        expected = (self._store.shelf.get(LAST_RUN) or {}).get("files") or 2 * pace.looks
+        last = self._store.shelf.get(LAST_RUN) or {}
+        expected = last.get("tree_files") or last.get("files") or 2 * pace.looks
         seconds_left = (expected / pace.looks - 1) * pace.cpu_seconds
         count = settings.scan_workers or crew.processors()
         threads = crew.THREADS if is_slow else 1
         place = Place(settings.src_dir, os.fstat(self._root_fd).st_ino, self._rules, threads)
         if settings.scan_executor:
-            return crew.of_executor(settings.scan_executor, place._replace(inode=0), settings.scan_workers)
+            return self._elsewhere(place)
         if count > 1 and seconds_left > WORTH_PROCESSES_SECONDS:
             return crew.of_processes(place, count)
         return crew.of_threads(self._root_fd, self._rules) if is_slow else None
+
+    def _elsewhere(self, place: Place) -> Crew | None:
+        if self.is_alone:
+            return None
+        try:
+            return crew.of_executor(self._settings.scan_executor, place, self._settings.scan_workers)
+        except NobodyThere as error:
+            self.losses, self.is_alone = str(error), True
+            return None
 
 
 def _is_on_network(root_fd: int) -> bool:

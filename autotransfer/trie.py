@@ -200,6 +200,21 @@ def packed_column(numbers: list[int]) -> Column:
     return code, column.tobytes()
 
 
+def column_holds(column: Column, numbers: list[int]) -> bool:
+    """Whether a packed column is of exactly these numbers. Cost: C speed, and nothing is unpacked."""
+    if isinstance(column, int):
+        return numbers.count(column) == len(numbers)
+    if isinstance(column, list):
+        return column == numbers
+    try:
+        given = array(column[0], numbers)
+    except OverflowError:  # negative, or too large for the code
+        return False
+    if sys.byteorder == "big":
+        given.byteswap()
+    return given.tobytes() == column[1]
+
+
 def unpacked_column(column: Column, count: int) -> list[int]:
     if isinstance(column, int):
         return [column] * count

@@ -14,9 +14,12 @@ from autotransfer.trie import (
     InFlight,
     PathTrie,
     Retry,
+    column_holds,
     fingerprints,
     is_at_rest,
     is_in_order,
+    packed_column,
+    unpacked_column,
 )
 
 names = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=()), min_size=1, max_size=20)
@@ -179,3 +182,20 @@ def test_a_trie_with_nothing_but_doubt_counts_as_empty() -> None:
     folder.folders.add("a")
     trie.put("", folder)
     assert not trie.is_empty
+
+
+columns = st.lists(st.one_of(st.integers(0, 3), st.integers(-5, 2**33), st.integers(-(2**70), 2**70)), max_size=6)
+
+
+@given(columns, columns, st.integers(0, 5))
+def test_a_packed_column_holds_the_numbers_it_was_packed_from_and_no_others(
+    ours: list[int], others: list[int], changed: int
+) -> None:
+    column = packed_column(ours)
+
+    assert column_holds(column, list(ours))
+    assert unpacked_column(column, len(ours)) == ours
+    almost = [number + (at == changed) for at, number in enumerate(ours)]
+    for candidate in (others, almost):
+        if len(candidate) == len(ours):
+            assert column_holds(column, candidate) is (candidate == ours)
