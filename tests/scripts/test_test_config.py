@@ -19,7 +19,7 @@ import pytest
 from suite import DST_ID, ROOT, SRC_ID, Result, Route
 from terminal import LINK, asked, code_from, on_a_terminal
 
-from autotransfer.store import Store
+from autotransfer.store import FORMAT_VERSION, Store
 from emulator.server import Emulator
 from emulator.world import Collection
 
@@ -218,7 +218,7 @@ def test_a_datastore_of_an_unknown_format_fails_with_both_numbers(route: Route) 
 
     assert failed.name == "datastore"
     assert "format 99" in failed.words
-    assert "reads format 1" in failed.words
+    assert f"reads format {FORMAT_VERSION}" in failed.words
 
 
 def test_a_datastore_about_another_route_fails(route: Route) -> None:

@@ -255,8 +255,8 @@ def test_a_name_that_globus_takes_for_another_one_is_reported_and_never_counts_a
 
     assert (summary["errors"], summary["submitted"]) == (2, 0)
     assert sorted(summary["notices"]) == [
-        f"Skipped {route.src}/data/\ufffdx: its name is not UTF-8, so Globus cannot carry it; rename it.",
-        f"Skipped {route.src}/\ufffdfolder: its name is not UTF-8, so Globus cannot carry it; rename it.",
+        f"Skipped {route.src}/data/\ufffdx: Globus takes a name that begins with U+FFFD for other bytes; rename it.",
+        f"Skipped {route.src}/\ufffdfolder: Globus takes a name that begins with U+FFFD for other bytes; rename it.",
     ]
     told = route.run("set_time.py", "never", f"--path={route.src}/\ufffdfolder/inside", status=2)
     assert "Globus cannot carry" in told.stderr
