@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+import runpy
 import shlex
 import stat
 import subprocess
@@ -22,15 +23,16 @@ from autotransfer.settings import TABLE
 from autotransfer.summary import Summary
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = sorted(ROOT.glob("*.md"))
+TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py") if path.stem not in ("__init__", "config", "utils"))
 # What a document's commands may use beside the suite's own.
-SYSTEM_COMMANDS = {"mkdir", "sed", "tail", "export", "unset", "git", "cd", "crontab"}
+SYSTEM_COMMANDS = {"cd", "cp", "crontab", "export", "flock", "git", "mkdir", "sed", "source", "tail", "unset"}
 PYTHON = re.compile(r"(.*/)?python3?(\.\d+)?")
 STANDARD_MODULES = {"venv", "pip", "pytest", "mypy", "ruff"}
 # Words in quoted messages that are not ours: the operating system's, Python's, and states that are put in.
 FOREIGN = (
-    *("permission denied", "ended failed", "ended canceled", "ended expired"),
+    *("permission denied", "certificate verify failed", "ended failed", "ended canceled", "ended expired"),
     *(f"No module named '{name}'" for name in ("autotransfer", "globus_sdk", "utils")),
 )
 # What stands for something else in a quoted message.
@@ -148,13 +150,20 @@ def _wrong_for_python(arguments: list[str]) -> Iterator[str]:
 # ---- the settings ------------------------------------------------------------------------------------------------
 
 
-def test_the_tables_of_settings_name_every_setting_with_its_default() -> None:
-    required = [row[0].strip("`") for row in rows(section("Required"))]
-    optional = {row[0].strip("`"): ast.literal_eval(row[1].strip("`")) for row in rows(section("Optional"))}
+def test_the_table_of_required_settings_names_them_all() -> None:
+    assert [row[0].strip("`") for row in rows(section("Required"))] == [
+        setting.name for setting in TABLE if setting.default is None
+    ]
 
-    assert required == [setting.name for setting in TABLE if setting.default is None]
-    assert optional == {setting.name: setting.default for setting in TABLE if setting.default is not None}
-    assert list(optional) == [setting.name for setting in TABLE if setting.default is not None]
+
+def test_the_reference_of_settings_is_what_its_program_writes() -> None:
+    written = runpy.run_path(str(ROOT / "docs/configuration.py"))
+
+    page, notes = written["page"](), written["NOTES"]
+
+    assert (ROOT / "docs/configuration.md").read_text(encoding="utf-8") == page, "run: python docs/configuration.py"
+    assert re.findall(r"^### (\w+)$", page, re.MULTILINE) == [setting.name for setting in TABLE]
+    assert set(notes) <= {setting.name for setting in TABLE}
 
 
 def test_config_py_holds_every_setting_with_its_default() -> None:
@@ -225,7 +234,7 @@ def test_the_table_of_output_files_names_what_a_run_leaves_and_its_mode(route: R
     route.run("set_time.py", "now")
     left = {path.name: stat.S_IMODE(path.stat().st_mode) for path in route.code_path.iterdir()}
 
-    assert left == dict.fromkeys(["datastore", "lock", "log", "log.1"], 0o600)
+    assert left == dict.fromkeys(["datastore", "lock", "log", "log.1", "told"], 0o600)
     assert {*left, TOKEN_FILE} <= listed
     assert "mode 0600" in section("5. Output")
 
@@ -235,7 +244,7 @@ def test_the_table_of_counts_and_the_line_of_the_log_name_what_a_summary_counts(
         name for row in rows(section("5. Output")) if not row[0].startswith("`log") for name in code_spans(row[0])
     ]
     shown = re.findall(r"(\w+)=", next(line for line in README.splitlines() if " INFO run status=" in line))
-    named = [name for name in listed if name not in ("datastore", "lock", TOKEN_FILE)]
+    named = [name for name in listed if name not in ("datastore", "lock", "told", TOKEN_FILE)]
 
     assert sorted(named) == sorted(["status", "seconds", *Summary.COUNTS])
     assert shown == [name for name in ("status", "seconds", *Summary.COUNTS) if name in shown]
@@ -251,8 +260,9 @@ def test_every_command_in_a_document_exists_with_its_options(document: Path) -> 
     assert [f"{shlex.join(words)}: {wrong}" for words in commands(text) for wrong in wrong_in(words)] == []
 
 
-def test_the_readme_shows_commands_of_every_script() -> None:
-    shown = {Path(word).name for words in commands(README) for word in words}
+def test_the_manual_shows_commands_of_every_script() -> None:
+    texts = [document.read_text(encoding="utf-8") for document in DOCUMENTS]
+    shown = {Path(word).name for text in texts for words in commands(text) for word in words}
 
     assert {*SCRIPTS, "demo", "test", "install", "emulator"} <= shown
 
@@ -277,7 +287,8 @@ def test_a_command_that_is_not_true_is_found(command: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.name))
 def test_every_script_that_a_document_names_exists(document: Path) -> None:
     known = {path.name for pattern in ("*.py", "autotransfer/**/*.py", "tests/**/*.py") for path in ROOT.glob(pattern)}
-    known |= {path.name for folder in ("emulator", "samples") for path in ROOT.glob(f"{folder}/*.py")}
+    folders = ("benchmarks", "docs", "emulator", "samples")
+    known |= {path.name for folder in folders for path in ROOT.glob(f"{folder}/*.py")}
 
     # A name at the end of a longer path, such as /etc/transfer/detector2.py, is an example's.
     named = set(re.findall(r"(?<![\w/.*<-])[a-z]\w*\.py\b", document.read_text(encoding="utf-8")))
@@ -287,14 +298,37 @@ def test_every_script_that_a_document_names_exists(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.name))
 def test_every_link_in_a_document_leads_somewhere(document: Path) -> None:
-    text = document.read_text(encoding="utf-8")
-    anchors = {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
-    targets_of_links = re.findall(r"\]\(([^)\s]+)\)", text)
-    inner = [target[1:] for target in targets_of_links if target.startswith("#")]
-    outer = [target for target in targets_of_links if not target.startswith(("#", "https://"))]
+    assert wrong_links(document, document.read_text(encoding="utf-8")) == []
 
-    assert set(inner) <= anchors
-    assert [target for target in outer if not (ROOT / target.partition("#")[0]).exists()] == []
+
+@pytest.mark.parametrize("link", ["[a](docs/nowhere.md)", "[a](#nowhere)", "[a](docs/limits.md#nowhere)"])
+def test_a_link_that_leads_nowhere_is_found(link: str) -> None:
+    assert wrong_links(ROOT / "README.md", f"# Somewhere\n\n{link}\n")
+
+
+def wrong_links(document: Path, text: str) -> list[str]:
+    """The links in a document's text to files or headings that there are not."""
+    wrong = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith("https://"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = document.parent / name if name else document
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
+            wrong.append(link)
+    return wrong
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a document's headings; what looks like one in a code block is none."""
+    plain = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return {slug(heading) for heading in re.findall(r"^#+ (.+)$", plain, re.MULTILINE)}
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    pages = {f"docs/{path.name}" for path in ROOT.glob("docs/*.md")}
+
+    assert pages <= set(re.findall(r"\]\(([^)#\s]+)", section("Documentation")))
 
 
 # ---- messages ----------------------------------------------------------------------------------------------------
@@ -309,8 +343,8 @@ def strings() -> Iterator[str]:
 
 
 def quoted() -> list[str]:
-    """The messages that the README explains: what stands in the first column of the tables of its section 8."""
-    return [span for row in rows(section("8. Troubleshooting")) for span in code_spans(row[0])]
+    """The messages that are explained: what stands in the first column of the tables of the troubleshooting."""
+    return [span for row in rows(TROUBLESHOOTING) for span in code_spans(row[0])]
 
 
 def unknown_words(message: str, said: str) -> list[str]:
@@ -321,7 +355,7 @@ def unknown_words(message: str, said: str) -> list[str]:
     return [part for part in parts if len(part) > 3 and part not in said]
 
 
-def test_every_message_that_the_readme_explains_is_one_that_the_scripts_say() -> None:
+def test_every_message_that_the_troubleshooting_explains_is_one_that_the_scripts_say() -> None:
     said = "\n".join(strings())
     # A count or a part of the log's line is no message.
     messages = [message for message in quoted() if "=" not in message]
@@ -333,7 +367,7 @@ def test_every_message_that_the_readme_explains_is_one_that_the_scripts_say() ->
     assert unknown_words("Task ... was eaten by a grue (CODE).", said)
 
 
-def test_every_notice_of_a_run_is_explained_in_the_readme() -> None:
+def test_every_notice_of_a_run_is_explained() -> None:
     explained = " ".join(quoted())
     unexplained = []
     for path in ROOT.glob("autotransfer/**/*.py"):

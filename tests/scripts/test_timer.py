@@ -936,7 +936,7 @@ def test_a_task_that_globus_does_not_show_any_more_is_no_error(route: Route, glo
     assert result.stderr == ""
 
 
-# ---- the README's figures -------------------------------------------------------------------------------------------
+# ---- the manual's figures -------------------------------------------------------------------------------------------
 
 
 def test_the_figures_that_speak_for_cron_are_those_of_the_benchmark() -> None:
@@ -944,7 +944,7 @@ def test_the_figures_that_speak_for_cron_are_those_of_the_benchmark() -> None:
     found = json.loads(subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout)
     titles = ("cron, changed", "timer, changed", "cron, unchanged", "timer, unchanged")
     names = ("items", "compared_files", "listed_folders", "copied_files", "requests")
-    _, table = (ROOT / "README.md").read_text(encoding="utf-8").split("| What Globus does |")
+    _, table = (ROOT / "docs/timers.md").read_text(encoding="utf-8").split("| What Globus does |")
     lines = [line.strip("|").split("|")[1:] for line in table.split("\n\n")[0].splitlines()[2:]]
     shown = [
         [int(re.sub(r"\D", "", cell.replace("no task", "0").split(", the")[0])) for cell in line] for line in lines
