@@ -1,6 +1,6 @@
 """The settings of one route. The first six must be filled in; the rest may stay as they are.
 
-README.md, section 4, says more about each; `python test_config.py` checks them all.
+docs/configuration.md says more about each; `python test_config.py` checks them all.
 """
 
 # ---- required ----------------------------------------------------------------------------------------------------
@@ -101,3 +101,20 @@ LOG_LEVEL = "INFO"
 
 # The size at which the log is set aside as log.1 and begun anew.
 LOG_MAX_BYTES = 10000000
+
+# ---- being noticed -----------------------------------------------------------------------------------------------
+
+# Hours after which a problem that was told and still lasts is told again; 0: it is told with every run.
+REMIND_HOURS = 168
+
+# A file of metrics for Prometheus, in the folder that node_exporter's textfile collector reads; it ends in ".prom".
+METRICS_FILE = ""
+
+# The URL of a check at healthchecks.io or the like, which notices when runs stop; keep it to yourself.
+PING_URL = ""
+
+# A command that is given each new problem on its standard input: ["/usr/bin/logger", "-t", "transfer"].
+ON_PROBLEM = []
+
+# A page that each run renews, for a browser: an absolute path that ends in .html; empty: none (extra [report]).
+REPORT_FILE = ""

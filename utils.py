@@ -20,11 +20,14 @@ from autotransfer.errors import MEANINGS, ConfigurationProblem, Problem, RunActi
 from autotransfer.own_files import open_own
 from autotransfer.paths import display
 from autotransfer.settings import Settings, check_settings
+from autotransfer.times import DAY
+from autotransfer.words import age_text
 from autotransfer.words import size_text as size_text
 
 CODE_FOLDER = os.path.dirname(os.path.realpath(__file__))
 LOG_FORMAT = "%(asctime)sZ %(process)d %(levelname)s %(message)s"
 log = logging.getLogger("autotransfer")
+LONGEST_RUN_SECONDS = DAY
 COLOUR = re.compile(r"(\033\[[0-9;]*m)")
 
 
@@ -176,12 +179,7 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(lock_fd, 100, 0).decode("ascii", "replace").strip()
-            raise RunActive(
-                f"Another run of this route is active ({holder or 'starting'})",
-                remedy="Nothing was done; nothing need be.",
-                is_silent=is_silent,
-            ) from None
+            raise _active(lock_fd, is_silent=is_silent) from None
         except OSError as error:
             raise ConfigurationProblem(
                 f"Cannot lock {path}",
@@ -196,6 +194,28 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
     finally:
         held.clear()
         os.close(lock_fd)
+
+
+def _active(lock_fd: int, *, is_silent: bool) -> RunActive:
+    """What is to be said of the run that holds the lock; it noted its pid when it began."""
+    seconds = time.time() - os.fstat(lock_fd).st_mtime
+    if seconds >= LONGEST_RUN_SECONDS:
+        time.sleep(0.5)  # one that begins this very moment is about to note it
+        seconds = time.time() - os.fstat(lock_fd).st_mtime
+    holder = os.pread(lock_fd, 100, 0).decode("ascii", "replace").strip()
+    if seconds < LONGEST_RUN_SECONDS:
+        return RunActive(
+            f"Another run of this route is active ({holder or 'starting'})",
+            remedy="Nothing was done; nothing need be.",
+            is_silent=is_silent,
+        )
+    return RunActive(
+        f"Another run of this route has been active for {age_text(seconds)} ({holder})",
+        remedy="No other can do anything meanwhile. It may wait for a disk, or for an answer that never ends: then end "
+        "it (`kill` with its pid). Nothing is lost; the next run goes on from there.",
+        is_silent=False,
+        is_overlong=True,
+    )
 
 
 def open_log(settings: Settings) -> None:
@@ -258,9 +278,15 @@ class ProgressLine:
         self._is_on = is_watched()
         self._shown_at = 0.0
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a text would be shown now: at most ten are in a second."""
+        return self._is_on and time.monotonic() - self._shown_at >= 0.1
+
     def show(self, text: str) -> None:
-        """Show the text in place of the last one, at most ten times a second."""
-        if self._is_on and time.monotonic() - self._shown_at >= 0.1:
+        """Show the text in place of the last one, if it is due; cut off where the terminal ends, or it could not be."""
+        if self.is_due:
+            text = text[: _columns(sys.stderr) - 1]
             self._shown_at = time.monotonic()
             _print(f"\r\033[K{text}", sys.stderr, end="")
 
@@ -269,6 +295,13 @@ class ProgressLine:
         if self._is_on and self._shown_at:
             self._shown_at = 0.0
             _print("\r\033[K", sys.stderr, end="")
+
+
+def _columns(terminal: Any) -> int:
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def bar(done: int, total: int, *, width: int = 30) -> str:
@@ -280,7 +313,7 @@ def bar(done: int, total: int, *, width: int = 30) -> str:
 def end(problem: Problem) -> int:
     """Tell a problem where it belongs, once; gives the exit status."""
     log.error("%s", problem)
-    if not (isinstance(problem, RunActive) and problem.is_silent):
+    if not problem.is_silent:
         warn(f"{_script_name()}: {problem}")
     return int(problem.exit_status)
 
@@ -318,10 +351,11 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         log.critical("a bug: %s", error, exc_info=True)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = "The traceback is in the log" if log.handlers else f"In {frame.filename}, line {frame.lineno}"
-        warn(
-            f"{_script_name()}: This is a bug: {type(error).__name__}: {error}. {where}. What was committed before it "
-            "stands; the next run goes on from there."
-        )
+        if not getattr(error, "is_silent", False):
+            warn(
+                f"{_script_name()}: This is a bug: {type(error).__name__}: {error}. {where}. What was committed before "
+                "it stands; the next run goes on from there."
+            )
         status = 1
     _leave(status)
 

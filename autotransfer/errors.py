@@ -61,9 +61,13 @@ class Problem(Exception):
         what: One clause in the owner's words, without a final full stop.
         why: The reason as the operating system or Globus gave it; empty when `what` says it all.
         remedy: One or more full sentences; says whether anything was sent or recorded where that could be feared.
+
+    Attributes:
+        is_silent: Whether it is not to be printed: nobody cares to hear of it, or those who do were told before.
     """
 
     exit_status = ExitStatus.BUG
+    is_silent = False
 
     def __init__(self, what: str, *, why: str = "", remedy: str = "") -> None:
         super().__init__(what)
@@ -136,10 +140,15 @@ class OutcomeUnknown(GlobusProblem):
 
 
 class RunActive(Problem):
-    """Another run holds the lock; `is_silent` when nobody cares to hear of it, as under cron."""
+    """Another run holds the lock; `is_silent` when nobody cares to hear of it, as under cron.
+
+    Args:
+        is_overlong: Whether it has done so for so long that somebody should look.
+    """
 
     exit_status = ExitStatus.ACTIVE
 
-    def __init__(self, what: str, *, remedy: str, is_silent: bool) -> None:
+    def __init__(self, what: str, *, remedy: str, is_silent: bool, is_overlong: bool = False) -> None:
         super().__init__(what, remedy=remedy)
         self.is_silent = is_silent
+        self.is_overlong = is_overlong

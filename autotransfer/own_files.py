@@ -8,7 +8,7 @@ import stat
 
 from autotransfer.errors import ConfigurationProblem, reason
 
-NAMES = ("lock", "log", "datastore", "tokens.db")
+NAMES = ("lock", "log", "datastore", "told", "tokens.db")
 NOTHING = "Nothing was sent or recorded."
 
 

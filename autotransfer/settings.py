@@ -14,6 +14,8 @@ REQUIRED = ("SRC_DIR", "DST_DIR", "SRC_ID", "DST_ID", "CLIENT_ID", "CODE_PATH")
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 SYNC_LEVELS = ("exists", "size", "mtime", "checksum")
 NOTIFY = ("succeeded", "failed", "inactive")
+PING_URL = re.compile(r"(https://[\w.-]+|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d{1,5})?(/[\w.~%+-]+)+/?", re.ASCII)
+SECRET = ("PING_URL",)
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 Check = Callable[[Any], "str | None"]
@@ -51,6 +53,11 @@ class Settings(NamedTuple):
     scan_executor: str
     log_level: str
     log_max_bytes: int
+    remind_hours: float
+    metrics_file: str
+    ping_url: str
+    on_problem: tuple[str, ...]
+    report_file: str
     config_file: str
 
     @property
@@ -160,6 +167,48 @@ def _executor(value: Any) -> str | None:
     return "must be '', 'mpi' or 'dask:ADDRESS', such as 'dask:tcp://10.0.0.5:8786'"
 
 
+def _metrics_file(value: Any) -> str | None:
+    if value != "" and isinstance(value, str) and not value.endswith(".prom"):
+        return "must end in '.prom'; the collector of node_exporter reads nothing else"
+    return _optional_path(value)
+
+
+def _ping_url(value: Any) -> str | None:
+    if value == "" or (isinstance(value, str) and PING_URL.fullmatch(value)):
+        return None
+    return "must be an https URL without a query, such as 'https://hc-ping.com/UUID'; http is for this machine alone"
+
+
+def _command(value: Any) -> str | None:
+    try:
+        words = command_words(value)
+    except ValueError as error:
+        return f"cannot be split into words: {error}"
+    if isinstance(value, (str, list, tuple)) and all(isinstance(word, str) and word for word in words):
+        return "must not hold a NUL" if any("\0" in word for word in words) else None
+    return "must be a command, such as ['/usr/bin/logger', '-t', 'transfer']; [] for none"
+
+
+def command_words(value: Any) -> tuple[Any, ...]:
+    """The words of a command; text is split as a shell would, but no shell is asked.
+
+    Raises:
+        ValueError: A quotation in the text does not end.
+    """
+    if isinstance(value, str):
+        import shlex  # only a command that is written as one text pays for it
+
+        return tuple(shlex.split(value))
+    return tuple(value) if isinstance(value, (list, tuple)) else ()
+
+
+def _report(value: Any) -> str | None:
+    # It is replaced in each run: whatever is no page of ours must not be taken for one by a slip.
+    if value == "" or (not _absolute(value) and value.endswith((".html", ".htm")) and value.split("/")[-1] != ".html"):
+        return None
+    return "must be the absolute path of a page, such as '/var/www/html/run7.html'"
+
+
 class Setting(NamedTuple):
     """One row of the table: the name in config.py, its default (None: required) and its check."""
 
@@ -198,6 +247,11 @@ TABLE = (
     Setting("SCAN_EXECUTOR", "", _executor),
     Setting("LOG_LEVEL", "INFO", _one_of(*LOG_LEVELS)),
     Setting("LOG_MAX_BYTES", 10_000_000, _whole(10_000, 10_000_000_000)),
+    Setting("REMIND_HOURS", 168, _number(0, 24 * 365)),
+    Setting("METRICS_FILE", "", _metrics_file),
+    Setting("PING_URL", "", _ping_url),
+    Setting("ON_PROBLEM", [], _command),
+    Setting("REPORT_FILE", "", _report),
 )
 NAMES = tuple(setting.name for setting in TABLE)
 
@@ -225,7 +279,8 @@ def check_settings(values: Mapping[str, Any], *, config_file: str) -> Settings:
         if setting.default is None and value in (None, ""):
             findings.append(f"{setting.name} is empty")
         elif finding := setting.check(value):
-            findings.append(f"{setting.name} {finding}; it is {value!r}")
+            # Who knows a watching service's URL can say that all is well.
+            findings.append(f"{setting.name} {finding}" + ("" if setting.name in SECRET else f"; it is {value!r}"))
     if not findings:
         findings = _together(values)
     if findings:
@@ -241,7 +296,8 @@ def _frozen(values: Mapping[str, Any], config_file: str) -> Settings:
     chosen = {setting.name.lower(): values.get(setting.name, setting.default) for setting in TABLE}
     for name in ("exclude", "notify"):
         chosen[name] = tuple(chosen[name])
-    for name in ("src_dir", "dst_dir", "code_path", "src_path"):
+    chosen["on_problem"] = command_words(chosen["on_problem"])
+    for name in ("src_dir", "dst_dir", "code_path", "src_path", "report_file"):
         chosen[name] = _tidy(chosen[name])
     for name in ("src_id", "dst_id", "client_id"):
         chosen[name] = chosen[name].lower()
@@ -270,6 +326,12 @@ def _together(values: Mapping[str, Any]) -> list[str]:
         findings.append(
             f"CODE_PATH {code_path} lies inside SRC_DIR {src_dir}, so the login and the datastore would be sent too"
         )
+    metrics_file = _tidy(values.get("METRICS_FILE", ""))
+    if metrics_file and f"{metrics_file}/".startswith(f"{src_dir.rstrip('/')}/"):
+        findings.append(f"METRICS_FILE {metrics_file} lies inside SRC_DIR {src_dir}, so each run would find it changed")
+    report_file = _tidy(values.get("REPORT_FILE", ""))
+    if report_file.startswith(f"{src_dir.rstrip('/')}/"):
+        findings.append(f"REPORT_FILE {report_file} lies inside SRC_DIR {src_dir}, so every new page would be sent too")
     same_ends = values["SRC_ID"].lower() == values["DST_ID"].lower()
     src_path, dst_dir = _tidy(values.get("SRC_PATH") or src_dir), _tidy(values["DST_DIR"])
     if same_ends and f"{dst_dir}/".startswith(f"{src_path.rstrip('/')}/"):
