@@ -40,7 +40,7 @@ class Marking:
         )
 
     def note(self, rel_path: str, sight: Sight) -> None:
-        """Which folders are in one, and that it is as recorded."""
+        """Which folders are in one, and whether it is as recorded."""
         if not self._is_marking:
             return
         marks = self._store.marks
@@ -48,6 +48,8 @@ class Marking:
             marks.set_folders(rel_path, sight.folders)
         if isinstance(sight, Same) and sight.is_plain and max(sight.mtime_ns, sight.ctime_ns) < self._racy_from_ns:
             marks.set(rel_path, Mark(sight.mtime_ns, sight.ctime_ns, sight.files, bool(sight.folders)))
+        else:  # what is in it may differ from its record for long without its own times moving
+            marks.drop(rel_path)
 
     def finish(self) -> None:
         """The scan went through."""

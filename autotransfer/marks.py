@@ -53,8 +53,9 @@ class Marks:
         return held
 
     def columns(self, rel_path: str) -> tuple[list[str], list[int], list[int], list[int], list[int]] | None:
-        """The same as columns, in the order of the names, from what is written; None when nothing is."""
-        value = self._shelf.get(PREFIX + rel_path)
+        """The same as columns, in the order of the names; None when there are none."""
+        held = self._held.get(rel_path)
+        value = self._shelf.get(PREFIX + rel_path) if held is None else _packed(held)
         if value is None:
             return None
         names = value[0].split(SEPARATOR)
