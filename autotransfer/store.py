@@ -146,6 +146,9 @@ class _Shelf(Shelf[Any]):
     def __delitem__(self, key: str) -> None:
         del self.table[key.encode()]
 
+    def __iter__(self) -> Iterator[str]:
+        return map(_text, iter(self.table))
+
     def keys_below(self, prefix: str) -> Iterator[str]:
         """The keys that begin with the prefix, in order; the shelf may change meanwhile."""
         first = prefix.encode()

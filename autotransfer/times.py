@@ -17,12 +17,14 @@ EXAMPLES = "2026-03-01, 2026-03-01T06:00, 2026-03-01T06:00+01:00, 36h, 7d, now o
 
 def utc_text(moment_ns: int) -> str:
     """The moment as ISO 8601 in UTC to the second, such as 2026-03-01T05:00:00Z."""
-    return datetime.fromtimestamp(moment_ns // NS_PER_SECOND, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime: on Linux it writes the year 476 with three digits, which nobody reads back.
+    return datetime.fromtimestamp(moment_ns // NS_PER_SECOND, timezone.utc).isoformat()[:-6] + "Z"
 
 
 def local_text(moment_ns: int) -> str:
     """The moment as a person here reads it, with the offset from UTC: 2026-03-01 06:00:00 +0100."""
-    return datetime.fromtimestamp(moment_ns // NS_PER_SECOND, timezone.utc).astimezone().strftime("%F %T %z")
+    moment = datetime.fromtimestamp(moment_ns // NS_PER_SECOND, timezone.utc).astimezone()
+    return f"{moment.replace(tzinfo=None)} {moment:%z}"
 
 
 def age_seconds(text: str) -> int:

@@ -197,6 +197,16 @@ def test_a_row_of_another_kind_is_a_problem(path: str, row: tuple[Any, Any], why
         list(store.shelf)
 
 
+def test_a_key_that_is_no_text_is_a_problem_for_whoever_looks_at_all_keys(path: str) -> None:
+    Store(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO Dict (key, value) VALUES (x'80', x'4e2e')")
+    connection.close()
+
+    with Store(path) as store, pytest.raises(ConfigurationProblem, match="is not UTF-8"), store.explained():
+        list(store.shelf)
+
+
 @pytest.mark.parametrize("found", [FORMAT_VERSION + 1, 0, "1", None, 1.5])
 def test_an_unknown_format_is_refused_by_name_and_left_alone(path: str, found: object) -> None:
     with_value(path, "FORMAT_VERSION", pickle.dumps(found))

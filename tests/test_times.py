@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from autotransfer.errors import UsageProblem
-from autotransfer.times import age_seconds, local_text, parse_moment_ns, utc_text
+from autotransfer.times import age_seconds, local_text, parse_date_ns, parse_moment_ns, utc_text
 
 NS = 10**9
 NOW_NS = 1_800_000_000 * NS + 123  # 2027-01-15T08:00:00Z
@@ -95,3 +95,10 @@ def test_what_is_not_an_age_is_refused(text: str) -> None:
 def test_local_text_names_its_offset() -> None:
     assert local_text(NOW_NS) == "2027-01-15 09:00:00 +0100"
     assert local_text(NOW_NS + 180 * 86400 * NS).endswith("+0200")
+
+
+def test_a_year_of_few_digits_is_written_so_that_it_can_be_read_back() -> None:
+    moment_ns = parse_date_ns("0476-09-04T12:00:00Z")
+
+    assert utc_text(moment_ns) == "0476-09-04T12:00:00Z"
+    assert local_text(moment_ns).startswith("0476-09-04 ")
