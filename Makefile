@@ -15,7 +15,7 @@ PY = $(VENV)/bin/python
 GLOBUS_CLI_PACKAGE = globus-cli>=3.40,<4
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test prove check install clean distclean interpreter
+.PHONY: help demo test prove bench check install clean distclean interpreter
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -32,6 +32,9 @@ test: $(VENV)/.ready-test $(VENV_CLI)/.ready  ## all tests
 
 prove: $(VENV)/.ready-test $(VENV_CLI)/.ready  ## the long proofs: crashes, faults, fuzzing; writes docs/reliability.md
 	@GLOBUS_CLI="$$(cd "$(VENV_CLI)" && pwd)/bin/globus" $(PY) -m prove $(ARGS)
+
+bench: $(VENV)/.ready-bench  ## what runs cost, beside find, fd, rsync, rclone and restic; writes docs/benchmarks.md
+	@$(PY) -m benchmarks $(ARGS)
 
 check: $(VENV)/.ready-dev  ## formatting, lint and types
 	$(PY) -m ruff format --check .
@@ -67,6 +70,9 @@ $(VENV)/.ready-core: pyproject.toml $(PY) | interpreter
 
 $(VENV)/.ready-emulator: pyproject.toml $(PY) | interpreter
 	$(call INSTALL,[emulator],core emulator)
+
+$(VENV)/.ready-bench: pyproject.toml $(PY) | interpreter
+	$(call INSTALL,[bench],core emulator bench)
 
 $(VENV)/.ready-test: pyproject.toml $(PY) | interpreter
 	$(call INSTALL,[test],core emulator test)

@@ -8,8 +8,6 @@ that the emulator saw from this machine.
     python benchmarks/cron_or_timers.py --files 100000 --changed 5    other sizes
 """
 
-# ruff: noqa: T201 - a program prints
-
 from __future__ import annotations
 
 import argparse

@@ -1,0 +1,53 @@
+"""The two C programs: the floor of a scan, and the library that makes a file system slow; built where there is a cc."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Optional
+
+from benchmarks.running import Unfit
+
+HERE = Path(__file__).resolve().parent
+DELAY_MS = 0.2  # slow.c has it too
+_COUNT = struct.Struct("=q")
+
+
+def floor(folder: Path) -> Optional[Path]:
+    """The program that only lists and looks, built in a folder; None where there is no C compiler."""
+    return _built(folder / "floor", "floor.c", "-pthread")
+
+
+def slowness(folder: Path) -> Optional[Path]:
+    """The library that slows a command down, built in a folder; None where that cannot be."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return _built(folder / "slow.so", "slow.c", "-shared", "-fPIC", "-ldl")
+
+
+def _built(built: Path, source: str, *flags: str) -> Optional[Path]:
+    if shutil.which("cc") is None:
+        return None
+    words = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(built), str(HERE / source), *flags]
+    subprocess.run(words, check=True)
+    return built
+
+
+@contextmanager
+def slowed(library: Path, tree: Path, *, looks: int) -> Iterator[Mapping[str, str]]:
+    """The variables that slow a command's looks at a tree down, in a block in which it runs once.
+
+    Raises:
+        Unfit: At the end, when it made fewer looks than it must have: they were not slow.
+    """
+    count = library.with_name("looks")
+    count.write_bytes(bytes(_COUNT.size))
+    yield {"LD_PRELOAD": str(library), "SLOW_BELOW": str(tree), "SLOW_COUNT": str(count)}
+    (made,) = _COUNT.unpack(count.read_bytes())
+    if made < looks:
+        raise Unfit(f"only {made:,} of its {looks:,} looks went through the C library and were slow")

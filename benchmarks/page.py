@@ -1,0 +1,149 @@
+"""The page docs/benchmarks.md, from results. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks import goals, ours, peers
+from benchmarks.goals import MEGABYTE, seconds_text
+from benchmarks.native import DELAY_MS
+from benchmarks.results import Results
+from benchmarks.running import SAMPLE_SECONDS, Figures
+from benchmarks.trees import FILES_A_FOLDER
+
+INTRODUCTION = """\
+# Benchmarks
+
+Written by `make bench`; edits are lost. It says what a run of this tool costs on large trees, and what other tools
+take to look at the same files. None of them does the same: `find` and `fd` remember nothing, `rsync` and `rclone` read
+the copy again, `restic` keeps a backup. They are the measure of what looking at so many files takes."""
+SMALL = "**This was a try on small trees.** Its figures say nothing about the goals."
+METHOD = """\
+- The trees are {files_a_folder} empty files to a folder, in folders three levels deep, with names of 20 characters.
+- All commands run in turns, one after the other in each round, and each round begins with another one. A figure is the
+  median of the rounds, of the whole process from its start to its end. Before them each command runs once, which fills
+  the caches; the memory is taken in that run.
+- Memory is what all processes of a command hold together (PSS: what several share is counted once), sampled every
+  {sample_ms:.0f} ms.
+- "Processor" is the time of all processors together.
+- Each command is checked: ours must count every file and every change, the others must find nothing changed.
+- "Until they are planned" is a dry run: all is looked at and compared, and what Globus would be asked is known.
+  "Submitted" is a whole run with sign-in and submission, to the emulator in a process of its own on the same machine;
+  so is the first run.
+- The slow file system is this one with a library (`benchmarks/slow.c`) that makes each look at a file of the tree wait
+  {delay_ms} ms. That all looks of a command were slow is checked too.
+- `floor.c` lists every folder and looks at every file, and does nothing else: no scan can be faster with as many
+  threads."""
+NOTES = {
+    ours.FULL: "what cron runs",
+    ours.QUICK: 'the same with `SCAN = "quick"`',
+    ours.PLANNED: "{changes:,} changed files",
+    ours.SUBMITTED: "{changes:,} changed files, to the emulator",
+    ours.FIRST: "everything is new, to the emulator",
+    peers.FLOOR_1: "the least that looking takes",
+    peers.FLOOR_2: "the same with two threads",
+    **{peer.title: peer.does for peer in peers.PEERS},
+}
+
+
+def page(results: Results, charts: Mapping[str, str]) -> str:
+    """The whole page.
+
+    Args:
+        charts: The file names of the charts: tools, sizes, slow. Without any, the page has none.
+    """
+    effort = results.effort
+    is_small = effort.files != goals.FULL_EFFORT.files
+    blocks = [
+        INTRODUCTION,
+        *([SMALL] if is_small else []),
+        "## The machine",
+        _machine(results),
+        "## The goals",
+        _table(
+            ("case", "measured", "figure", "goal", ""),
+            [(row.case, row.found, row.value, row.goal, f"**{row.verdict}**") for row in goals.rows(results)],
+        ),
+        f"## {effort.files:,} files",
+        _commands(results.main, results),
+        _chart(charts, "tools", "Seconds of each tool, nothing changed"),
+        _missing(results),
+        "## From small to large",
+        _sizes(results),
+        _chart(charts, "sizes", "Seconds by number of files"),
+        f"## A slow file system: {effort.slow_files:,} files, {DELAY_MS} ms a look",
+        _commands(results.slow, results) if results.slow else "Not measured here.",
+        _chart(charts, "slow", "Seconds on a slow file system"),
+        "## How it is measured",
+        METHOD.format(files_a_folder=FILES_A_FOLDER, sample_ms=1000 * SAMPLE_SECONDS, delay_ms=DELAY_MS),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _chart(charts: Mapping[str, str], name: str, title: str) -> str:
+    return f"![{title}]({charts[name]})" if name in charts else ""
+
+
+def _machine(results: Results) -> str:
+    machine = results.machine
+    lines = [
+        ("date", machine.date),
+        ("processor", f"{machine.processor}, {machine.processors} to use"),
+        ("memory", f"{machine.memory_bytes / 2**30:.0f} GiB"),
+        ("system", machine.system),
+        ("file system", machine.file_system),
+        ("load at the start", f"{machine.load:.2f}"),
+        ("versions", ", ".join([f"Python {machine.python}", *(f"{k} {v}" for k, v in results.versions.items())])),
+    ]
+    return _table(("what", ""), lines)
+
+
+def _commands(figures: dict[str, Figures], results: Results) -> str:
+    lines = []
+    full = figures.get(ours.FULL)
+    for title, found in sorted(figures.items(), key=lambda item: item[1].seconds):
+        fastest, slowest = found.range_seconds
+        memory = f"{found.peak_bytes / MEGABYTE:.1f} MB" if found.peak_bytes else ""
+        ratio = f"{found.seconds / full.seconds:.2f}" if full else ""
+        name = f"**{title}**" if title.startswith("main.py") else f"`{title}`"
+        lines.append(
+            (
+                name,
+                NOTES[title].format(changes=results.effort.changes),
+                seconds_text(found.seconds),
+                f"{fastest:.3f} to {slowest:.3f} ({len(found.runs)})",
+                seconds_text(found.cpu_seconds),
+                ratio,
+                memory,
+            )
+        )
+    header = ("command", "what it does", "median", "range (runs)", "processor", f"x {ours.FULL}", "peak memory")
+    return _table(header, lines)
+
+
+def _missing(results: Results) -> str:
+    return "\n".join(f"- `{title}` was not measured: {why}." for title, why in results.missing.items())
+
+
+def _sizes(results: Results) -> str:
+    titles = (ours.FULL, ours.QUICK, peers.FIND)
+    every = {**results.sizes, **({} if not results.huge else {results.effort.huge_files: _huge(results)})}
+    lines = []
+    for files, figures in sorted(every.items()):
+        cells = [f"{files:,}"]
+        for title in titles:
+            found = figures.get(title)
+            cells.append(seconds_text(found.seconds) if found else "")
+        found = figures[ours.FULL]
+        cells.append(f"{found.peak_bytes / MEGABYTE:.1f} MB" if found.peak_bytes else "")
+        lines.append(tuple(cells))
+    return _table(("files", *titles, f"memory, {ours.FULL}"), lines)
+
+
+def _huge(results: Results) -> dict[str, Figures]:
+    return results.huge[results.effort.huge_files]
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join(f"| {' | '.join(' '.join(c.replace('****', '').split()) for c in row)} |" for row in rows)
