@@ -27,12 +27,13 @@ TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py") if path.stem not in ("__init__", "config", "utils"))
 # What a document's commands may use beside the suite's own.
-SYSTEM_COMMANDS = {"cd", "cp", "crontab", "export", "flock", "git", "mkdir", "sed", "source", "tail", "unset"}
+SYSTEM_COMMANDS = set("cd cp crontab export flock git mkdir mv rm sed source tail touch unset".split())
 PYTHON = re.compile(r"(.*/)?python3?(\.\d+)?")
 STANDARD_MODULES = {"venv", "pip", "pytest", "mypy", "ruff"}
-# Words in quoted messages that are not ours: the operating system's, Python's, and states that are put in.
+# Words in quoted messages that are not ours: the operating system's, Python's, and what is put in.
 FOREIGN = (
     *("permission denied", "certificate verify failed", "ended failed", "ended canceled", "ended expired"),
+    "N problems",  # as counted
     *(f"No module named '{name}'" for name in ("autotransfer", "globus_sdk", "utils")),
 )
 # What stands for something else in a quoted message.

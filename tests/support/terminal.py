@@ -6,8 +6,9 @@ import os
 import pty
 import re
 import subprocess
+import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,18 +30,20 @@ def code_from(link: str) -> str:
 
 def on_a_terminal(route: Route, *words: str, answer: Answer = code_from) -> Result:
     """Run a script with a terminal for all three streams, answering each question for a code."""
+    result = answered(route.command(*words), {**route.bare_environment(), "TERM": "xterm"}, answer, folder="/")
+    secrets_kept.wrote(result.stdout)
+    assert "Traceback" not in result.stdout
+    return result
+
+
+def answered(command: list[str], environment: Mapping[str, str], answer: Answer, *, folder: str) -> Result:
+    """Run a command on a terminal of its own, answering each question for a code; all that it shows is stdout."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        route.command(*words),
-        cwd="/",
-        env={**route.bare_environment(), "TERM": "xterm"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
+        command, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     )
     os.close(theirs)
-    shown, answered = "", 0
+    shown, answers = "", 0
     try:
         while True:
             try:
@@ -50,19 +53,23 @@ def on_a_terminal(route: Route, *words: str, answer: Answer = code_from) -> Resu
             if not piece:
                 break
             shown += piece.decode()
-            if shown.count("Code: ") > answered:
-                answered = shown.count("Code: ")
+            if shown.count("Code: ") > answers:
+                answers = shown.count("Code: ")
                 os.write(ours, answer(LINK.findall(shown)[-1]).encode() + b"\n")
         status = process.wait(timeout=60)
     finally:
         process.kill()
         process.wait()
         os.close(ours)
-    secrets_kept.wrote(shown)
-    assert "Traceback" not in shown
     return Result(status, shown.replace("\r\n", "\n"), "")
 
 
 def asked(result: Result) -> list[str]:
     """The scopes that each login asked for, in order."""
     return [parse_qs(urlsplit(link).query)["scope"][0] for link in LINK.findall(result.stdout)]
+
+
+if __name__ == "__main__":  # a command of a shell, in a terminal of its own
+    done = answered(sys.argv[1:], os.environ, code_from, folder=os.getcwd())
+    print(done.stdout, end="")
+    sys.exit(done.status)
