@@ -6,9 +6,11 @@ There is no engine of our own: all are executors of `concurrent.futures`, given 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Optional
@@ -24,6 +26,7 @@ MOST_PROCESSES = 8
 # Rows in a unit: enough for the way to a worker and back not to matter.
 ROWS = 128
 MOST_RESTARTS = 3
+STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class Place(NamedTuple):
@@ -68,7 +71,8 @@ class Crew:
         self.rows = rows
         self.most_units = 2 * workers + 1
         self._asked: dict[Future[list[Sight]], list[Row]] = {}
-        self._done: SimpleQueue[Future[list[Sight]]] = SimpleQueue()
+        # What came back; None when nothing will any more.
+        self._done: SimpleQueue[Optional[Future[list[Sight]]]] = SimpleQueue()
         self._restarts = 0
         self.done_units = self.lost_units = 0
         self.why_lost = ""
@@ -87,11 +91,14 @@ class Crew:
     def ask(self, rows: list[Row]) -> bool:
         """Have folders looked at; False when nobody is there to do it."""
         if self._executor is None:
+            self.lost_units += 1
             return False
         try:
-            future = self._executor.submit(self._call, rows)
-        except (BrokenExecutor, RuntimeError):
-            self._start_anew()
+            future = self._submit(self._executor, rows)
+        except (RuntimeError, OSError) as error:  # BrokenExecutor is a RuntimeError, and so is a thread too many
+            self._lose(error)
+            if not self._asked:  # the other units of a broken executor come back first
+                self._start_anew(is_broken=isinstance(error, BrokenExecutor))
             return False
         self._asked[future] = rows
         future.add_done_callback(self._done.put)
@@ -100,15 +107,18 @@ class Crew:
     def answer(self) -> tuple[list[Row], Optional[list[Sight]]]:
         """The next unit that came back, with its sights; None when they are not to be had from a worker."""
         future = self._done.get()
-        rows = self._asked.pop(future)
-        error = future.exception()
+        if future is None:
+            return self._given_up(), None
+        rows = self._asked.pop(future, [])  # none where it comes after all was given up
+        if not rows:
+            return rows, None
+        error = CancelledError() if future.cancelled() else future.exception()
         if error is None and len(future.result()) == len(rows):
             self.done_units += 1
             return rows, future.result()
-        if isinstance(error, BrokenExecutor):
-            self._start_anew()
-        self.lost_units += 1
-        self.why_lost = f"{type(error).__name__}: {error}"
+        self._lose(error)
+        if isinstance(error, BrokenExecutor) and not self._asked:
+            self._start_anew(is_broken=True)
         return rows, None
 
     def close(self) -> None:
@@ -117,14 +127,81 @@ class Crew:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
 
-    def _start_anew(self) -> None:
-        if self._asked or self._executor is None:  # the other units of a broken executor come back first
+    def _submit(self, executor: Executor, rows: list[Row]) -> Future[list[Sight]]:
+        return executor.submit(self._call, rows)
+
+    def _lose(self, error: BaseException | None) -> None:
+        self.lost_units += 1
+        self.why_lost = f"{type(error).__name__}: {error}"
+
+    def _given_up(self) -> list[Row]:
+        """Everything that was asked, when nothing will come back."""
+        rows = [row for rows in self._asked.values() for row in rows]
+        self.lost_units += len(self._asked)
+        self._asked.clear()
+        self._start_anew(is_broken=False)
+        return rows
+
+    def _start_anew(self, *, is_broken: bool) -> None:
+        """Have done with the executor, and start another one when this one had been at work."""
+        if self._executor is None:
             return
-        self._executor.shutdown(wait=False)
+        self._dismiss(self._executor)
         self._executor = None
-        if self._restarts < MOST_RESTARTS:
+        if is_broken and self._restarts < MOST_RESTARTS:
             self._restarts += 1
-            self._executor = self._start()
+            try:
+                self._executor = self._start()
+            except Exception as error:  # noqa: BLE001 - whatever an executor raises, the scan goes on without it
+                self.why_lost = f"{type(error).__name__}: {error}"
+
+    def _dismiss(self, executor: Executor) -> None:
+        executor.shutdown(wait=False)
+
+
+class Processes(Crew):
+    """Processes on this machine. Limits of the system may keep them from starting, or from being looked after."""
+
+    def __init__(self, place: Place, count: int) -> None:
+        self._others = set(_children())
+        self._usual_hook = threading.excepthook
+        # The pool's own thread starts one more, and dies of it where no more are allowed; then nothing comes back.
+        threading.excepthook = self._note_dead_thread
+        try:
+            super().__init__(partial(_processes, count), partial(_look, place), workers=count, rows=_rows(place))
+        except BaseException:
+            threading.excepthook = self._usual_hook
+            raise
+
+    def close(self) -> None:
+        try:
+            super().close()
+            self._end_children()
+        finally:
+            threading.excepthook = self._usual_hook
+
+    def _submit(self, executor: Executor, rows: list[Row]) -> Future[list[Sight]]:
+        # A process that starts knows no better yet than to die of a signal with many words.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            return super()._submit(executor, rows)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _dismiss(self, executor: Executor) -> None:
+        super()._dismiss(executor)
+        self._end_children()
+
+    def _end_children(self) -> None:
+        """End whoever is left: those of a pool that did not start as a whole wait for ever, as would this process."""
+        for child in _children():
+            if child not in self._others:
+                child.kill()
+                child.join()
+
+    def _note_dead_thread(self, what: threading.ExceptHookArgs) -> None:
+        self.why_lost = f"{what.exc_type.__name__}: {what.exc_value}"
+        self._done.put(None)
 
 
 def of_threads(root_fd: int, rules: Rules) -> Crew:
@@ -136,8 +213,15 @@ def of_threads(root_fd: int, rules: Rules) -> Crew:
 
 
 def of_processes(place: Place, count: int) -> Crew:
-    """Processes on this machine: where the interpreter's lock is the limit."""
-    return Crew(partial(_processes, count), partial(_look, place), workers=count, rows=_rows(place))
+    """Processes on this machine: where the interpreter's lock is the limit.
+
+    Raises:
+        NobodyThere: The system allows none.
+    """
+    try:
+        return Processes(place, count)
+    except (OSError, NotImplementedError, ImportError) as error:  # no descriptors left, or no semaphores at all
+        raise NobodyThere(f"{type(error).__name__}: {error}") from None
 
 
 def of_executor(name: str, place: Place, count: int) -> Crew:
@@ -179,7 +263,6 @@ def processors() -> int:
 
 def _processes(count: int) -> Executor:
     import multiprocessing
-    import threading
     from concurrent.futures import ProcessPoolExecutor
 
     # A fork takes no time, but a thread could hold a lock in it for ever; macOS's own libraries start threads.
@@ -191,19 +274,26 @@ def _processes(count: int) -> Executor:
 def _enter_worker() -> None:
     """What a process of ours does first: it leaves signals to the run, and goes when the run is gone."""
     import gc
-    import signal
-    import threading
 
     gc.disable()  # nothing here makes cycles
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    threading.Thread(target=_go_with_parent, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    try:
+        threading.Thread(target=_go_with_parent, daemon=True).start()
+    except RuntimeError:  # no more are allowed: better no worker than one that outlives its run
+        os._exit(1)
+
+
+def _children() -> list[Any]:
+    import multiprocessing
+
+    return multiprocessing.active_children()
 
 
 def _go_with_parent() -> None:
     import multiprocessing
-    import signal
 
     parent = multiprocessing.parent_process()
     if parent is not None:

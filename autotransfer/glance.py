@@ -98,4 +98,8 @@ def _times_ns(root_fd: int, paths: Sequence[str]) -> Iterator[tuple[int, int] | 
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(THREADS) as pool:
-        yield from pool.map(times_ns, rest)
+        try:
+            found = pool.map(times_ns, rest)
+        except RuntimeError:  # no more threads are allowed
+            found = map(times_ns, rest)
+        yield from found

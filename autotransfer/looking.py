@@ -80,8 +80,11 @@ def look_at_rows(root_fd: int, rows: Sequence[Row], rules: Rules, *, threads: in
         return list(map(look_at_row, rows))
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(min(threads, len(rows))) as pool:
-        return list(pool.map(look_at_row, rows))
+    try:
+        with ThreadPoolExecutor(min(threads, len(rows))) as pool:
+            return list(pool.map(look_at_row, rows))
+    except RuntimeError:  # no more threads are allowed
+        return list(map(look_at_row, rows))
 
 
 class Look:

@@ -181,7 +181,10 @@ class Survey:
         if settings.scan_executor:
             return self._elsewhere(place)
         if count > 1 and seconds_left > WORTH_PROCESSES_SECONDS:
-            return crew.of_processes(place, count)
+            try:
+                return crew.of_processes(place, count)
+            except NobodyThere as error:
+                self.losses = str(error)
         return crew.of_threads(self._root_fd, self._rules) if is_slow else None
 
     def _elsewhere(self, place: Place) -> Crew | None:

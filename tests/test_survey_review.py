@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from suite import LONG_AGO, Route
+from suite import LONG_AGO, ROOT, Route
 
 from emulator.server import Emulator
 
@@ -62,3 +64,58 @@ def test_a_quick_dry_run_shows_what_a_task_that_just_failed_gives_back(quick: Ro
     shown = quick.summary("--dry-run", status=3)
 
     assert (shown["scan"], shown["failed"], shown["retry"]) == ("quick", 1, 1)
+
+
+# A scan by several of the tree in argv[2], begun under the limit in argv[4]; says how many folders it came to.
+SURVEY = """
+import os, resource, sys
+sys.path.insert(0, sys.argv[1])
+import concurrent.futures.process, concurrent.futures.thread, multiprocessing.connection, multiprocessing.popen_fork
+from autotransfer import crew, survey
+from autotransfer.looking import Rules
+from autotransfer.scan import Policy, open_root
+from autotransfer.store import IN_MEMORY, Store
+
+class Settings:
+    src_dir, scan_workers, scan_executor = sys.argv[2], 4, ""
+
+survey.PATIENCE_SECONDS, survey.WORTH_PROCESSES_SECONDS = 0, -10**9
+rules = Rules(Policy(), 1 << 62)
+root_fd = open_root(Settings.src_dir)
+place = crew.Place(Settings.src_dir, os.fstat(root_fd).st_ino, rules, 4)
+limit, most = getattr(resource, sys.argv[3]), int(sys.argv[4])
+choose = {"threads": lambda pace: crew.of_threads(root_fd, rules)}.get(sys.argv[5])
+with Store(IN_MEMORY) as store:
+    seen = survey.Survey(Settings, store, root_fd, rules, clock_ns=lambda: 5, choose=choose)
+    if limit == resource.RLIMIT_NPROC and not os.getuid():
+        os.setresuid(54321, 54321, 54321)  # no limit holds for root
+    resource.setrlimit(limit, (most, most))
+    print(sum(1 for _ in seen), bool(seen.losses), flush=True)
+"""
+
+
+def surveyed_under(limit: str, most: int, src: Path, *, by: str = "processes") -> str:
+    """What the program says; it must end by itself, and say nothing else."""
+    words = [sys.executable, "-W", "error", "-c", SURVEY, str(ROOT), str(src), limit, str(most), by]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert ended.stderr == ""
+    return ended.stdout.strip()
+
+
+@pytest.fixture
+def hundreds(lonely_route: Route) -> Path:
+    """A tree of 421 folders, that at the top among them."""
+    for number in range(400):
+        lonely_route.write(f"{number % 20}/{number}/1.dat")
+    return lonely_route.src
+
+
+@pytest.mark.parametrize("most", [8, 12, 16, 64])
+def test_too_few_descriptors_for_workers_leave_the_scan_to_one_process(hundreds: Path, most: int) -> None:
+    assert surveyed_under("RLIMIT_NOFILE", most, hundreds) == f"421 {most < 64}"
+
+
+@pytest.mark.parametrize("by", ["processes", "threads"])
+@pytest.mark.parametrize("most", [1, 2, 4, 6])
+def test_too_few_processes_and_threads_leave_the_scan_to_those_there_are(hundreds: Path, most: int, by: str) -> None:
+    assert surveyed_under("RLIMIT_NPROC", most, hundreds, by=by).startswith("421 ")
