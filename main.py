@@ -6,11 +6,13 @@ Cron starts it every few minutes; README.md, section 6, says how.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import utils
-from autotransfer.errors import ExitStatus, Problem
+from autotransfer.errors import ExitStatus, Problem, UsageProblem, reason
+from autotransfer.feed import split_names
 from autotransfer.paths import display
 from autotransfer.run import Run, Watcher
 from autotransfer.store import IN_MEMORY, Store
@@ -29,6 +31,7 @@ EXAMPLES = """\
   python /opt/transfer/main.py                     what cron runs: says nothing when all is well
   python main.py --dry-run                         what would be sent, and why; changes nothing
   python main.py -v --wait 3600                    run, then watch the tasks for up to an hour
+  python main.py --paths-from changed.txt          look only at what a change feed has named
   python main.py --config /etc/transfer/run7.py    another route with a datastore of its own"""
 
 
@@ -50,6 +53,11 @@ def arguments() -> argparse.Namespace:
         "--full", action="store_true", help="look at every file, also where SCAN is 'quick' and a full scan is not due"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    parser.add_argument(
+        "--paths-from",
+        metavar="FILE",
+        help="look only at the files and folders that FILE names (-: standard input), each ended by a newline or a NUL",
+    )
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="store_true", help="say what is done, also when nobody watches")
     loudness.add_argument(
@@ -60,6 +68,8 @@ def arguments() -> argparse.Namespace:
         parser.error("--wait takes a number of seconds that is not negative")
     if chosen.dry_run and chosen.wait is not None:
         parser.error("--dry-run and --wait do not go together: a dry run starts no task")
+    if chosen.paths_from is not None and chosen.full:
+        parser.error("--paths-from and --full do not go together: a full scan looks at everything")
     return chosen
 
 
@@ -119,13 +129,27 @@ def _run(chosen: argparse.Namespace) -> int:
     settings = utils.load_settings(chosen.config)
     is_talking = not chosen.quiet and not chosen.json and (chosen.verbose or utils.is_watched() or chosen.dry_run)
     console = Console(is_talking=is_talking, lists_changes=chosen.dry_run and is_talking)
+    names = None if chosen.paths_from is None else _names(chosen.paths_from)
     with utils.run_lock(settings, is_silent=not is_talking):
         if not chosen.dry_run:
             utils.open_log(settings)
         datastore = settings.state_file("datastore")
         with Store(IN_MEMORY if chosen.dry_run and not os.path.exists(datastore) else datastore) as store:
-            run = Run(settings, store, console, is_dry=chosen.dry_run, is_full=chosen.full)
+            run = Run(settings, store, console, is_dry=chosen.dry_run, is_full=chosen.full, names=names)
             return _perform(run, chosen, console, settings, is_talking=is_talking)
+
+
+def _names(file: str) -> list[str]:
+    """What a change feed names."""
+    try:
+        if file == "-":
+            return split_names(b"" if sys.stdin is None else sys.stdin.buffer.read())
+        with open(os.path.join(utils.working_folder() or "/", file), "rb") as names:
+            return split_names(names.read())
+    except OSError as error:
+        raise UsageProblem(
+            f"Cannot read the names in {display(file)}", why=reason(error), remedy="Nothing was done."
+        ) from None
 
 
 def _perform(run: Run, chosen: argparse.Namespace, console: Console, settings: Settings, *, is_talking: bool) -> int:
@@ -216,6 +240,7 @@ def _sides(summary: Summary) -> list[str]:
             f"{ended} ended: {counted(summary.arrived, 'path')} arrived, {summary.returned:,} to be sent again."
         )
     for count, words in (
+        (summary.outside, "named outside SRC_DIR"),
         (summary.in_flight_tasks, "task under way" if summary.in_flight_tasks == 1 else "tasks under way"),
         (summary.unsettled, "touched too recently"),
         (summary.waiting, "waiting for a task under way or for room"),

@@ -6,6 +6,7 @@ run                         one run: orders the rooms, decides nothing alone
 settle  plan  submit        the acts of a run: ask what became of tasks; scan and compare; post
 reset  checks               the work of set_time.py and of test_config.py (with ends, permissions)
 hosting                     the acts of timer.py: consents, timers one by one, their last tasks
+feed                        what a change feed names, and what is kept for the next one
 globus/  store              the service; the shelf `datastore`
 timer_options               what a person writes of a timer, read (intervals, items_file)
 timer_documents  jobs       what is asked of Timers; what its answers mean

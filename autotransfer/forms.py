@@ -89,6 +89,13 @@ def _is_below(value: Any) -> bool:
     return _is_text(value) and not value.startswith("/") and ".." not in value.split("/")
 
 
+def _are_below(value: Any) -> bool:
+    """Whether it is some rel_paths, each as the scan would write it, joined by NUL; "." for SRC_DIR itself."""
+    if not value or value == ".":
+        return type(value) is str
+    return _is_text(value) and not {"", ".", ".."}.intersection(value.replace("\0", "/").split("/"))
+
+
 # What Task holds, by field.
 TASK_FORMS: dict[str, Form] = {
     "number": _is_number,
@@ -154,6 +161,7 @@ LAST_RUN_FORMS: dict[str, Form] = {
     "started_at_ns": _is_moment,
     "seconds": _is_seconds,
     "status": _is_count,
+    "tree_files": _is_count,
     "task_ids": [_is_text],
     "notices": [str],
     "problem": str,
@@ -210,6 +218,7 @@ FORMS: dict[str, Form] = {
     "ITEM_LIMIT": _is_number,
     "EMPTY_IS_MEANT": bool,
     "FULL_SCAN": _is_anything,
+    "FEED": _are_below,
 }
 # Of keys that are a word and a number.
 FORMS_BY_WORD: dict[str, Form] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Optional
 
 from autotransfer import looking
@@ -22,6 +22,7 @@ from autotransfer.changes import (
 )
 from autotransfer.crew import Crew
 from autotransfer.errors import ConfigurationProblem, reason
+from autotransfer.feed import SRC_DIR_ITSELF, Again, Feed, kept_paths, place_names
 from autotransfer.marking import Marking
 from autotransfer.outcomes import forget_gone, note_in_flight
 from autotransfer.paths import FOLDER_ITSELF, display, is_within, join
@@ -53,7 +54,7 @@ class Prepared(NamedTuple):
 
 
 class Plan:
-    """One pass over the tree. What it changes in the store is not committed.
+    """One pass over the tree, or over what is named of it. What it changes in the store is not committed.
 
     Args:
         settings: SRC_DIR, what is left out, the limits.
@@ -63,8 +64,12 @@ class Plan:
         max_items: The most items of one task.
         max_tasks: How many tasks there is room for; max_failed_tasks: how many of them for what has failed before.
         is_full: Whether to look at everything, whatever SCAN says.
-        on_change, on_progress: Told as it goes.
+        on_change, on_progress, on_remark: Told as it goes.
         choose: Who helps with the scan, when not to be found out by its pace.
+        names: What a change feed names; None: there is none, and everything is scanned.
+
+    Attributes:
+        outside: The first names that lead out of SRC_DIR, each with its number.
     """
 
     def __init__(
@@ -81,7 +86,9 @@ class Plan:
         is_full: bool = False,
         on_change: Optional[OnChange] = None,
         on_progress: Optional[OnProgress] = None,
+        on_remark: Optional[Callable[[str], None]] = None,
         choose: Optional[Callable[[Pace], Optional[Crew]]] = None,
+        names: Optional[Sequence[str]] = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -91,8 +98,12 @@ class Plan:
         self._clock_ns = clock_ns
         self._on_change = on_change
         self._on_progress = on_progress
+        self._on_remark = on_remark
         self._is_full = is_full
         self._choose = choose
+        self._names = names
+        self._again = Again(store, is_used=names is not None)
+        self.outside: list[tuple[int, str]] = []
         self._planner = Planner()
         self._marker = _Marker(store.trie)
         self._batcher = Batcher(
@@ -103,7 +114,7 @@ class Plan:
         )
 
     def make(self) -> list[Prepared]:
-        """Scan everything; gives the prepared batches in the order of their numbers."""
+        """Scan everything, or look at what is named; gives the prepared batches in the order of their numbers."""
         now_ns = self._clock_ns()
         settle_ns = int(self._settings.settle_seconds * NS_PER_SECOND)
         rules = Rules(
@@ -113,41 +124,75 @@ class Plan:
             preserve_timestamp=self._settings.preserve_timestamp,
             now_ns=now_ns,
         )
-        marking = Marking(self._settings, self._store, now_ns=now_ns, is_full=self._is_full)
+        look_rules = looking.Rules(policy(self._settings), rules.settled_before_ns)
+        rel_paths = None if self._names is None else self._find(self._names)
+        if rel_paths is None or SRC_DIR_ITSELF in rel_paths:
+            prepared = self._scan(rules, look_rules)
+        else:
+            feed = Feed(self._trie, self._root_fd, look_rules, rel_paths, clock_ns=self._clock_ns)
+            prepared = self._prepare(self._steps(feed, None, rules))
+            self._summary.scan = "paths"
+        self._again.finish(has_seen_all=not self._summary.is_quick)
+        return prepared
+
+    def _find(self, names: Sequence[str]) -> set[str]:
+        """Where to look: at what is named, and at what earlier runs left."""
+        wanted = policy(self._settings)
+        found = place_names(self._settings.src_dir, wanted, self._root_fd, names, kept_paths(self._store))
+        self._summary.named, self._summary.outside = found.names, found.outside
+        self.outside = found.examples
+        return found.rel_paths
+
+    def _scan(self, rules: Rules, look_rules: looking.Rules) -> list[Prepared]:
+        is_full = self._is_full or self._names is not None
+        marking = Marking(self._settings, self._store, now_ns=rules.now_ns, is_full=is_full)
         survey = Survey(
             self._settings,
             self._store,
             self._root_fd,
-            looking.Rules(policy(self._settings), rules.settled_before_ns),
+            look_rules,
             clock_ns=self._clock_ns,
             is_quick=marking.is_quick,
             choose=self._choose,
         )
+        prepared = self._prepare(self._steps(survey, marking, rules))
+        marking.finish()
+        self._summary.scan = "quick" if marking.is_quick else "full"
+        if survey.is_alone:
+            self._summary.notice(
+                f"SCAN_EXECUTOR {self._settings.scan_executor!r} was of no help ({survey.losses}); this machine "
+                "scanned alone. Start its workers with this code and SRC_DIR in their reach, or take the setting out."
+            )
+        elif survey.losses and self._on_remark is not None:
+            self._on_remark(f"A part of the scan was done again here: {survey.losses}.")
+        self._summary.folders += survey.left_out_folders
+        self._summary.files += survey.left_out_files
+        return prepared
+
+    def _prepare(self, steps: Iterable[Step]) -> list[Prepared]:
         prepared = []
-        for step in self._steps(survey, marking, rules):
+        for step in steps:
             batch = self._take(step)
             if batch is not None:
                 prepared.append(self._put_away(batch))
         self._marker.flush()
         prepared.extend(map(self._put_away, self._batcher.rest()))
-        marking.finish()
-        self._summary.is_quick = marking.is_quick
-        self._summary.folders += survey.left_out_folders
-        self._summary.files += survey.left_out_files
         return sorted(prepared)
 
-    def _steps(self, survey: Survey, marking: Marking, rules: Rules) -> Iterator[Step]:
+    def _steps(self, sights: Iterable[tuple[str, Sight]], marking: Marking | None, rules: Rules) -> Iterator[Step]:
         taken_paths: set[str] = set()
         taken_path: str | None = None
-        for rel_path, sight in survey:
+        for rel_path, sight in sights:
             self._count(sight)
             if rel_path in taken_paths:
                 taken_path = rel_path
             if taken_path is not None and is_within(rel_path, taken_path):
                 self._summary.waiting += sight.files if not isinstance(sight, Listing) else len(sight.files)
+                self._again.add(rel_path)
                 yield from self._planner.add(rel_path, None)
                 continue
-            marking.note(rel_path, sight)
+            if marking is not None:
+                marking.note(rel_path, sight)
             if isinstance(sight, Same):
                 yield from self._planner.add(rel_path, None)
                 continue
@@ -173,7 +218,9 @@ class Plan:
             sight = sight.as_listing(seen_at_ns=self._clock_ns())
         dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(sight, folder))
         self._summary.vanished += dropped
-        return compare(sight, folder, rules, is_known=packed is not None, taken=frozenset(taken))
+        change = compare(sight, folder, rules, is_known=packed is not None, taken=frozenset(taken))
+        self._again.note(sight, change)
+        return change
 
     def _take(self, step: Step) -> Batch | None:
         if isinstance(step, Note):
@@ -184,6 +231,7 @@ class Plan:
         number, full = self._batcher.take(step)
         if not number:
             self._summary.waiting += step.files
+            self._again.add(step.rel_path)
         self._marker.mark(step, number)
         if self._planner.is_certain:
             self._marker.forget_notes()

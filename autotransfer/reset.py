@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from autotransfer.changes import forget_vanished, gone_folders
 from autotransfer.errors import UsageProblem
+from autotransfer.feed import look_again
 from autotransfer.outcomes import forget_gone
 from autotransfer.paths import FOLDER_ITSELF, display, join, split
 from autotransfer.plan import is_bare_folder, policy
@@ -73,6 +74,8 @@ def set_times(
     setting = _Setting(settings, store, root_fd, moment_ns, clock_ns, is_now=is_now)
     for scope in [""] if is_whole else _outermost(scopes):
         setting.apply(scope)
+    if setting.to_send:
+        look_again(store, scopes)
     return Counts(setting.transferred, setting.to_send, setting.in_flight, tuple(setting.errors), abandoned)
 
 

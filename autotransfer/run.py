@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from autotransfer.errors import OutcomeUnknown, Problem
 from autotransfer.ledger import PREPARED, Task
+from autotransfer.paths import display
 from autotransfer.plan import Plan, check_root, policy
 from autotransfer.scan import Looker, open_root
 from autotransfer.settings import Settings
@@ -70,6 +71,7 @@ class Run:
         watcher: Told how it goes.
         is_dry: Whether to change nothing, here and at Globus.
         is_full: Whether to look at everything, whatever SCAN says.
+        names: What a change feed names, so that no more is looked at; None: there is none.
         choose: Who helps with the scan, when not to be found out by its pace.
         clock_ns, pause: The clock, and how to let time pass while waiting.
     """
@@ -82,6 +84,7 @@ class Run:
         *,
         is_dry: bool = False,
         is_full: bool = False,
+        names: Sequence[str] | None = None,
         choose: Callable[[Pace], Crew | None] | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
         pause: Callable[[float], None] = time.sleep,
@@ -91,6 +94,7 @@ class Run:
         self._watcher = watcher
         self._is_dry = is_dry
         self._is_full = is_full
+        self._names = names
         self._choose = choose
         self._clock_ns = clock_ns
         self._pause = pause
@@ -164,9 +168,13 @@ class Run:
             is_full=self._is_full,
             on_change=self._watcher.change if self._watcher.wants_changes else None,
             on_progress=self._watcher.scanning,
+            on_remark=self._watcher.remark,
             choose=self._choose,
+            names=self._names,
         )
         prepared = plan.make()
+        for number, name in plan.outside:
+            self._watcher.remark(f"Left out name {number}, which is not inside SRC_DIR: {display(name)}")
         if self._is_dry:
             return
         if self._store.shelf.get("DEVICE") != device:
@@ -272,8 +280,11 @@ class Run:
             return
         # Only now: what keeps open tasks from getting on has become a notice when the summary was closed.
         status = int(problem.exit_status if problem else self.summary.exit_status)
-        outcome = {"status": status, "problem": str(problem or "")}
+        outcome: dict[str, Any] = {"status": status, "problem": str(problem or "")}
         try:
+            if self.summary.scan == "paths":  # how large the tree is, the last scan has seen
+                last = self._store.shelf.get(LAST_RUN) or {}
+                outcome["tree_files"] = last.get("tree_files") or last.get("files") or 0
             self._store.shelf[LAST_RUN] = {**self.summary.as_builtins(), **outcome}
             runs = [*(self._store.shelf.get("RUNS") or ()), (self.summary.started_at_ns, self.summary.seconds, status)]
             self._store.shelf["RUNS"] = runs[-RUNS_KEPT:]

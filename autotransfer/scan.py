@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Optional
 
 from autotransfer.errors import ConfigurationProblem, reason
@@ -203,26 +203,100 @@ def read_folder(
     )
 
 
-def open_folder(root_fd: int, rel_path: str) -> int:
-    """A descriptor of a folder below the root, however long its path is. The caller closes it."""
-    if not rel_path:
-        return os.open(".", OPEN_FOLDER, dir_fd=root_fd)
+def read_names(
+    root_fd: int,
+    rel_path: str,
+    names: Iterable[str],
+    *,
+    follow_links: bool,
+    clock_ns: Callable[[], int] = time.time_ns,
+) -> Listing:
+    """What one folder holds of some names, none of them excluded; the others are not looked at.
+
+    A name that is in no part of the answer is not there, or is nothing that is sent. It is never plain.
+    """
+    files: dict[str, Fingerprint] = {}
+    folders: list[str] = []
+    kept: list[str] = []
+    errors: list[PathError] = []
+    links = others = 0
     try:
-        return os.open(rel_path, OPEN_FOLDER, dir_fd=root_fd)
+        folder_fd = open_folder(root_fd, rel_path)
+    except OSError as error:
+        return _unreadable(rel_path, error, clock_ns())
+    try:
+        own = os.fstat(folder_fd)
+        for name in names:
+            try:
+                status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in (*MOVED, errno.ENAMETOOLONG):
+                    errors.append(PathError(join(rel_path, name), reason(error)))
+                    kept.append(name)
+                continue
+            if stat.S_ISREG(status.st_mode):
+                files[name] = (status.st_mtime_ns, status.st_size)
+            elif stat.S_ISDIR(status.st_mode):
+                folders.append(name)
+            elif not stat.S_ISLNK(status.st_mode):
+                others += 1
+            else:
+                target = _link_target(folder_fd, join(rel_path, name), name) if follow_links else None
+                if target is None:
+                    links += 1
+                elif isinstance(target, PathError):
+                    errors.append(target)
+                    kept.append(name)
+                else:
+                    files[name] = target
+    finally:
+        os.close(folder_fd)
+    errors.extend(_take_out_unsendable(rel_path, files, folders))
+    folders.sort()
+    return Listing(
+        rel_path,
+        files,
+        folders,
+        frozenset(kept),
+        tuple(errors),
+        clock_ns(),
+        own.st_mtime_ns,
+        is_plain=False,
+        is_readable=True,
+        links=links,
+        others=others,
+        moved=0,
+        ctime_ns=own.st_ctime_ns,
+    )
+
+
+def open_folder(root_fd: int, rel_path: str) -> int:
+    """A descriptor of a folder below the root, however long its path is. The caller closes it.
+
+    No symlink is followed, not even one that is put in place of a folder above at this moment.
+    """
+    if "/" not in rel_path:
+        return os.open(rel_path or ".", OPEN_FOLDER, dir_fd=root_fd)
+    try:
+        folder_fd = os.open(rel_path, OPEN_FOLDER, dir_fd=root_fd)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
+        return _open_in_steps(root_fd, rel_path)
+    try:  # Linux tells which folder this is; elsewhere, and when in doubt, each step is made by itself
+        if os.readlink(f"/proc/self/fd/{folder_fd}").endswith(f"/{rel_path}"):
+            return folder_fd
+    except OSError:
+        pass
+    os.close(folder_fd)
     return _open_in_steps(root_fd, rel_path)
 
 
 def _open_in_steps(root_fd: int, rel_path: str) -> int:
-    names = rel_path.split("/")
     folder_fd = os.open(".", OPEN_FOLDER, dir_fd=root_fd)
-    # A name has at most 255 bytes, so 15 of them stay below the 4,096 of PATH_MAX (1,024 on macOS: 3).
-    step = 3
-    for first in range(0, len(names), step):
+    for name in rel_path.split("/"):
         try:
-            deeper_fd = os.open("/".join(names[first : first + step]), OPEN_FOLDER, dir_fd=folder_fd)
+            deeper_fd = os.open(name, OPEN_FOLDER, dir_fd=folder_fd)
         finally:
             os.close(folder_fd)
         folder_fd = deeper_fd
@@ -294,6 +368,8 @@ def _take_out_unsendable(rel_path: str, files: dict[str, Fingerprint], folders: 
 def _why_unsendable(name: str) -> str:
     if "\r\n" in name:
         return "Globus allows no name with CR LF in it; rename it"
+    if name.startswith("\ufffd"):
+        return "Globus takes a name that begins with U+FFFD for other bytes; rename it"
     return "its name is not UTF-8, so Globus cannot carry it; rename it"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from autotransfer import ledger
 from autotransfer.errors import GlobusProblem, TaskUnknown, Unreachable
+from autotransfer.feed import look_again
 from autotransfer.globus.tasks import Tasks
 from autotransfer.ledger import WEB_APP, Task, judge
 from autotransfer.outcomes import Closing, Look, Tally
@@ -95,6 +96,7 @@ class Settling:
             task = self._cancel(task, verdict.trouble)
             document = self._tasks.get(task.task_id)
             verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
+        task = task._replace(ended_at_ns=verdict.ended_at_ns)
         if verdict.state == ledger.SUCCEEDED:
             self._end_succeeded(task, verdict)
             return None
@@ -179,7 +181,17 @@ class Settling:
         items = [(row[0], row[1]) for row in self._store.items(task.number)]
         # The lists of an ended task come in pages: when one cannot be had, none of it may be recorded.
         with self._store.all_or_nothing():
-            tally = close(Closing(self._store.trie, task.number, items, now_ns=now_ns, look=self._look))
+            closing = Closing(
+                self._store.trie,
+                task.number,
+                items,
+                now_ns=now_ns,
+                look=self._look,
+                ended_at_ns=task.ended_at_ns,
+            )
+            tally = close(closing)
+            if tally.returned or tally.gone:  # what is gone may have been the last thing in its folder
+                look_again(self._store, (rel_path for rel_path, _ in items))
             self._store.archive(
                 task.ended(state, now_ns=now_ns, reason=reason, arrived=tally.arrived, returned=tally.returned)
             )

@@ -460,8 +460,11 @@ class _Series:
 # ---- runs, tasks, and the whole ------------------------------------------------------------------------------------
 
 
+SCANS = ("full", "quick", "paths")
+
+
 class LastRun(NamedTuple):
-    """The summary of the last run; the counts have the names of the log's closing line, `scan` is full or quick."""
+    """The summary of the last run; the counts have the names of the log's closing line, `scan` is one of SCANS."""
 
     started_at_ns: int
     seconds: float
@@ -567,7 +570,7 @@ def last_run(reader: Reader) -> LastRun | None:
         {name: count if isinstance(count, int) else 0 for name, count in counts.items()},
         tuple(kept.get("notices", ())),
         unlisted if isinstance(unlisted, int) else 0,
-        "quick" if kept.get("scan") == "quick" else "full",
+        kept["scan"] if kept.get("scan") in SCANS else "full",
     )
 
 

@@ -4,9 +4,9 @@ It is a `shelve.Shelf` over a small mapping on SQLite that uses the table of the
 `shelve.open("datastore")` of Python 3.13 reads it, and on older Pythons it is just as safe. Why not plain
 `shelve.open`: where only dbm.dumb exists, a process killed during an update leaves every record unreadable.
 
-Keys: FORMAT_VERSION, ROUTE (what the records are about), LEDGER (open tasks), LAST_RUN; "items N" for each open task;
-"task N" for each that ended lately, "ended K" for a block of those that ended before, HISTORY (how many there are of
-either); "/" and a folder's rel_path for each folder (see trie).
+Keys: FORMAT_VERSION, ROUTE (what the records are about), LEDGER (open tasks), LAST_RUN, FEED (see feed); "items N" for
+each open task; "task N" for each that ended lately, "ended K" for a block of those that ended before, HISTORY (how many
+there are of either); "/" and a folder's rel_path for each folder (see trie).
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ ITEM_LIMIT = "ITEM_LIMIT"
 # The key of the summary of the last run; the key of when the last full scan was, for quick ones.
 LAST_RUN = "LAST_RUN"
 FULL_SCAN = "FULL_SCAN"
+# The key of what the next run with a change feed looks at although none names it again (see feed).
+AGAIN = "FEED"
 # The key that says that a person has confirmed an empty SRC_DIR; it holds until something is there again.
 EMPTY_IS_MEANT = "EMPTY_IS_MEANT"
 # 32 KiB pages: a folder's record is a few KB, and with small pages most of each would stay empty.

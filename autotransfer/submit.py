@@ -16,6 +16,7 @@ from autotransfer.errors import (
     RequestTooLarge,
     SignInNeeded,
 )
+from autotransfer.feed import look_again
 from autotransfer.globus.failures import NEXT_RUN
 from autotransfer.globus.tasks import Tasks
 from autotransfer.ledger import Task, label_for
@@ -206,7 +207,7 @@ class Submitting:
             renumber(self._store.trie, _keys(rows[middle:]), task.number, second_number)
             numbers.append(self._part(task, second_number, rows[middle:]))
         else:  # no room for a second task: these wait for the next run
-            self._closing(task.number, rows[middle:]).strike_out()
+            self._give_up(task.number, rows[middle:])
             self._summary.waiting += sum(row[2] for row in rows[middle:])
         self._store.shelf[ITEM_LIMIT] = middle
         self._store.commit()
@@ -231,12 +232,13 @@ class Submitting:
 
     def _strike_out(self, numbers: list[int]) -> None:
         for number in numbers:
-            self._closing(number, self._store.items(number)).strike_out()
+            self._give_up(number, self._store.items(number))
             self._store.drop(number)
         self._store.commit()
 
-    def _closing(self, number: int, rows: list[StoredItem]) -> Closing:
-        return Closing(self._store.trie, number, _keys(rows), now_ns=0, look=lambda folder, name: None)
+    def _give_up(self, number: int, rows: list[StoredItem]) -> None:
+        Closing(self._store.trie, number, _keys(rows), now_ns=0, look=lambda folder, name: None).strike_out()
+        look_again(self._store, (row[0] for row in rows))
 
 
 def _keys(rows: list[StoredItem]) -> list[tuple[str, bool]]:

@@ -19,7 +19,9 @@ class Summary:
     """The counts of one run, by the names of the log's closing line and of `--json`.
 
     Attributes:
+        scan: "full", "quick", or "paths" when only what a change feed named was looked at.
         folders, files: Seen by the scan; files include empty folders.
+        named, outside: Names that a change feed gave, and those of them that lead out of SRC_DIR.
         new, modified, older, retry: Paths found to be sent, by reason.
         unsettled: Touched too recently, or gone while they were looked at.
         waiting: Changed while a task carries them, or beyond what may be in flight.
@@ -34,8 +36,9 @@ class Summary:
     """
 
     COUNTS = (
-        *("folders", "files", "new", "modified", "older", "retry", "bytes", "unsettled", "waiting", "pausing"),
-        *("vanished", "links", "others", "errors", "submitted", "items", "sent_files", "sent_bytes"),
+        *("folders", "files", "named", "outside", "new", "modified", "older", "retry", "bytes"),
+        *("unsettled", "waiting", "pausing", "vanished", "links", "others", "errors"),
+        *("submitted", "items", "sent_files", "sent_bytes"),
         *("succeeded", "failed", "arrived", "returned", "in_flight_tasks"),
     )
 
@@ -46,14 +49,19 @@ class Summary:
         self.unlisted_notices = 0
         self.task_ids: list[str] = []
         self.has_trouble = False
-        self.is_quick = False
+        self.scan = "full"
         self._troubles: dict[int, str] = {}
-        self.folders = self.files = 0
+        self.folders = self.files = self.named = self.outside = 0
         self.new = self.modified = self.older = self.retry = self.bytes = 0
         self.unsettled = self.waiting = self.pausing = self.vanished = 0
         self.links = self.others = self.errors = 0
         self.submitted = self.items = self.sent_files = self.sent_bytes = 0
         self.succeeded = self.failed = self.arrived = self.returned = self.in_flight_tasks = 0
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether folders were left out because of their own times."""
+        return self.scan == "quick"
 
     @property
     def changes(self) -> int:
@@ -105,7 +113,7 @@ class Summary:
             "started_at_ns": self.started_at_ns,
             "seconds": round(self.seconds, 3),
             "status": int(self.exit_status),
-            "scan": "quick" if self.is_quick else "full",
+            "scan": self.scan,
             **self.counts(),
             "task_ids": self.task_ids,
             "notices": self.notices,
@@ -116,4 +124,5 @@ class Summary:
         """The log's closing line: key=value, zeros left out but for the main counts; `status` is the exit status."""
         shown = {name: count for name, count in self.counts().items() if count or name in ("files", "submitted")}
         pairs = [f"{name}={count}" for name, count in shown.items()]
-        return f"run status={status} seconds={self.seconds:.2f} {'scan=quick ' * self.is_quick}{' '.join(pairs)}"
+        scan = "" if self.scan == "full" else f"scan={self.scan} "
+        return f"run status={status} seconds={self.seconds:.2f} {scan}{' '.join(pairs)}"

@@ -27,7 +27,7 @@ THINKING = TREE | {"sights", "frontier", "marks", "ledger", "changes", "batches"
 SCANNING = {"sights", "frontier", "marks", "looking", "crew", "glance"}
 TIMERS = {"intervals", "items_file", "timer_documents", "jobs"}
 GLOBUS = {"globus", *(f"globus.{room}" for room in ("failures", "collections", "login", "tasks", "timers"))}
-WORKING = THINKING | {"store", "plan"} | GLOBUS
+WORKING = THINKING | {"store", "feed", "plan"} | GLOBUS
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "times": {"errors"},
@@ -57,7 +57,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": THINKING | {"own_files", "plain", "forms"},
     "survey": TREE | SCANNING | {"store"},
     "marking": TREE | SCANNING | {"store"},
-    "plan": THINKING | SCANNING | {"store", "survey", "marking"},
+    "feed": THINKING | SCANNING | {"store"},
+    "plan": THINKING | SCANNING | {"store", "survey", "marking", "feed"},
     "globus": set(),
     "globus.failures": {"errors"},
     "globus.login": TREE | {"globus.failures"},

@@ -133,6 +133,7 @@ WRONG: dict[str, tuple[Any, list[Any]]] = {
     "DEVICE": (5, ["5", None, 1.5]),
     "ITEM_LIMIT": (5, [0, "5", -1]),
     "EMPTY_IS_MEANT": (True, [1, None]),
+    "FEED": ("a/b\0c\nd", [None, ["a"], "/a", "a/../b", "..", "a\0.", "a\0\0b", "a//b", "\udcff"]),
     "items 1": ([("a/b", False, 1, 2)], [(), [("a", 0, 1, 2)], [("/a", False, 1, 2)], [("../a", False, 1, 2)]]),
     "task 1": (TASK._asdict(), [tuple(TASK), {**TASK._asdict(), "files": -1}, {"number": 1}]),
     "ended 0": (
