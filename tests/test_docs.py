@@ -27,7 +27,9 @@ TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py") if path.stem not in ("__init__", "config", "utils"))
 # What a document's commands may use beside the suite's own.
-SYSTEM_COMMANDS = set("cd cp crontab export flock git mkdir mv rm sed source tail touch unset".split())
+SYSTEM_COMMANDS = {
+    *("cd", "cp", "crontab", "export", "flock", "git", "mkdir", "mv", "rm", "sed", "source", "tail", "touch", "unset"),
+}
 PYTHON = re.compile(r"(.*/)?python3?(\.\d+)?")
 STANDARD_MODULES = {"venv", "pip", "pytest", "mypy", "ruff"}
 # Words in quoted messages that are not ours: the operating system's, Python's, and what is put in.
