@@ -17,7 +17,7 @@ from benchmarks.results import Effort, Results
 from benchmarks.running import Command, Figures, Unfit, measure
 
 STANDARD = FULL_EFFORT._replace(huge_files=0)
-SMALL = Effort(files=1_000, changes=10, huge_files=10_000, small_sizes=(200,), slow_files=200, runs=1, huge_runs=1)
+SMALL = Effort(files=1_000, changes=10, huge_files=10_000, small_sizes=(200,), slow_files=200, runs=1, few_runs=1)
 
 
 class Bench:
@@ -58,7 +58,7 @@ class Bench:
         return measure(commands, runs=2 * self._effort.runs, folder=self._folder).figures
 
     def _slow(self, missing: dict[str, str]) -> dict[str, Figures]:
-        files, runs = self._effort.slow_files, self._effort.runs
+        files, runs = self._effort.slow_files, self._effort.few_runs
         library = native.slowness(self._folder)
         if library is None:
             missing["the slow file system"] = "that needs Linux and a C compiler"
@@ -89,8 +89,8 @@ class Bench:
         commands = self._tree(effort.huge_files) + peers.scanners(self._sources[effort.huge_files], names=(peers.FIND,))
         words = self._routes[effort.files].words("main.py", "--json")
         beside = Command("beside", words, ours.says(scan="full", files=effort.files, new=0, modified=0))
-        self._say(f"{effort.huge_files:,} files: {effort.huge_runs} rounds")
-        figures = measure([*commands, beside], runs=effort.huge_runs, folder=self._folder).figures
+        self._say(f"{effort.huge_files:,} files: {effort.few_runs} rounds")
+        figures = measure([*commands, beside], runs=effort.few_runs, folder=self._folder).figures
         return {effort.files: {ours.FULL: figures.pop("beside")}, effort.huge_files: figures}
 
     def _tree(self, files: int, *, changes: int = 0) -> list[Command]:
@@ -121,6 +121,9 @@ def main(arguments: Sequence[str]) -> int:
     except (Unfit, trees.NoRoom) as problem:
         print(f"benchmarks: {problem}. No page was written.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("benchmarks: stopped. No page was written.", file=sys.stderr)
+        return 130
     charts: dict[str, str] = {}
     if chosen.docs is not None:
         chosen.docs.mkdir(parents=True, exist_ok=True)

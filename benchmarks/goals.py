@@ -18,7 +18,7 @@ FULL_EFFORT = Effort(
     small_sizes=(1_000, 20_000, 100_000),
     slow_files=20_000,
     runs=7,
-    huge_runs=3,
+    few_runs=3,
 )
 MEGABYTE = 1e6
 

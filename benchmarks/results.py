@@ -16,7 +16,7 @@ class Effort(NamedTuple):
         huge_files: In the tree of ten times the size; 0: it is left out.
         small_sizes: Of further trees, the smallest first.
         slow_files: In the tree on the slow file system; one of small_sizes.
-        runs, huge_runs: How many rounds are timed; of huge trees.
+        runs, few_runs: How many rounds are timed; of the huge tree and the slow file system.
     """
 
     files: int
@@ -25,7 +25,7 @@ class Effort(NamedTuple):
     small_sizes: tuple[int, ...]
     slow_files: int
     runs: int
-    huge_runs: int
+    few_runs: int
 
 
 class Machine(NamedTuple):
