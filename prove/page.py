@@ -10,7 +10,7 @@ INTRODUCTION = """\
 # Reliability
 
 Written by `make prove`; edits are lost. It says what was tried to make this tool lose a file or send it twice, how
-often, and what came of it. What it cannot survive stands in the troubleshooting section of the README."""
+often, and what came of it. What it cannot survive stands in [limits](limits.md)."""
 
 
 def page(proofs: Iterable[tuple[Proof, float]], *, seed: int, machine: str, effort: str) -> str:
