@@ -192,8 +192,10 @@ class Settling:
             tally = close(closing)
             if tally.returned or tally.gone:  # what is gone may have been the last thing in its folder
                 look_again(self._store, (rel_path for rel_path, _ in items))
+            # The paths' records have the same moment.
+            ended_at_ns = max(now_ns, task.ended_at_ns)
             self._store.archive(
-                task.ended(state, now_ns=now_ns, reason=reason, arrived=tally.arrived, returned=tally.returned)
+                task.ended(state, now_ns=ended_at_ns, reason=reason, arrived=tally.arrived, returned=tally.returned)
             )
         self._commit()
         self._summary.watch(task.number, "")

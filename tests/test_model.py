@@ -74,7 +74,6 @@ def test_the_oracle_sees_a_file_that_nobody_mentions(oracle: Oracle) -> None:
         oracle.check_accounted(summary, has_waited=False)
 
 
-@pytest.mark.xfail(strict=True, reason="changes.compare takes a known folder for new when its folders were left out")
 @pytest.mark.parametrize("is_file_new", [True, False])
 def test_a_quick_scan_sends_nothing_of_what_it_left_out(tmp_path: Path, is_file_new: bool) -> None:
     route = Route(tmp_path, {**VALUES, "SCAN": "quick"})
@@ -97,7 +96,6 @@ def test_a_quick_scan_sends_nothing_of_what_it_left_out(tmp_path: Path, is_file_
         route.close()
 
 
-@pytest.mark.xfail(strict=True, reason="outcomes.Closing takes our clock for the destination's when it notes its doubt")
 def test_a_clock_days_behind_does_not_let_half_a_file_pass_for_a_new_one(tmp_path: Path) -> None:
     route = Route(tmp_path, VALUES)
     oracle = Oracle(route)

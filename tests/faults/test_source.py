@@ -271,7 +271,6 @@ def test_a_folder_that_becomes_a_link_under_the_scan_is_not_followed(ready: Rout
     assert_recovers(ready, tasks=2)
 
 
-@pytest.mark.xfail(strict=True, reason="scan.open_folder follows links above the last name of a rel_path")
 @pytest.mark.fault(
     "a folder is replaced by a link out of SRC_DIR while a folder in it is about to be opened",
     sees="",

@@ -42,7 +42,7 @@ CHOICES: dict[str, list[Any]] = {
     "SYMLINKS": ["ignore", "follow"],
     "MAX_ITEMS_PER_TASK": [1000, 3, 2],
     "MAX_TASKS_IN_FLIGHT": [20, 3, 2],
-    "SCAN": ["full"],  # and "quick", once test_a_quick_scan_sends_nothing_of_what_it_left_out passes
+    "SCAN": ["full", "quick"],
     "FULL_SCAN_EVERY": ["1d", "30d"],
 }
 VALUES = st.fixed_dictionaries({name: st.sampled_from(each) for name, each in CHOICES.items()})
