@@ -136,7 +136,21 @@ def _run(chosen: argparse.Namespace) -> int:
         datastore = settings.state_file("datastore")
         with Store(IN_MEMORY if chosen.dry_run and not os.path.exists(datastore) else datastore) as store:
             run = Run(settings, store, console, is_dry=chosen.dry_run, is_full=chosen.full, names=names)
-            return _perform(run, chosen, console, settings, is_talking=is_talking)
+            status = _perform(run, chosen, console, settings, is_talking=is_talking)
+    if settings.report_file and not chosen.dry_run:
+        _renew_report(settings, run.summary, status)
+    return status
+
+
+def _renew_report(settings: Settings, summary: Summary, status: int) -> None:
+    """Make REPORT_FILE anew where that is due. It is made of what was committed, and the lock is free again."""
+    from autotransfer.report.refresh import refresh
+
+    try:
+        if refresh(settings, summary, status, clock_ns=time.time_ns):
+            utils.log.info("wrote %s", display(settings.report_file))
+    except Exception as error:  # noqa: BLE001 - a page must never make a run look as if it had failed
+        utils.log.warning("REPORT_FILE was not made anew: %s", display(str(error)))
 
 
 def _names(file: str) -> list[str]:

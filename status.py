@@ -38,6 +38,7 @@ EXAMPLES = """\
   python status.py --path /data/run7/scan42        is this file or folder safe: 0 when it is, 3 when not
   python status.py --tasks 20                      the last twenty tasks
   python status.py --json                          everything, for programs
+  python status.py --html report.html              a page with drawings, for a browser
   python status.py --manifest delivered.csv        every delivered path with size, mtime, time and task_id"""
 
 
@@ -60,12 +61,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--manifest", metavar="FILE", help="write every delivered path into FILE (.csv or .jsonl), or - to print it"
     )
+    parser.add_argument("--html", metavar="FILE", help="write a page that a browser opens from disk into FILE (.html)")
     parser.add_argument("--format", choices=manifest.FORMATS, help="the manifest's format where its name says none")
     chosen = parser.parse_args()
     if chosen.tasks is not None and chosen.tasks < 1:
         parser.error("--tasks takes a number from 1")
     if chosen.manifest is not None and (chosen.path or chosen.tasks or chosen.json):
         parser.error("--manifest goes with --format and --config only")
+    if chosen.html is not None and (chosen.path or chosen.tasks or chosen.json or chosen.manifest is not None):
+        parser.error("--html goes with --config only")
+    if chosen.html is not None and not chosen.html.lower().endswith((".html", ".htm")):
+        parser.error(f"--html takes a name that ends in .html, so that nothing else is replaced, not {chosen.html!r}")
     if chosen.format and chosen.manifest is None:
         parser.error("--format goes with --manifest")
     return chosen
@@ -81,6 +87,8 @@ def main() -> int:
         try:
             if chosen.manifest is not None:
                 return _export(reader, chosen.manifest, chosen.format, line)
+            if chosen.html is not None:
+                return _page(settings, reader, chosen.html, line)
             if chosen.path or chosen.tasks:
                 return _answer(settings, reader, chosen, line)
             return _overview(settings, reader, chosen, line)
@@ -183,6 +191,23 @@ def _export(reader: Reader, path: str, chosen_format: str | None, line: utils.Pr
     line.clear()
     utils.say(f"Wrote {counted(count, 'delivered path')} to {paths.display(path)}.")
     return int(ExitStatus.DONE)
+
+
+def _page(settings: Settings, reader: Reader, path: str, line: utils.ProgressLine) -> int:
+    from autotransfer.report import page
+
+    text, judged = page.make(
+        settings,
+        reader,
+        clock_ns=time.time_ns,
+        is_renewed=False,
+        on_progress=lambda count: line.show(f"reading: {count:,} files and folders"),
+    )
+    with manifest.replaced(path) as stream:
+        stream.write(text)
+    line.clear()
+    utils.say(f"Wrote {paths.display(path)}. {judged.headline}")
+    return int(judged.exit_status)
 
 
 def _print_manifest(rows: Any, kind: str) -> int:

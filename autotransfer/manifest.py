@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -92,7 +93,8 @@ def _second_text(seconds: int) -> str:
 def replaced(path: str) -> Iterator[IO[str]]:
     """A stream whose content takes the file's place once the block has ended well; until then the old one stays.
 
-    The file is this user's own (mode 0600). Should the block fail, nothing is left behind.
+    A new file is this user's own (mode 0600); one that was there keeps the permissions that its owner has given it.
+    Should the block fail, nothing is left behind.
 
     Raises:
         ConfigurationProblem: It cannot be written.
@@ -105,11 +107,13 @@ def replaced(path: str) -> Iterator[IO[str]]:
                 f"{path} is no regular file",
                 remedy="Give another name, or - for standard output. Nothing was written.",
             )
+        mode = stat.S_IMODE(os.stat(path).st_mode) & 0o666 if os.path.lexists(path) else 0o600
         file_fd, partial = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
         try:
             with os.fdopen(file_fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
                 yield stream
                 stream.flush()
+                os.fchmod(stream.fileno(), mode)
                 os.fsync(stream.fileno())
             os.replace(partial, path)
         except BaseException:

@@ -171,6 +171,10 @@ class Amount(NamedTuple):
         assert isinstance(other, Amount)
         return Amount(self.files + other.files, self.size_bytes + other.size_bytes)
 
+    def without(self, part: Amount) -> Amount:
+        """What is left; a run may have moved some meanwhile, so never less than nothing."""
+        return Amount(max(0, self.files - part.files), max(0, self.size_bytes - part.size_bytes))
+
 
 NO_FILES = Amount()
 
@@ -183,6 +187,11 @@ class Delivery(NamedTuple):
     sizes_bytes: list[int]
     transferred_at_ns: list[int]
     tasks: list[int]
+
+
+FAILING, TO_RETRY, IN_FLIGHT = "failing", "to_retry", "in_flight"
+DELIVERED, VOUCHED, EMPTY = "delivered", "vouched", "empty"
+STANDINGS = (FAILING, TO_RETRY, IN_FLIGHT, DELIVERED, VOUCHED, EMPTY)
 
 
 class FolderState(NamedTuple):
@@ -226,6 +235,32 @@ class FolderState(NamedTuple):
     @property
     def size_bytes(self) -> int:
         return self.delivered.size_bytes + self.in_flight.size_bytes + self.to_retry.size_bytes
+
+    @property
+    def standing(self) -> str:
+        """One word for all of these: the one of STANDINGS that most wants to be known."""
+        if self.failing_files:
+            return FAILING
+        if self.to_retry.files:
+            return TO_RETRY
+        if self.in_flight.files:
+            return IN_FLIGHT
+        if not self.delivered.files:
+            return EMPTY
+        return VOUCHED if self.vouched_files == self.delivered.files else DELIVERED
+
+    def without(self, part: FolderState) -> FolderState:
+        """What is left when some of these are taken away; the moments stay, as nobody knows whose they were."""
+        return FolderState(
+            self.delivered.without(part.delivered),
+            max(0, self.vouched_files - part.vouched_files),
+            self.in_flight.without(part.in_flight),
+            self.to_retry.without(part.to_retry),
+            max(0, self.failing_files - part.failing_files),
+            max(0, self.resting_files - part.resting_files),
+            self.last_delivered_ns,
+            self.oldest_ns,
+        )
 
 
 def delivery(value: tuple[Any, ...]) -> Delivery:

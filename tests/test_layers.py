@@ -80,6 +80,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "state_json": THINKING | {"state", "state_path", "verdict"},
     "state_text": THINKING | {"state", "state_path", "verdict", "words"},
     "manifest": GROUND | {"state"},
+    "report": set(),
+    "report.folders": GROUND | {"state"},
+    "report.page": THINKING | {"report.folders", "state", "state_text", "verdict", "words"},
+    "report.refresh": THINKING | {"manifest", "report.page", "state", "verdict"},
 }
 SHOWING = {"words", "verdict", "state_json", "state_text"}
 # Modules that only certain rooms may import. jwt comes with globus_sdk; login and failures name sqlite3 to catch the
@@ -101,7 +105,7 @@ ONLY_IN: dict[str, set[str]] = {
     "importlib": set(),
 }
 # Packages of the extras: the one room that may import each, when it is asked for what needs it.
-EXTRAS = {"distributed": "crew", "mpi4py": "crew"}
+EXTRAS = {"distributed": "crew", "mpi4py": "crew", "jinja2": "report.page"}
 # Rooms that compute only: no file, no clock, no network. What they may import of the standard library is a closed list.
 PURE = THINKING - {"scan"} | TIMERS | SHOWING | {"forms"}
 PURE_STDLIB = {
