@@ -184,8 +184,9 @@ def compare(
         or bool(gone_folders(listing, folder))
         or present != folder.folders
     )
-    # A quick scan may have left out folders that are known, so they must not travel with this one.
-    knows_folders = not folder.folders.isdisjoint(listing.folders)
+    # A quick scan may have left out folders that are known, EXCLUDE those that a task still carries; a folder item would
+    # take what is recorded of them for its own.
+    knows_folders = not folder.folders.isdisjoint({*listing.folders, *listing.kept})
     folder.folders = present
     is_whole = (
         bool(listing.rel_path)  # SRC_DIR itself never travels whole: what is new at its top must not wait for it

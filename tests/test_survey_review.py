@@ -119,3 +119,21 @@ def test_too_few_descriptors_for_workers_leave_the_scan_to_one_process(hundreds:
 @pytest.mark.parametrize("most", [1, 2, 4, 6])
 def test_too_few_processes_and_threads_leave_the_scan_to_those_there_are(hundreds: Path, most: int, by: str) -> None:
     assert surveyed_under("RLIMIT_NPROC", most, hundreds, by=by).startswith("421 ")
+
+
+def test_what_waits_for_room_leaves_alone_what_a_task_carries_of_what_is_now_left_out(
+    route: Route, globus: Emulator
+) -> None:
+    globus.world.set_progress("seconds:100000")
+    route.configure(SETTLE_SECONDS=60, MAX_TASKS_IN_FLIGHT=1)
+    route.write("p/ex/in-flight.dat")
+    route.write("p/new.dat", mtime_seconds=time.time())
+    assert route.summary()["submitted"] == 1
+
+    route.configure(EXCLUDE=["ex"])
+    os.utime(route.src / "p/new.dat", (LONG_AGO, LONG_AGO))
+    assert route.summary()["waiting"] == 1
+
+    route.configure(EXCLUDE=[], MAX_TASKS_IN_FLIGHT=2)
+    assert route.summary()["submitted"] == 1
+    assert [route.sent_paths(document) for document in route.sent()] == [{"p/ex/"}, {"p/new.dat"}]
