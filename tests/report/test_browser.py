@@ -18,7 +18,7 @@ from autotransfer.paths import display
 from autotransfer.report.page import make
 from autotransfer.state import open_reader
 from autotransfer.times import HOUR, NS_PER_SECOND
-from autotransfer.trie import Delivered
+from autotransfer.trie import Delivered, Retry
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -33,6 +33,7 @@ OPTIONS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 BATTERY, RUN = "2026-0934_battery", "run039"
+LABELS = "all => all.map((one) => one.getAttribute('aria-label'))"
 HOSTILE = [
     "<script>window.hacked=1</script>",
     "\"'><img src=x onerror='window.hacked=1'>",
@@ -190,6 +191,32 @@ def test_the_area_can_stand_for_files(page: Page) -> None:
     assert area("calibration") < before / 4  # few files, but large ones
 
 
+def test_of_many_folders_the_smallest_share_a_tile_but_not_what_waits_and_the_table_has_all(
+    browser: Browser, tmp_path: Path
+) -> None:
+    def fill(store: Any, now_ns: int) -> None:
+        for number in range(400):
+            size = 10**9 if number < 100 else 1000 if number < 399 else 1
+            retries = {"late": Retry(5, 10, 2, 0, "FILE_NOT_FOUND", 1)} if number == 399 else {}
+            put(store, f"scan{number:03d}", delivered={"a": Delivered(5, size, now_ns, 1)}, retries=retries)
+        put(store, "", delivered={"readme": Delivered(5, 100, now_ns, 1)})
+        put_runs(store, now_ns)
+        store.commit()
+
+    with opened(browser, written(tmp_path, fill)) as page:
+        names = [label.split(":")[0] for label in page.locator("#map button").evaluate_all(LABELS)]
+        page.locator("#map-details summary").click()
+        rows = page.locator("#map-table tbody tr")
+        few = rows.count()
+        page.get_by_role("button", name="Show all 401").click()
+
+        assert len(names) == 152
+        assert "scan399" in names
+        assert "250 more" in names
+        assert (few, rows.count()) == (50, 401)
+        assert page.locator("#map-table").get_by_text("files in this folder itself").count() == 1
+
+
 def test_the_keyboard_moves_opens_and_goes_back(page: Page) -> None:
     page.locator("#wanted").focus()
     page.keyboard.press("Tab")
@@ -345,7 +372,10 @@ def test_axe_finds_nothing_that_keeps_people_from_reading_it(
     (source,) = Path(os.path.dirname(axe.origin)).rglob("axe.min.js")
 
     with opened(browser, facility, viewport=viewport, color_scheme=scheme) as page:
-        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        if viewport == DESKTOP:
+            page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        else:
+            page.locator("#map-details summary").click()
         page.locator("#wanted").fill("scan002")
         page.evaluate(source.read_text(encoding="utf-8"))
         found = page.evaluate("axe.run()")

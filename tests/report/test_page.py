@@ -19,9 +19,9 @@ from suite import ROOT, Route
 
 from autotransfer.paths import display
 from autotransfer.report.folders import choose, columns
-from autotransfer.report.page import make
+from autotransfer.report.page import STANDING_WORDS, make
 from autotransfer.settings import Settings
-from autotransfer.state import Amount, FolderState, Reader, TreeFolder, open_reader, read_state, tree
+from autotransfer.state import STANDINGS, Amount, FolderState, Reader, TreeFolder, open_reader, read_state, tree
 from autotransfer.store import IN_MEMORY, Store
 from autotransfer.trie import Delivered
 
@@ -137,6 +137,29 @@ def test_the_library_is_the_one_that_its_makers_publish() -> None:
     assert library.startswith(b"// https://d3js.org v7.9.2 ")
     assert hashlib.sha256(library).hexdigest() == "912111098ea99503a6f4967361d2bbdc9dbf58cf9c678c8e27e5b02d1a07f0c1"
     assert "Permission to use, copy, modify" in (PARTS / "d3.LICENSE").read_text()
+
+
+@pytest.mark.parametrize(
+    ("state", "standing"),
+    [
+        (FolderState(), "empty"),
+        (FolderState(Amount(3, 9)), "delivered"),
+        (FolderState(Amount(3, 9), vouched_files=2), "delivered"),
+        (FolderState(Amount(3, 9), vouched_files=3), "vouched"),
+        (FolderState(Amount(3, 9), in_flight=Amount(1, 1)), "in_flight"),
+        (FolderState(Amount(3, 9), in_flight=Amount(1, 1), to_retry=Amount(1, 1)), "to_retry"),
+        (FolderState(to_retry=Amount(2, 1), in_flight=Amount(5, 5), failing_files=1), "failing"),
+    ],
+)
+def test_a_folder_has_the_state_that_most_wants_to_be_known(state: FolderState, standing: str) -> None:
+    assert state.standing == standing
+    assert (state + FolderState(Amount(1, 2), vouched_files=1)).without(
+        FolderState(Amount(1, 2), vouched_files=1)
+    ) == state
+
+
+def test_every_state_has_a_word_for_a_person() -> None:
+    assert tuple(STANDING_WORDS) == STANDINGS
 
 
 # ---- which folders it names --------------------------------------------------------------------------------------

@@ -331,6 +331,16 @@
     if (focused !== undefined && start) start.focus({ preventScroll: true });
   }
 
+  function labelOf(node, isParent) {
+    // A pattern behind letters would make them hard to read.
+    const all = parts(node), [above, part] = all[all.length - 1];
+    const top = part > 0 || all.length < 2 ? above : all[all.length - 2][0];
+    const label = make("span", isParent ? "label" : `label plaque plain-${top}`);
+    if (node.standing !== "delivered") label.append(make("span", "mark", MARKS[node.standing]));
+    label.append(make("b", "", tileTitle(node)));
+    return label;
+  }
+
   function tile(place) {
     const node = place.data.node, row = make("li"), button = make("button");
     const wide = place.x1 - place.x0, high = place.y1 - place.y0;
@@ -347,18 +357,14 @@
         const tall = part.y1 - part.y0, box = make("span", "inner");
         Object.assign(box.style, { left: `${part.x0 + 4}px`, top: `${part.y0 + 26}px`, width: `${part.x1 - part.x0}px`, height: `${tall}px` });
         fill(box, part.data.node, tall);
+        if (part.x1 - part.x0 > 64 && tall > 28) box.append(labelOf(part.data.node, false));
         button.append(box);
       }
     } else {
       fill(button, node, high);
     }
     if (hasLabel) {
-      // A pattern behind letters would make them hard to read.
-      const [above, part] = parts(node).slice(-1)[0];
-      const top = part > 0 ? above : parts(node).slice(-2)[0][0];
-      const label = make("span", inner.length ? "label" : `label plaque plain-${top}`);
-      if (node.standing !== "delivered") label.append(make("span", "mark", MARKS[node.standing]));
-      label.append(make("b", "", tileTitle(node)));
+      const label = labelOf(node, inner.length > 0);
       if (inner.length) label.append(document.createTextNode(`  ${sizeText(node.bytes)}`));
       else if (high > 40) label.append(make("small", "", weight === "files" ? counted(node.files, "file") : sizeText(node.bytes)));
       button.append(label);
@@ -547,7 +553,7 @@
     ? `The page names ${number(tree.shown)} of ${number(tree.seen)} folders: the largest, and those where something waits. The others are added up.`
     : "";
 
-  chosen(document.querySelector("[aria-label='How far back']"), (choice) => { daysBack = Number(choice.days); drawDays(); });
+  if (facts.days.length) chosen(document.querySelector("[aria-label='How far back']"), (choice) => { daysBack = Number(choice.days); drawDays(); });
   chosen(document.querySelector("[aria-label='What the area stands for']"), (choice) => { weight = choice.weight; open(current); });
   drawDays();
   drawTasks();
