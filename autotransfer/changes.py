@@ -184,8 +184,8 @@ def compare(
         or bool(gone_folders(listing, folder))
         or present != folder.folders
     )
-    # A quick scan may have left out folders that are known, EXCLUDE those that a task still carries; a folder item would
-    # take what is recorded of them for its own.
+    # Of the folders that are known a quick scan may have left some out, and EXCLUDE others that a task still carries; a
+    # folder item would take what is recorded of them for its own.
     knows_folders = not folder.folders.isdisjoint({*listing.folders, *listing.kept})
     folder.folders = present
     is_whole = (

@@ -26,8 +26,8 @@ class Frontier(Generic[Found]):
         self._window = window
         self._found: dict[str, tuple[Found, Sequence[str]]] = {}
         self._asked = 0
-        self._waiting: list[tuple[str, list[str]]] = []
-        self._wait_for_a_look(list(start))
+        self._waiting: list[tuple[str, Sequence[str], int]] = []
+        self._wait_for_a_look(list(start), 0)
 
     @property
     def is_done(self) -> bool:
@@ -40,14 +40,15 @@ class Frontier(Generic[Found]):
         The one whose turn it is comes first, and is never held back by the window.
         """
         room = max(self._window - self._asked - len(self._found), 0)
-        if self._waiting and not room and self._waiting[0][1][0] == self._todo[-1]:
-            room = 1
+        if self._waiting and not room:
+            _, siblings, at = self._waiting[0]
+            room = int(siblings[at] == self._todo[-1])
         asked: list[str] = []
         while self._waiting and len(asked) < min(most, room):
-            _, siblings = heappop(self._waiting)
-            taken = siblings[: min(most, room) - len(asked)]
+            _, siblings, at = heappop(self._waiting)
+            taken = siblings[at : at + min(most, room) - len(asked)]
             asked += taken
-            self._wait_for_a_look(siblings[len(taken) :])
+            self._wait_for_a_look(siblings, at + len(taken))
         self._asked += len(asked)
         return asked
 
@@ -55,7 +56,7 @@ class Frontier(Generic[Found]):
         """What a folder that was asked for holds, and the rel_paths below it to go into, in the order of a walk."""
         self._asked -= 1
         self._found[rel_path] = found, folders
-        self._wait_for_a_look(list(folders))
+        self._wait_for_a_look(folders, 0)
 
     def next(self) -> tuple[str, Found] | None:
         """The folder whose turn it is, or None as long as that was not looked at."""
@@ -67,7 +68,8 @@ class Frontier(Generic[Found]):
         self._todo.extend(reversed(folders))
         return rel_path, found
 
-    def _wait_for_a_look(self, siblings: list[str]) -> None:
-        if siblings:
+    def _wait_for_a_look(self, siblings: Sequence[str], at: int) -> None:
+        """Keep siblings, of which those before `at` were asked for; no copy is made, for they may be a million."""
+        if at < len(siblings):
             # With NUL, which no name holds, as the separator, the order of paths is that of the walk.
-            heappush(self._waiting, (siblings[0].replace("/", "\0"), siblings))
+            heappush(self._waiting, (siblings[at].replace("/", "\0"), siblings, at))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 from autotransfer.frontier import Frontier
 from autotransfer.paths import join
@@ -72,3 +73,18 @@ def test_siblings_are_asked_for_together_and_the_nearest_first() -> None:
     assert frontier.next() == ("a", 1)
     assert frontier.next() is None
     assert frontier.ask(9) == []
+
+
+def test_siblings_by_the_hundred_thousand_take_time_in_proportion() -> None:
+    def seconds(count: int) -> float:
+        frontier: Frontier[int] = Frontier([""], 100)
+        frontier.ask(1)
+        frontier.answer("", 0, [f"{number:06}" for number in range(count)])
+        started = time.process_time()
+        while not frontier.is_done:
+            for rel_path in frontier.ask(1):
+                frontier.answer(rel_path, 0, [])
+            frontier.next()
+        return time.process_time() - started
+
+    assert seconds(60_000) < 60 * seconds(3_000)
