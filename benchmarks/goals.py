@@ -54,7 +54,7 @@ def rows(results: Results) -> list[Row]:
     """Every goal with what was found."""
     effort, full = results.effort, results.main[ours.FULL]
     quick, find = results.main[ours.QUICK], results.main.get(peers.FIND)
-    big, huge = f"{effort.files:,} files", f"{10 * effort.files:,} files"
+    big, huge = f"{effort.files:,} files", f"{effort.huge_files or FULL_EFFORT.huge_files:,} files"
     is_full_size = effort.files == FULL_EFFORT.files
 
     def row(asked: _Asked, value: Optional[float], found: str) -> Row:

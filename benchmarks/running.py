@@ -104,22 +104,24 @@ def measure(commands: Sequence[Command], *, runs: int, folder: Path) -> Measured
     peaks: dict[str, int] = {}
     found: dict[str, list[Run]] = {}
     left_out: dict[str, str] = {}
-    fit: list[Command] = []
-    for command in commands:
-        try:
-            peaks[command.title] = _run(command, folder, is_sampled=True)[1]
-        except Unfit as why:
-            if command.is_needed:
-                raise Unfit(f"{command.title}: {why}") from None
-            left_out[command.title] = str(why)
-        else:
-            fit.append(command)
-    for number in range(runs):
-        start = number % len(fit)
-        for command in fit[start:] + fit[:start]:
-            if number < command.most_runs:
-                found.setdefault(command.title, []).append(_run(command, folder, is_sampled=False)[0])
-    return Measured({title: Figures(tuple(took), peaks[title]) for title, took in found.items()}, left_out)
+    for number in range(runs + 1):
+        start = number % len(commands)
+        for command in [*commands[start:], *commands[:start]]:
+            if command.title in left_out or number > command.most_runs:
+                continue
+            try:
+                run, peak_bytes = _run(command, folder, is_sampled=number == 0)
+            except Unfit as why:
+                if command.is_needed:
+                    raise Unfit(f"{command.title}: {why}") from None
+                left_out[command.title] = str(why)
+                continue
+            if number == 0:
+                peaks[command.title] = peak_bytes
+            else:
+                found.setdefault(command.title, []).append(run)
+    figures = {title: Figures(tuple(took), peaks[title]) for title, took in found.items() if title not in left_out}
+    return Measured(figures, left_out)
 
 
 def once(words: Sequence[str], *, folder: Path, variables: Mapping[str, str] = {}) -> str:

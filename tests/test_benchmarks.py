@@ -144,6 +144,16 @@ def test_a_peer_that_fails_is_left_out_with_the_reason_and_one_of_ours_ends_it_a
         measure([bad._replace(is_needed=True)], runs=1, folder=tmp_path)
 
 
+def test_a_peer_that_fails_in_a_later_round_is_left_out_too(tmp_path: Path) -> None:
+    good = Command("good", ["true"], lambda printed: None)
+    once = Command("once", ["mkdir", str(tmp_path / "made")], lambda printed: None, is_needed=False)
+
+    measured = measure([good, once], runs=2, folder=tmp_path)
+
+    assert list(measured.figures) == ["good"]
+    assert "File exists" in measured.left_out["once"]
+
+
 def test_memory_is_that_of_all_processes_together(tmp_path: Path) -> None:
     if not TELLS_MEMORY:
         pytest.skip("this system does not tell the memory of processes")
