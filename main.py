@@ -11,12 +11,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import utils
-from autotransfer.errors import ExitStatus, Problem, UsageProblem, reason
+from autotransfer.errors import ExitStatus, Problem, RunActive, UsageProblem, reason
 from autotransfer.feed import split_names
+from autotransfer.notify import Notifier
 from autotransfer.paths import display
 from autotransfer.run import Run, Watcher
 from autotransfer.store import IN_MEMORY, Store
 from autotransfer.summary import counted
+from autotransfer.telling import News
 
 if TYPE_CHECKING:
     import argparse
@@ -80,13 +82,27 @@ class Console(Watcher):
         self._is_talking = is_talking
         self.wants_changes = lists_changes
         self._line = utils.ProgressLine()
+        self._expected_files = 0
+        self._began_at = self._waits_since = 0.0
+        self._had_bytes = 0
 
     def change(self, rel_path: str, why: str, size_bytes: int) -> None:
         self._line.clear()
         utils.say(f"{why:<25} {utils.size_text(size_bytes):>9}  {display(rel_path)}")
 
+    def expects(self, files: int) -> None:
+        self._expected_files = files
+        self._began_at = time.monotonic()
+
     def scanning(self, folders: int, files: int) -> None:
-        self._line.show(f"scanning: {files:,} files in {folders:,} folders")
+        if not self._line.is_due:
+            return
+        rate = f"{files / max(0.1, time.monotonic() - self._began_at):,.0f} a second"
+        if files <= self._expected_files:
+            part = f"{utils.bar(files, self._expected_files)} {files:,} of about {self._expected_files:,} files"
+            self._line.show(f"scanning: {part}, {rate}")
+        else:
+            self._line.show(f"scanning: {files:,} files in {folders:,} folders, {rate}")
 
     def submitted(self, task: Task) -> None:
         utils.log.info(
@@ -99,9 +115,12 @@ class Console(Watcher):
         )
 
     def waiting(self, done_bytes: int, total_bytes: int, open_tasks: int) -> None:
+        if not self._waits_since:
+            self._waits_since, self._had_bytes = time.monotonic(), done_bytes
+        rate = (done_bytes - self._had_bytes) / max(0.1, time.monotonic() - self._waits_since)
         self._line.show(
             f"{utils.bar(done_bytes, total_bytes)} {utils.size_text(done_bytes)} of {utils.size_text(total_bytes)}, "
-            f"{counted(open_tasks, 'task')} under way"
+            f"{counted(open_tasks, 'task')} under way, {utils.size_text(max(0.0, rate))} a second"
         )
 
     def remark(self, text: str) -> None:
@@ -130,13 +149,21 @@ def _run(chosen: argparse.Namespace) -> int:
     is_talking = not chosen.quiet and not chosen.json and (chosen.verbose or utils.is_watched() or chosen.dry_run)
     console = Console(is_talking=is_talking, lists_changes=chosen.dry_run and is_talking)
     names = None if chosen.paths_from is None else _names(chosen.paths_from)
-    with utils.run_lock(settings, is_silent=not is_talking):
-        if not chosen.dry_run:
-            utils.open_log(settings)
-        datastore = settings.state_file("datastore")
-        with Store(IN_MEMORY if chosen.dry_run and not os.path.exists(datastore) else datastore) as store:
-            run = Run(settings, store, console, is_dry=chosen.dry_run, is_full=chosen.full, names=names)
-            status = _perform(run, chosen, console, settings, is_talking=is_talking)
+    telling = _Telling(settings, chosen)
+    try:
+        with utils.run_lock(settings, is_silent=not is_talking):
+            if not chosen.dry_run:
+                utils.open_log(settings, on_fault=telling.note_fault)
+            telling.begin()
+            datastore = settings.state_file("datastore")
+            with Store(IN_MEMORY if chosen.dry_run and not os.path.exists(datastore) else datastore) as store:
+                run = Run(settings, store, console, is_dry=chosen.dry_run, is_full=chosen.full, names=names)
+                status = _perform(run, store, chosen, console, settings, telling, is_talking=is_talking)
+    except Exception as error:
+        telling.end_early(error)
+        raise
+    finally:
+        telling.leave()
     if settings.report_file and not chosen.dry_run:
         _renew_report(settings, run.summary, status)
     return status
@@ -166,7 +193,16 @@ def _names(file: str) -> list[str]:
         ) from None
 
 
-def _perform(run: Run, chosen: argparse.Namespace, console: Console, settings: Settings, *, is_talking: bool) -> int:
+def _perform(
+    run: Run,
+    store: Store,
+    chosen: argparse.Namespace,
+    console: Console,
+    settings: Settings,
+    telling: _Telling,
+    *,
+    is_talking: bool,
+) -> int:
     problem: Problem | None = None
     try:
         run.perform(wait_seconds=chosen.wait)
@@ -179,11 +215,12 @@ def _perform(run: Run, chosen: argparse.Namespace, console: Console, settings: S
     for notice in summary.notices:
         utils.log.warning("%s", notice)
     utils.log.info("%s", summary.as_line(status))
+    telling.end(summary, store, problem, status)
     if chosen.json:
         started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(summary.started_at_ns // 10**9))
         _say_json({**summary.as_builtins(), "started_at": started_at}, status, problem, chosen)
     else:
-        _show_notices(summary)
+        telling.show_notices(summary)
     if problem:
         return utils.end(problem)
     if is_talking:
@@ -203,12 +240,68 @@ def _say_json(counts: dict[str, Any], status: int, problem: Problem | None, chos
     utils.say(json.dumps({**counts, **outcome}))
 
 
-def _show_notices(summary: Summary) -> None:
-    for notice in summary.notices[:MOST_SHOWN]:
-        utils.warn(notice)
-    unshown = len(summary.notices[MOST_SHOWN:]) + summary.unlisted_notices
-    if unshown:
-        utils.warn(f"... and {unshown:,} more; the log has them.")
+class _Telling:
+    """Who hears what of a run: those who watch it everything, all others what is new; nobody else of a dry one."""
+
+    def __init__(self, settings: Settings, chosen: argparse.Namespace) -> None:
+        is_watched = utils.is_watched() and not chosen.quiet
+        self._shows_all = is_watched or chosen.verbose or chosen.json or chosen.dry_run
+        self._started_at = time.time()
+        self._news = News()
+        self._faults: list[str] = []
+        self._notifier: Notifier | None = None
+        if not chosen.dry_run:
+            self._notifier = Notifier(settings, is_watched=is_watched, warn=utils.log.warning, note=utils.log.info)
+
+    def begin(self) -> None:
+        if self._notifier is not None:
+            self._notifier.started()
+
+    def end(self, summary: Summary, store: Store, problem: Problem | None, status: int) -> None:
+        if self._notifier is not None:
+            self._news = self._notifier.ended(summary, store, problem, status, tuple(self._faults))
+            self._hush(problem)
+
+    def end_early(self, error: Exception) -> None:
+        """The same for what ended a run before it had counted anything."""
+        is_at_work = isinstance(error, RunActive) and not error.is_overlong
+        if self._notifier is not None and not self._notifier.has_ended and not is_at_work:
+            self._news = self._notifier.ended_early(error, tuple(self._faults), started_at=self._started_at)
+            self._hush(error)
+            self._warn_of(self._news.notices)
+
+    def note_fault(self, text: str) -> None:
+        """The log cannot be written, which is no news for long, either."""
+        if self._shows_all or self._notifier is None:
+            utils.warn(text)
+        elif self._notifier.has_ended:
+            self._warn_of(self._notifier.ended_also(text).notices)
+        else:
+            self._faults.append(text)
+
+    def leave(self) -> None:
+        if self._notifier is not None:
+            self._notifier.leave()
+
+    def _hush(self, error: Exception | None) -> None:
+        if error is None or self._shows_all:
+            return
+        error.is_silent = not self._news.problem  # type: ignore[attr-defined]
+        if isinstance(error, Problem) and self._news.problem.startswith(str(error)):  # and since when it lasts
+            error.remedy += self._news.problem[len(str(error)) :]
+
+    def show_notices(self, summary: Summary) -> None:
+        notices = tuple(summary.notices) if self._shows_all else self._news.notices
+        self._warn_of(notices, unlisted=summary.unlisted_notices if notices else 0)
+        if self._news.texts and self._news.lasting and not self._shows_all:
+            utils.warn(f"Besides, {counted(self._news.lasting, 'problem')} told before: see status.py.")
+
+    def _warn_of(self, notices: tuple[str, ...], *, unlisted: int = 0) -> None:
+        for notice in notices[:MOST_SHOWN]:
+            utils.warn(notice)
+        unshown = len(notices[MOST_SHOWN:]) + unlisted
+        if unshown:
+            utils.warn(f"... and {unshown:,} more; the log has them.")
 
 
 def _words(summary: Summary) -> str:

@@ -218,10 +218,13 @@ def _active(lock_fd: int, *, is_silent: bool) -> RunActive:
     )
 
 
-def open_log(settings: Settings) -> None:
+def open_log(settings: Settings, *, on_fault: Callable[[str], None] | None = None) -> None:
     """Write the log to CODE_PATH/log, owner-only; a log grown past LOG_MAX_BYTES is set aside as log.1 first.
 
     The caller holds the run lock. Times are UTC; names that are not text are written as escapes.
+
+    Args:
+        on_fault: Told once, in words for a person, that the log cannot be written; by default they are printed.
 
     Raises:
         ConfigurationProblem: The log cannot be written.
@@ -241,7 +244,7 @@ def open_log(settings: Settings) -> None:
         os.close(log_fd)
         log_fd = open_own(path, os.O_WRONLY | os.O_APPEND)
     stream = os.fdopen(log_fd, "a", encoding="utf-8", errors="backslashreplace")
-    writer = _LogWriter(stream)
+    writer = _LogWriter(stream, on_fault or warn)
     formatter = _OneRecord(LOG_FORMAT, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     writer.setFormatter(formatter)
@@ -259,16 +262,21 @@ class _OneRecord(logging.Formatter):
 class _LogWriter(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes the log; that it cannot be written, as on a full disk, is told once, in words."""
 
-    has_told = False
+    def __init__(self, stream: Any, on_fault: Callable[[str], None]) -> None:
+        super().__init__(stream)
+        self._on_fault = on_fault
+        self._has_told = False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
-        elif not self.has_told:
-            self.has_told = True
+        elif not self._has_told:
+            self._has_told = True
             why = reason(error)
-            warn(f"{_script_name()}: Cannot write the log: {why}. Free space on its disk. The run goes on without it.")
+            self._on_fault(
+                f"{_script_name()}: Cannot write the log: {why}. Free space on its disk. The run goes on without it."
+            )
 
 
 class ProgressLine:

@@ -2,6 +2,7 @@
 
 state_text  state_json  manifest   what is recorded: in words, as JSON, as a list of all delivered paths
 state  state_path  verdict  the query room of status.py and every report: facts, where one path stands, what it comes to
+notify  telling  metrics    who else hears how a run ended, and what of it is news to them (ping: a program)
 run                         one run: orders the rooms, decides nothing alone
 settle  plan  submit        the acts of a run: ask what became of tasks; scan and compare; post
 reset  checks               the work of set_time.py and of test_config.py (with ends, permissions)

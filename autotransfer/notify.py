@@ -71,6 +71,7 @@ class Notifier:
         self._clock = clock
         self._start: subprocess.Popen[bytes] | None = None
         self._ending: Ending | None = None
+        self._ended = Ending(ExitStatus.DONE)
         self.has_ended = False
         self._news = News()
         self._memory: Memory | None = None
@@ -81,35 +82,53 @@ class Notifier:
         if self._settings.ping_url:
             self._start = self._ping("/start", "")
 
-    def ended(self, summary: Summary, store: Store, problem: Problem | None, status: int) -> News:
-        """A run has ended and kept its summary; gives what of it is news, to be told before `leave` is called."""
-        news = self._judge(_ending(summary, store, problem, status))
+    def ended(
+        self, summary: Summary, store: Store, problem: Problem | None, status: int, faults: tuple[str, ...]
+    ) -> News:
+        """A run has ended and kept its summary; gives what of it is news, to be told before `leave` is called.
+
+        Args:
+            faults: What a person should read beside the summary's notices.
+        """
+        ending = _ending(summary, store, problem, status)
+        news = self._judge(ending._replace(notices=(*faults, *ending.notices)))
         if self._settings.metrics_file:
             self._measure(summary.started_at_ns, summary.seconds, status, summary.counts(), store)
         return news
 
-    def ended_early(self, problem: Exception, *, started_at: float) -> News:
+    def ended_early(self, problem: Exception, faults: tuple[str, ...], *, started_at: float) -> News:
         """The same for a run that ended before it had counted anything."""
         status = int(problem.exit_status if isinstance(problem, Problem) else ExitStatus.BUG)
-        news = self._judge(Ending(status, problem))
+        news = self._judge(Ending(status, problem, faults))
         if self._settings.metrics_file and status != ExitStatus.ACTIVE:
             self._measure(int(started_at * NS_PER_SECOND), self._clock() - started_at, status, {}, None)
         return news
 
+    def ended_also(self, fault: str) -> News:
+        """The same for what was found out after that, which is for the mail alone."""
+        untold = self._ending
+        news = self._judge(self._ended._replace(notices=(*self._ended.notices, fault)))
+        self._ending = untold
+        if untold is None and self._memory is not None:
+            self._remember(self._memory)
+        return news
+
     def _judge(self, ending: Ending) -> News:
-        self._ending = ending
-        self.has_ended = True
+        self._ending = self._ended = ending
         now = self._clock()
-        self._well_at, memory = self._remembered()
+        self._well_at, memory = self._remembered() if self._memory is None else (self._well_at, self._memory)
         if ending.status == ExitStatus.DONE:
             self._well_at = now
         remind_seconds = self._settings.remind_hours * HOUR
-        self._news, memory = telling.judge(ending, memory, now=now, remind_seconds=remind_seconds)
-        if self._news.is_over:
-            self._note(OVER)
+        news, memory = telling.judge(ending, memory, now=now, remind_seconds=remind_seconds)
         # What a person saw on a terminal, those who read the mail have not seen.
-        self._memory = None if self._is_watched and self._news.texts else memory
-        return self._news
+        self._memory = None if self._is_watched and news.texts else memory
+        if not self.has_ended:
+            self._news = news
+            self.has_ended = True
+            if news.is_over:
+                self._note(OVER)
+        return news
 
     def _measure(
         self, started_at_ns: int, seconds: float, status: int, counts: dict[str, int], store: Store | None
@@ -165,11 +184,12 @@ class Notifier:
             told_fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:  # there is none yet; or `_remember` says what is wrong with it
             return 0.0, {}
-        with os.fdopen(told_fd, "rb") as told:
-            try:
-                moment, _, kept = told.read(64 * ROOM_BYTES).partition(b" ")
-            except OSError:  # a folder
-                return 0.0, {}
+        try:
+            moment, _, kept = os.read(told_fd, 64 * ROOM_BYTES).partition(b" ")
+        except OSError:  # a folder, say
+            return 0.0, {}
+        finally:
+            os.close(told_fd)
         well_at = float(moment) if moment.isdigit() and len(moment) == MOMENT_DIGITS else 0.0
         if kept.strip() in (b"", b"{}"):
             return well_at, {}

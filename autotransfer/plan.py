@@ -258,7 +258,7 @@ class Plan:
         else:
             summary.files += sight.files
             summary.others += sight.others if isinstance(sight, Same) else 0
-        if self._on_progress is not None and summary.folders % 256 == 0:
+        if self._on_progress is not None and summary.folders % 16 == 0:
             self._on_progress(summary.folders, summary.files)
 
     def _count_change(self, change: FolderChange) -> None:

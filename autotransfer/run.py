@@ -49,6 +49,9 @@ class Watcher:
     def change(self, rel_path: str, why: str, size_bytes: int) -> None:
         """A path is to be sent."""
 
+    def expects(self, files: int) -> None:
+        """The scan begins; the last one saw so many files, 0: that is not known."""
+
     def scanning(self, folders: int, files: int) -> None:
         """The scan has come so far."""
 
@@ -155,6 +158,8 @@ class Run:
 
     def _plan_and_submit(self, root_fd: int, device: int) -> None:
         open_tasks = self._store.ledger.open.values()
+        last = self._store.shelf.get(LAST_RUN) or {}
+        self._watcher.expects(last.get("tree_files") or last.get("files") or 0)
         plan = Plan(
             self._settings,
             self._store,

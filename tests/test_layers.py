@@ -84,8 +84,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report.folders": GROUND | {"state"},
     "report.page": THINKING | {"report.folders", "state", "state_text", "verdict", "words"},
     "report.refresh": THINKING | {"manifest", "report.page", "state", "verdict"},
+    "telling": GROUND | {"summary"},
+    "metrics": TREE | {"state", "verdict"},
+    "ping": set(),
+    "notify": TREE | {"own_files", "summary", "store", "state", "verdict", "telling", "metrics"},
 }
-SHOWING = {"words", "verdict", "state_json", "state_text"}
+SHOWING = {"words", "verdict", "state_json", "state_text", "telling"}
 # Modules that only certain rooms may import. jwt comes with globus_sdk; login and failures name sqlite3 to catch the
 # errors of the SDK's token storage.
 ONLY_IN: dict[str, set[str]] = {
@@ -99,9 +103,10 @@ ONLY_IN: dict[str, set[str]] = {
     "argparse": set(),
     "getpass": set(),
     "fcntl": set(),
-    "signal": {"crew"},
+    "signal": {"crew", "notify"},
     "socket": set(),
-    "subprocess": set(),
+    "subprocess": {"notify"},
+    "urllib": {"ping"},
     "importlib": set(),
 }
 # Packages of the extras: the one room that may import each, when it is asked for what needs it.
@@ -110,8 +115,7 @@ EXTRAS = {"distributed": "crew", "mpi4py": "crew", "jinja2": "report.page"}
 PURE = THINKING - {"scan"} | TIMERS | SHOWING | {"forms"}
 PURE_STDLIB = {
     *("__future__", "array", "collections", "csv", "datetime", "difflib", "enum", "heapq", "itertools", "re", "sys"),
-    "typing",
-    "unicodedata",
+    *("shlex", "typing", "unicodedata", "zlib"),
 }
 # What may be used of the modules that also have impure parts; realpath looks at symlinks, for `set_time.py --path`.
 PURE_PARTS = {

@@ -167,7 +167,7 @@ def test_a_task_that_its_collection_holds_up_goes_on_when_it_is_back(
     globus.world.change_collection(collection_id, **change)
     route.run("main.py", status=None)
 
-    fault.check(route.run("main.py", status=None), route)
+    fault.check(route.run("main.py", "-v", status=None), route)
 
     change_back(globus, collection_id, change)
     assert_recovers(route)

@@ -43,7 +43,7 @@ def check_refused(ready: Route, fault: FaultCheck, *damages: Callable[[Path], ob
         before = content(path)
 
         with machine.limited(resource.RLIMIT_AS, ENOUGH_BYTES):  # what would take all memory shall not take ours
-            result = ready.run("main.py", status=None)
+            result = ready.run("main.py", "-v", status=None)  # the second is no news to cron
 
         fault.check(result, LEFT_ALONE if content(path) == before else "the file was changed")
         shutil.copy2(backup, path)

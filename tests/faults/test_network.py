@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from typing import Any
@@ -20,6 +21,7 @@ REFUSED = "Nothing of it was transferred and nothing was recorded."
 PREPARED = "1 path in a prepared task"
 KEPT = "It is recorded, and sent again with the same submission_id by the next run, so it cannot run twice."
 UNSENT = "Nothing was sent or recorded."
+DAY_SECONDS = 86400
 HTML = "<html><body>Sign in to the guest network</body></html>"
 
 
@@ -468,7 +470,8 @@ def test_a_server_without_tls(hasty: Route, globus: Emulator, fault: FaultCheck)
 
 
 @pytest.mark.fault(
-    "an answer that comes a byte at a time and never ends (the run waits until it is stopped, here by SIGTERM)",
+    "an answer that comes a byte at a time and never ends (the run waits until it is stopped, here by SIGTERM; after a "
+    "day the others tell of it)",
     sees="Interrupted. What was recorded stands; the next run goes on from there.",
     status=130,
     recorded="nothing",
@@ -483,6 +486,11 @@ def test_an_answer_that_drips_for_ever_holds_a_run_until_it_is_stopped(route: Ro
         with pytest.raises(subprocess.TimeoutExpired):  # each byte is in time
             process.communicate(timeout=1.5)
         route.run("main.py", "-v", status=7, says="Another run of this route is active")
+        assert route.run("main.py", status=7).stderr == ""
+        yesterday = time.time() - DAY_SECONDS - 3600
+        os.utime(route.code_path / "lock", (yesterday, yesterday))
+        route.run("main.py", status=7, says=f"has been active for 25 hours (pid {process.pid})")
+        assert route.run("main.py", status=7).stderr == "", "once"
         process.terminate()
         stdout, stderr = process.communicate(timeout=30)
 
@@ -493,8 +501,6 @@ def test_an_answer_that_drips_for_ever_holds_a_run_until_it_is_stopped(route: Ro
 
 
 # ---- clocks ----------------------------------------------------------------------------------------------------------
-
-DAY_SECONDS = 86400
 
 
 @pytest.mark.parametrize(
@@ -545,7 +551,7 @@ def test_a_deadline_by_a_clock_that_is_late(route: Route, globus: Emulator, faul
     fault.check(route.run("main.py", status=None), route)
 
     globus.world.advance_clock(-30 * DAY_SECONDS)
-    route.run("main.py", status=3, says="ended expired")
+    route.run("main.py", "-v", status=3, says="ended expired")
     route.run("set_time.py", "never")  # after two failures its pause is five minutes
     assert_recovers(route, tasks=3)
 

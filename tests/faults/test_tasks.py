@@ -229,7 +229,7 @@ def test_a_destination_that_is_full_fails_the_task_when_told_so(
     fault.check(route.run("main.py", status=None), route)
 
     globus.world.change_collection(DST_ID, quota_bytes=None)
-    route.run("main.py", status=3, says="QUOTA_EXCEEDED")
+    route.run("main.py", "-v", status=3, says="QUOTA_EXCEEDED")
     route.run("set_time.py", "never")  # after two failures their pause is five minutes
     assert_recovers(route, tasks=3)
 
