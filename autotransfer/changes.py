@@ -30,6 +30,7 @@ class Rules(NamedTuple):
         sync_level: What ordinary changes go with.
         preserve_timestamp: Whether copies have their sources' mtimes; if not, they have the time of arrival.
         now_ns: Retries that are due by now are sent.
+        is_quick: Whether the scan leaves out known folders that seem unchanged.
     """
 
     settled_before_ns: int
@@ -37,6 +38,7 @@ class Rules(NamedTuple):
     sync_level: str
     preserve_timestamp: bool
     now_ns: int
+    is_quick: bool = False
 
     def is_settled(self, mtime_ns: int, *, seen_at_ns: int) -> bool:
         """Whether a path was left alone long enough before it was seen.
@@ -186,12 +188,13 @@ def compare(
     )
     # Of the folders that are known a quick scan may have left some out, and EXCLUDE others that a task still carries; a
     # folder item would take what is recorded of them for its own.
-    knows_folders = not folder.folders.isdisjoint({*listing.folders, *listing.kept})
+    may_be_left_out = {*listing.kept, *(listing.folders if rules.is_quick else ())}
+    leaves_out = not folder.folders.isdisjoint(may_be_left_out)
     folder.folders = present
     is_whole = (
         bool(listing.rel_path)  # SRC_DIR itself never travels whole: what is new at its top must not wait for it
         and not (folder.delivered or folder.retries or folder.in_flight or folder.cover or taken)
-        and not knows_folders
+        and not leaves_out
         and listing.is_plain
         and len(outgoing) == len(listing.files)
     )

@@ -155,7 +155,7 @@ class Plan:
             is_quick=marking.is_quick,
             choose=self._choose,
         )
-        prepared = self._prepare(self._steps(survey, marking, rules))
+        prepared = self._prepare(self._steps(survey, marking, rules._replace(is_quick=marking.is_quick)))
         marking.finish()
         self._summary.scan = "quick" if marking.is_quick else "full"
         if survey.is_alone:
