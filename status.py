@@ -203,7 +203,7 @@ def _page(settings: Settings, reader: Reader, path: str, line: utils.ProgressLin
         is_renewed=False,
         on_progress=lambda count: line.show(f"reading: {count:,} files and folders"),
     )
-    with manifest.replaced(path) as stream:
+    with manifest.replaced(path, keeps_mode=True) as stream:
         stream.write(text)
     line.clear()
     utils.say(f"Wrote {paths.display(path)}. {judged.headline}")

@@ -90,11 +90,14 @@ def _second_text(seconds: int) -> str:
 
 
 @contextmanager
-def replaced(path: str) -> Iterator[IO[str]]:
+def replaced(path: str, *, keeps_mode: bool = False) -> Iterator[IO[str]]:
     """A stream whose content takes the file's place once the block has ended well; until then the old one stays.
 
-    A new file is this user's own (mode 0600); one that was there keeps the permissions that its owner has given it.
-    Should the block fail, nothing is left behind.
+    The file is this user's own (mode 0600). Should the block fail, nothing is left behind.
+
+    Args:
+        path: The file.
+        keeps_mode: Whether it gets the permissions of the one that was there, which its owner may have changed.
 
     Raises:
         ConfigurationProblem: It cannot be written.
@@ -107,7 +110,7 @@ def replaced(path: str) -> Iterator[IO[str]]:
                 f"{path} is no regular file",
                 remedy="Give another name, or - for standard output. Nothing was written.",
             )
-        mode = stat.S_IMODE(os.stat(path).st_mode) & 0o666 if os.path.lexists(path) else 0o600
+        mode = stat.S_IMODE(os.stat(path).st_mode) & 0o666 if keeps_mode and os.path.lexists(path) else 0o600
         file_fd, partial = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
         try:
             with os.fdopen(file_fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:

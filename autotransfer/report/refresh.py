@@ -56,7 +56,7 @@ def refresh(settings: Settings, summary: Summary, status: int, *, clock_ns: Call
     store, reader = open_reader(settings)
     with store:
         text, _ = make(settings, reader, clock_ns=clock_ns, is_renewed=True)
-    with replaced(path) as stream:
+    with replaced(path, keeps_mode=True) as stream:
         stream.write(text)
     return True
 
