@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prove.proof import Proof
+from prove.proof import Result
 
 INTRODUCTION = """\
 # Reliability
@@ -13,23 +13,16 @@ Written by `make prove`; edits are lost. It says what was tried to make this too
 often, and what came of it. What it cannot survive stands in [limits](limits.md)."""
 
 
-def page(proofs: Iterable[tuple[Proof, float]], *, seed: int, machine: str, effort: str) -> str:
-    """The whole page.
-
-    Args:
-        proofs: Each with the seconds it took.
-        machine: The interpreter and the system, in a line.
-        effort: How to repeat it.
-    """
-    parts = [INTRODUCTION, f"Seed {seed}; {machine}. To repeat it: `{effort}`."]
-    for proof, seconds in proofs:
-        parts.append(_section(proof, seconds))
-    return "\n\n".join(parts) + "\n"
+def page(results: Iterable[Result]) -> str:
+    """The whole page, a section a result."""
+    return "\n\n".join([INTRODUCTION, *map(_section, results)]) + "\n"
 
 
-def _section(proof: Proof, seconds: float) -> str:
+def _section(result: Result) -> str:
+    proof = result.proof
     verdict = "**It did not hold**:" if proof.failures else "Held."
-    blocks = [f"## {proof.title}", proof.claim, f"{verdict} ({_duration(seconds)})"]
+    again = f"{verdict} {_duration(result.seconds)}; {result.machine}. To repeat it: `{result.command}`."
+    blocks = [f"## {proof.title}", proof.claim, again]
     if proof.failures:
         blocks.append("\n".join(f"- {_cell(failure)}" for failure in proof.failures))
     if proof.figures:

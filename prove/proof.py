@@ -40,3 +40,25 @@ class Proof(NamedTuple):
     figures: tuple[tuple[str, str], ...] = ()
     table: tuple[tuple[str, ...], ...] = ()
     failures: tuple[str, ...] = ()
+
+
+class Result(NamedTuple):
+    """A proof with what it took.
+
+    Args:
+        part: The module's name.
+        seconds: How long it ran.
+        machine: The interpreter, the system, and the commit that was proved.
+    """
+
+    part: str
+    proof: Proof
+    seed: int
+    is_short: bool
+    seconds: float
+    machine: str
+
+    @property
+    def command(self) -> str:
+        """How to repeat it."""
+        return f"python -m prove {self.part} --seed {self.seed}" + " --short" * self.is_short
