@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, Optional
 
 from autotransfer.errors import ConfigurationProblem
-from autotransfer.looking import Row, Rules, Unit, look_at, look_at_rows
+from autotransfer.looking import Row, Rules, Unit, affordable_threads, look_at, look_at_rows
 from autotransfer.sights import Sight
 
 # Threads of one process where each call takes long; and of each of several.
@@ -209,7 +209,8 @@ def of_threads(root_fd: int, rules: Rules) -> Crew:
     from concurrent.futures import ThreadPoolExecutor
 
     call: Call = partial(look_at_rows, root_fd, rules=rules)
-    return Crew(partial(ThreadPoolExecutor, LONE_THREADS), call, workers=LONE_THREADS, rows=1)
+    threads = affordable_threads(LONE_THREADS)
+    return Crew(partial(ThreadPoolExecutor, threads), call, workers=threads, rows=1)
 
 
 def of_processes(place: Place, count: int) -> Crew:

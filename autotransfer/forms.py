@@ -151,6 +151,10 @@ def _are_packed_tasks(value: Any) -> bool:
     return max(rows[12::ROW_BYTES], default=-1) < len(states) and fits(odd_ids, {_is_number: _is_text})
 
 
+def _is_full_scan(value: Any) -> bool:
+    return fits(value, {_is_text: _is_anything}) and _is_moment(value.get("at_ns")) and fits(value.get("basis"), [str])
+
+
 def _is_last_run(value: Any) -> bool:
     if type(value) is not dict:
         return False
@@ -217,7 +221,7 @@ FORMS: dict[str, Form] = {
     "DEVICE": int,
     "ITEM_LIMIT": _is_number,
     "EMPTY_IS_MEANT": bool,
-    "FULL_SCAN": _is_anything,
+    "FULL_SCAN": _is_full_scan,
     "FEED": _are_below,
 }
 # Of keys that are a word and a number.

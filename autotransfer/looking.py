@@ -18,6 +18,8 @@ from autotransfer.scan import Listing, Policy, open_folder, read_folder
 from autotransfer.sights import New, Same, Sight
 from autotransfer.trie import SEPARATOR, column_holds, packed_column
 
+# What a run has open beside the folders that it looks at, and some more.
+KEPT_DESCRIPTORS = 32
 # A folder's rel_path and its record as the datastore holds it, None where there is none.
 Row = tuple[str, Optional[bytes]]
 
@@ -76,15 +78,24 @@ def look_at_rows(root_fd: int, rows: Sequence[Row], rules: Rules, *, threads: in
     def look_at_row(row: Row) -> Sight:
         return look(row[0], None if row[1] is None else plain.load(row[1]))
 
-    if threads <= 1 or len(rows) <= 1:
+    threads = min(affordable_threads(threads), len(rows))
+    if threads <= 1:
         return list(map(look_at_row, rows))
     from concurrent.futures import ThreadPoolExecutor
 
     try:
-        with ThreadPoolExecutor(min(threads, len(rows))) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(look_at_row, rows))
     except RuntimeError:  # no more threads are allowed
         return list(map(look_at_row, rows))
+
+
+def affordable_threads(most: int) -> int:
+    """How many threads, at most so many, may look at folders at a time; each opens up to two descriptors for that."""
+    import resource
+
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return most if soft == resource.RLIM_INFINITY else max(1, min(most, (soft - KEPT_DESCRIPTORS) // 2))
 
 
 class Look:

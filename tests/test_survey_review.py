@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from suite import LONG_AGO, ROOT, Route
 
+from autotransfer.store import Store
 from emulator.server import Emulator
 
 
@@ -66,7 +67,7 @@ def test_a_quick_dry_run_shows_what_a_task_that_just_failed_gives_back(quick: Ro
     assert (shown["scan"], shown["failed"], shown["retry"]) == ("quick", 1, 1)
 
 
-# A scan by several of the tree in argv[2], begun under the limit in argv[4]; says how many folders it came to.
+# A scan by several of the tree in argv[2] under the limit in argv[4]; says how many folders it came to, and skipped.
 SURVEY = """
 import os, resource, sys
 sys.path.insert(0, sys.argv[1])
@@ -90,7 +91,8 @@ with Store(IN_MEMORY) as store:
     if limit == resource.RLIMIT_NPROC and not os.getuid():
         os.setresuid(54321, 54321, 54321)  # no limit holds for root
     resource.setrlimit(limit, (most, most))
-    print(sum(1 for _ in seen), bool(seen.losses), flush=True)
+    skipped = [len(getattr(sight, "errors", ())) for _, sight in seen]
+    print(len(skipped), sum(skipped), bool(seen.losses), flush=True)
 """
 
 
@@ -112,13 +114,18 @@ def hundreds(lonely_route: Route) -> Path:
 
 @pytest.mark.parametrize("most", [8, 12, 16, 64])
 def test_too_few_descriptors_for_workers_leave_the_scan_to_one_process(hundreds: Path, most: int) -> None:
-    assert surveyed_under("RLIMIT_NOFILE", most, hundreds) == f"421 {most < 64}"
+    assert surveyed_under("RLIMIT_NOFILE", most, hundreds) == f"421 0 {most < 64}"
+
+
+@pytest.mark.parametrize("most", [7, 8, 40])
+def test_threads_are_no_more_than_there_are_descriptors_for(hundreds: Path, most: int) -> None:
+    assert surveyed_under("RLIMIT_NOFILE", most, hundreds, by="threads") == "421 0 False"
 
 
 @pytest.mark.parametrize("by", ["processes", "threads"])
 @pytest.mark.parametrize("most", [1, 2, 4, 6])
 def test_too_few_processes_and_threads_leave_the_scan_to_those_there_are(hundreds: Path, most: int, by: str) -> None:
-    assert surveyed_under("RLIMIT_NPROC", most, hundreds, by=by).startswith("421 ")
+    assert surveyed_under("RLIMIT_NPROC", most, hundreds, by=by).startswith("421 0 ")
 
 
 def test_what_waits_for_room_leaves_alone_what_a_task_carries_of_what_is_now_left_out(
@@ -137,3 +144,14 @@ def test_what_waits_for_room_leaves_alone_what_a_task_carries_of_what_is_now_lef
     route.configure(EXCLUDE=[], MAX_TASKS_IN_FLIGHT=2)
     assert route.summary()["submitted"] == 1
     assert [route.sent_paths(document) for document in route.sent()] == [{"p/ex/"}, {"p/new.dat"}]
+
+
+@pytest.mark.parametrize("value", [{}, 5, {"at_ns": 1}, {"at_ns": "x", "basis": []}, {"at_ns": 1, "basis": [1]}])
+def test_a_damaged_note_of_the_last_full_scan_is_one_clear_problem(lonely_route: Route, value: object) -> None:
+    lonely_route.configure(SCAN="quick")
+    lonely_route.run("set_time.py", "now")
+    with Store(str(lonely_route.code_path / "datastore")) as store:
+        store.shelf["FULL_SCAN"] = value
+        store.commit()
+
+    lonely_route.run("main.py", status=5, says="its entry FULL_SCAN has not the form that it should have")
