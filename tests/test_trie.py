@@ -51,8 +51,9 @@ def test_a_folder_survives_packing(folder: Folder) -> None:
     for field in Folder.__slots__:
         assert getattr(read, field) == getattr(folder, field)
     assert list(read.delivered) == list(folder.delivered)
-    newest = {**folder.delivered, **folder.in_flight}
-    assert fingerprints(packed) == {name: record.fingerprint for name, record in newest.items()}
+    delivered = {name: record.fingerprint for name, record in folder.delivered.items()}
+    in_flight = {name: record.fingerprint for name, record in folder.in_flight.items()}
+    assert fingerprints(packed) == {**delivered, **in_flight}
     assert is_in_order(packed) is not bool(folder.retries)
     assert is_at_rest(packed) is not bool(folder.in_flight or folder.retries or folder.cover)
 
