@@ -32,7 +32,7 @@ PING_PROGRAM = "ping.py"
 TOLD = "told"
 ROOM_BYTES = 16384
 # The moment of the last run that ended well stands before the rest, always as wide.
-MOMENT_DIGITS = 12
+MOMENT_WIDTH = 16
 # More than the request's own limit, which does not count the look-up of a name or an answer in small pieces.
 PING_SECONDS = 10.0
 COMMAND_SECONDS = 60.0
@@ -190,7 +190,7 @@ class Notifier:
             return 0.0, {}
         finally:
             os.close(told_fd)
-        well_at = float(moment) if moment.isdigit() and len(moment) == MOMENT_DIGITS else 0.0
+        well_at = float(moment) if len(moment) == MOMENT_WIDTH and moment.replace(b".", b"", 1).isdigit() else 0.0
         if kept.strip() in (b"", b"{}"):
             return well_at, {}
         import json  # a run that finds nothing wrong, which is nearly every one, need not load it
@@ -206,7 +206,7 @@ class Notifier:
             import json
 
             text = json.dumps(telling.as_builtins(memory))
-        line = f"{int(self._well_at):0{MOMENT_DIGITS}d} {text}".encode("ascii")
+        line = f"{self._well_at:0{MOMENT_WIDTH}.3f} {text}".encode("ascii")
         try:
             told_fd = open_own(self._settings.state_file(TOLD), os.O_WRONLY)
         except ConfigurationProblem as problem:

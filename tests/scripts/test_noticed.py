@@ -176,7 +176,9 @@ def test_the_memory_is_owner_only(route: Route) -> None:
     assert stat.S_IMODE((route.code_path / "told").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 16384, b"000000000000 {", b"123 [1, 2]", b"\xff" * 100, b"[" * 16000])
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 16384, b"0000001800000.25 {", b"123 [1, 2]", b"\xff" * 100, b"[" * 16000]
+)
 def test_a_memory_that_cannot_be_read_tells_again_and_is_made_anew(route: Route, content: bytes) -> None:
     said = break_a_name(route)
     route.run("main.py", status=3)
