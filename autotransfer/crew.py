@@ -284,7 +284,7 @@ def _enter_worker() -> None:
     try:
         threading.Thread(target=_go_with_parent, daemon=True).start()
     except RuntimeError:  # no more are allowed: better no worker than one that outlives its run
-        os._exit(1)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _children() -> list[Any]:
