@@ -160,6 +160,10 @@ class Survey:
             return
         now_ns = self._clock_ns()  # not the worker's clock: it may be another machine's
         for (rel_path, _), sight in zip(rows, sights):
+            if isinstance(sight, Listing) and not sight.is_readable:
+                # It was seen here a moment ago: the worker may have another disk in that place.
+                self._do([rel_path], frontier)
+                continue
             seen = sight._replace(seen_at_ns=now_ns) if isinstance(sight, Listing) else sight
             frontier.answer(rel_path, seen, self._to_go_into(rel_path, seen.folders))
 

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -120,6 +121,15 @@ def test_a_worker_that_sees_another_src_dir_is_not_believed(settings: Settings, 
     elsewhere = place(settings, root_fd)._replace(src_dir=str(tmp_path / "elsewhere"))
 
     seen = surveyed(settings, root_fd, lambda pace: crew.of_processes(elsewhere, 2))
+
+    assert seen == surveyed(settings, root_fd, lambda pace: None)
+
+
+def test_folders_that_only_a_worker_does_not_find_are_looked_at_here(settings: Settings, root_fd: int) -> None:
+    def blind(rows: list[tuple[str, bytes | None]]) -> list[Sight]:
+        return [Look(root_fd, RULES)(f"nowhere/{rel_path}", None) for rel_path, _ in rows]
+
+    seen = surveyed(settings, root_fd, lambda pace: Crew(partial(ThreadPoolExecutor, 2), blind, workers=2, rows=8))
 
     assert seen == surveyed(settings, root_fd, lambda pace: None)
 
