@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import utils
 from autotransfer import manifest, paths, state_text
 from autotransfer.errors import ConfigurationProblem, ExitStatus, UsageProblem, reason
+from autotransfer.folder_state import delivered_paths
+from autotransfer.reader import Reader, open_reader
 from autotransfer.scan import open_root
-from autotransfer.state import Reader, delivered_paths, open_reader, read_state
+from autotransfer.state import read_state
 from autotransfer.state_path import FileAnswer, FolderAnswer, answer
 from autotransfer.summary import counted
 from autotransfer.verdict import verdict

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import IO
 
 from autotransfer.errors import ConfigurationProblem, UsageProblem, reason
-from autotransfer.state import DeliveredPath
+from autotransfer.folder_state import DeliveredPath
 from autotransfer.times import NS_PER_SECOND, utc_text
 
 CSV, JSON_LINES = "csv", "jsonl"

@@ -11,8 +11,9 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Optional
 
+from autotransfer.reader import Reader
 from autotransfer.settings import Settings
-from autotransfer.state import Reader, RunMark, State, read_state
+from autotransfer.state import RunMark, State, read_state
 from autotransfer.times import NS_PER_SECOND
 from autotransfer.verdict import verdict
 

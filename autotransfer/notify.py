@@ -135,7 +135,8 @@ class Notifier:
     ) -> None:
         try:
             from autotransfer import metrics
-            from autotransfer.state import Reader, RunMark
+            from autotransfer.reader import Reader
+            from autotransfer.state import RunMark
 
             metrics.put(
                 self._settings,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Union
 
+from autotransfer.folder_state import Amount
 from autotransfer.ledger import AnyTask, Task
 from autotransfer.settings import Settings
-from autotransfer.state import Amount, Failure, State
+from autotransfer.state import Failure, State
 from autotransfer.state_path import FileAnswer, FolderAnswer
 from autotransfer.times import utc_text
 from autotransfer.verdict import Verdict, progress, remedy, task_link

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from autotransfer.changes import NEW, RETRY, Rules, compare
+from autotransfer.folder_state import NO_FILES, Amount, FolderState, delivery, folder_state
 from autotransfer.ledger import AnyTask
 from autotransfer.paths import FOLDER_ITSELF, can_be_sent, join, split
 from autotransfer.plan import policy
+from autotransfer.reader import Reader
 from autotransfer.scan import Fingerprint, Listing, read_folder, walk
 from autotransfer.settings import Settings
-from autotransfer.state import NO_FILES, Amount, FolderState, Reader, delivery, folder_state
 from autotransfer.times import NS_PER_SECOND
 from autotransfer.trie import Delivered, Folder, InFlight, Retry
 

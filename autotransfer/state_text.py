@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Union
 
 from autotransfer.errors import ExitStatus
+from autotransfer.folder_state import Amount
 from autotransfer.ledger import PREPARED, AnyTask, Task
 from autotransfer.paths import display
 from autotransfer.settings import Settings
-from autotransfer.state import LATENCY_DAYS, Amount, State
+from autotransfer.state import LATENCY_DAYS, State
 from autotransfer.state_path import (
     DELIVERED,
     EXCLUDED,

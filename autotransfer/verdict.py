@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from autotransfer.errors import ExitStatus
+from autotransfer.folder_state import Amount, FolderState
 from autotransfer.ledger import PREPARED, WEB_APP, AnyTask, Task
-from autotransfer.state import Amount, Failure, FolderState, LastRun, RunMark, State
+from autotransfer.state import Failure, LastRun, RunMark, State
 from autotransfer.summary import counted
 from autotransfer.times import DAY, MINUTE, NS_PER_SECOND, local_text
 from autotransfer.words import age_text, size_text

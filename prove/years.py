@@ -8,7 +8,7 @@ from pathlib import Path
 
 from suite import DST_ID, SRC_ID
 
-from autotransfer import store as limits
+from autotransfer import history as limits
 from autotransfer.ledger import Task
 from emulator.server import Emulator
 from emulator.world import Collection

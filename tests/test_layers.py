@@ -28,6 +28,7 @@ SCANNING = {"sights", "frontier", "marks", "looking", "crew", "glance"}
 TIMERS = {"intervals", "items_file", "timer_documents", "jobs"}
 GLOBUS = {"globus", *(f"globus.{room}" for room in ("failures", "collections", "login", "tasks", "timers"))}
 WORKING = THINKING | {"store", "feed", "plan"} | GLOBUS
+READING = {"reader", "folder_state"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "times": {"errors"},
@@ -54,7 +55,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "crew": TREE | {"looking", "sights"},
     "glance": TREE | {"marks"},
     "forms": TREE | {"ledger"},
-    "store": THINKING | {"own_files", "plain", "forms"},
+    "shelf": GROUND | {"own_files", "plain", "forms"},
+    "history": TREE | {"ledger", "plain", "shelf"},
+    "store": THINKING | {"plain", "shelf", "history"},
     "survey": TREE | SCANNING | {"store"},
     "marking": TREE | SCANNING | {"store"},
     "feed": THINKING | SCANNING | {"store"},
@@ -74,20 +77,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checks": WORKING | {"ends", "own_files", "permissions"},
     "run": WORKING | {"settle", "submit", "crew", "survey"},
     "words": GROUND,
-    "state": WORKING - GLOBUS,
-    "state_path": (WORKING - GLOBUS) | {"state"},
-    "verdict": THINKING | {"state", "words"},
-    "state_json": THINKING | {"state", "state_path", "verdict"},
-    "state_text": THINKING | {"state", "state_path", "verdict", "words"},
-    "manifest": GROUND | {"state"},
+    "reader": TREE | {"ledger", "store"},
+    "folder_state": TREE | {"reader"},
+    "state": THINKING | READING,
+    "state_path": (WORKING - GLOBUS) | READING,
+    "verdict": THINKING | {"folder_state", "state", "words"},
+    "state_json": THINKING | {"folder_state", "state", "state_path", "verdict"},
+    "state_text": THINKING | {"folder_state", "state", "state_path", "verdict", "words"},
+    "manifest": GROUND | {"folder_state"},
     "report": set(),
-    "report.folders": GROUND | {"state"},
-    "report.page": THINKING | {"report.folders", "state", "state_text", "verdict", "words"},
-    "report.refresh": THINKING | {"manifest", "report.page", "state", "verdict"},
+    "report.folders": GROUND | {"folder_state"},
+    "report.page": THINKING | READING | {"report.folders", "state", "state_text", "verdict", "words"},
+    "report.refresh": THINKING | {"manifest", "reader", "report.page", "state", "verdict"},
     "telling": GROUND | {"summary"},
-    "metrics": TREE | {"state", "verdict"},
+    "metrics": TREE | {"reader", "state", "verdict"},
     "ping": set(),
-    "notify": TREE | {"own_files", "summary", "store", "state", "verdict", "telling", "metrics"},
+    "notify": TREE | {"own_files", "summary", "store", "reader", "state", "verdict", "telling", "metrics"},
 }
 SHOWING = {"words", "verdict", "state_json", "state_text", "telling"}
 # Modules that only certain rooms may import. jwt comes with globus_sdk; login and failures name sqlite3 to catch the
@@ -95,9 +100,9 @@ SHOWING = {"words", "verdict", "state_json", "state_text", "telling"}
 ONLY_IN: dict[str, set[str]] = {
     "globus_sdk": GLOBUS,
     "jwt": GLOBUS,
-    "sqlite3": {"store", "globus.login", "globus.failures"},
-    "shelve": {"store"},
-    "pickle": {"store"},
+    "sqlite3": {"shelf", "store", "globus.login", "globus.failures"},
+    "shelve": {"shelf"},
+    "pickle": {"shelf"},
     "marshal": set(),
     "dbm": set(),
     "argparse": set(),

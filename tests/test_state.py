@@ -17,21 +17,11 @@ import pytest
 
 from autotransfer import manifest
 from autotransfer.errors import ConfigurationProblem, RunActive, UsageProblem
+from autotransfer.folder_state import Amount, DeliveredPath, FolderState, delivered_paths, tree
 from autotransfer.ledger import Task, find_task, pack_tasks, unpack_tasks
 from autotransfer.paths import FOLDER_ITSELF, join
-from autotransfer.state import (
-    Amount,
-    DeliveredPath,
-    FolderState,
-    Reader,
-    active_run,
-    add_up,
-    bad_tasks,
-    delivered_paths,
-    last_run,
-    patiently,
-    tree,
-)
+from autotransfer.reader import Reader, patiently
+from autotransfer.state import active_run, add_up, bad_tasks, last_run
 from autotransfer.store import IN_MEMORY, Store
 from autotransfer.times import DAY, NS_PER_SECOND
 from autotransfer.trie import Delivered, Folder, InFlight, Retry
@@ -323,7 +313,7 @@ def test_what_a_run_adds_and_drops_meanwhile_does_not_disturb_the_reading(path: 
 def test_a_commit_that_takes_long_is_waited_for_and_told(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(path, 3)
     told: list[str] = []
-    monkeypatch.setattr("autotransfer.store.READER_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("autotransfer.shelf.READER_WAIT_SECONDS", 0.05)
     with Store(path, is_read_only=True) as store:
         reader = Reader(store, on_wait=lambda: told.append("waiting"))
         writing = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

@@ -16,16 +16,10 @@ import pytest
 
 from autotransfer.errors import ConfigurationProblem
 from autotransfer.forms import TASK_FORMS
+from autotransfer.history import FAILED_LATELY_NS, KEPT_WHOLE, SWEPT_FROM
 from autotransfer.ledger import EndedTask, Ledger, Task, pack_tasks
-from autotransfer.store import (
-    FAILED_LATELY_NS,
-    FORMAT_VERSION,
-    IN_MEMORY,
-    KEPT_WHOLE,
-    KEYS_AT_A_TIME,
-    SWEPT_FROM,
-    Store,
-)
+from autotransfer.shelf import KEYS_AT_A_TIME
+from autotransfer.store import FORMAT_VERSION, IN_MEMORY, Store
 from autotransfer.trie import Delivered, Folder, InFlight, Retry
 
 ROUTE = {"SRC_ID": "s", "SRC_DIR": "/s", "DST_ID": "d", "DST_DIR": "/d"}
@@ -472,7 +466,7 @@ def test_packed_tasks_that_records_name_are_all_kept(path: str) -> None:
 def test_a_file_that_is_mostly_empty_is_shrunk_when_it_is_opened_for_writing(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autotransfer.store.SHRUNK_FROM_BYTES", 1_000_000)
+    monkeypatch.setattr("autotransfer.shelf.SHRUNK_FROM_BYTES", 1_000_000)
     with Store(path) as store:
         for number in range(100):
             store.shelf[f"key {number}"] = "x" * 30_000

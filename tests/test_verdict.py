@@ -6,18 +6,9 @@ from typing import Any
 
 import pytest
 
+from autotransfer.folder_state import Amount, FolderState
 from autotransfer.ledger import Task
-from autotransfer.state import (
-    ActiveRun,
-    Amount,
-    Failure,
-    FolderState,
-    LastRun,
-    Latency,
-    Records,
-    RunMark,
-    State,
-)
+from autotransfer.state import ActiveRun, Failure, LastRun, Latency, Records, RunMark, State
 from autotransfer.summary import Summary
 from autotransfer.times import DAY, HOUR, MINUTE, NS_PER_SECOND
 from autotransfer.verdict import ATTENTION, DELIVERED, WAITING, progress, usual_interval_seconds, verdict

@@ -9,7 +9,7 @@ import pytest
 from suite import Route
 from terminal import on_a_terminal
 
-from autotransfer import store
+from autotransfer import history
 from autotransfer.ledger import EndedTask
 from emulator.server import Emulator
 from prove.years import LOG_MAX_BYTES, STEP_HOURS, findings
@@ -20,8 +20,8 @@ def test_hundreds_of_runs_leave_bounded_files_and_every_delivery_known(
     tmp_path: Path, globus: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Few, so that hundreds of runs do what takes thousands otherwise.
-    monkeypatch.setattr(store, "KEPT_WHOLE", 20)
-    monkeypatch.setattr(store, "SWEPT_FROM", 100)
+    monkeypatch.setattr(history, "KEPT_WHOLE", 20)
+    monkeypatch.setattr(history, "SWEPT_FROM", 100)
     years = Years(tmp_path / "route", globus, random.Random(7), LOG_MAX_BYTES)
 
     with years.aimed():
@@ -34,9 +34,9 @@ def test_hundreds_of_runs_leave_bounded_files_and_every_delivery_known(
     assert lived.refreshes > 10
     assert len(years.known) > 60
     with years.records() as records:
-        history = list(records.history())
-        assert any(isinstance(task, EndedTask) for task in history)
-        assert len(history) < lived.tasks
+        tasks = list(records.history())
+        assert any(isinstance(task, EndedTask) for task in tasks)
+        assert len(tasks) < lived.tasks
 
 
 def test_runs_of_cron_keep_the_log_within_its_limit(tmp_path: Path, globus: Emulator) -> None:

@@ -12,8 +12,8 @@ from functools import reduce
 from heapq import heappush, heapreplace
 from typing import Any, NamedTuple
 
+from autotransfer.folder_state import FolderState, TreeFolder
 from autotransfer.paths import display, split
-from autotransfer.state import FolderState, TreeFolder
 from autotransfer.times import NS_PER_SECOND
 
 MOST_FOLDERS, MOST_PENDING = 24_000, 6_000

@@ -15,11 +15,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from autotransfer.errors import ConfigurationProblem, ExitStatus
+from autotransfer.folder_state import Amount, tree
 from autotransfer.ledger import SUCCEEDED, AnyTask, Task
 from autotransfer.paths import display
+from autotransfer.reader import Reader
 from autotransfer.report.folders import choose, columns
 from autotransfer.settings import Settings
-from autotransfer.state import LATENCY_DAYS, Amount, Reader, State, read_state, tree
+from autotransfer.state import LATENCY_DAYS, State, read_state
 from autotransfer.state_text import moment_text
 from autotransfer.summary import counted
 from autotransfer.times import NS_PER_SECOND

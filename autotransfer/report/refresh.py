@@ -50,8 +50,8 @@ def refresh(settings: Settings, summary: Summary, status: int, *, clock_ns: Call
     if not is_due(last_page(path, now_seconds=clock_ns() / 1e9), summary, status):
         return False
     from autotransfer.manifest import replaced
+    from autotransfer.reader import open_reader
     from autotransfer.report.page import make
-    from autotransfer.state import open_reader
 
     store, reader = open_reader(settings)
     with store:

@@ -15,8 +15,8 @@ import pytest
 from archive import a_facility, open_store, put, put_runs, settings_in
 
 from autotransfer.paths import display
+from autotransfer.reader import open_reader
 from autotransfer.report.page import make
-from autotransfer.state import open_reader
 from autotransfer.times import HOUR, NS_PER_SECOND
 from autotransfer.trie import Delivered, Retry
 

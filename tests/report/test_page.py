@@ -17,11 +17,13 @@ import pytest
 from archive import a_facility, many_folders, open_store, put, put_runs, settings_in
 from suite import ROOT, Route
 
+from autotransfer.folder_state import STANDINGS, Amount, FolderState, TreeFolder, tree
 from autotransfer.paths import display
+from autotransfer.reader import Reader, open_reader
 from autotransfer.report.folders import choose, columns
 from autotransfer.report.page import STANDING_WORDS, make
 from autotransfer.settings import Settings
-from autotransfer.state import STANDINGS, Amount, FolderState, Reader, TreeFolder, open_reader, read_state, tree
+from autotransfer.state import read_state
 from autotransfer.store import IN_MEMORY, Store
 from autotransfer.trie import Delivered
 

@@ -6,8 +6,8 @@ import random
 from pathlib import Path
 
 from autotransfer.ledger import Ledger, Task
+from autotransfer.reader import Reader
 from autotransfer.settings import Settings, check_settings
-from autotransfer.state import Reader
 from autotransfer.store import LAST_RUN, Store
 from autotransfer.summary import Summary
 from autotransfer.times import DAY, HOUR, MINUTE, NS_PER_SECOND
