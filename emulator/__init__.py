@@ -19,6 +19,7 @@ Wire and world are apart. A route unpacks a request, calls one method of the wor
     tasks.py             one task, its counters and states  board.py            the queue, progress, deadlines
     work.py              a transfer, step by step           copying.py          sync levels, bytes, checksums
     landing.py           where a transfer arrives           removing.py         a deletion, step by step
+    reach.py             paths beyond the system's limit
     timers.py            timers and their scheduler         schedules.py        when a timer runs
     timer_bodies.py      what a timer runs
     outcomes.py          faults on demand inside tasks      gate_rules.py       faults on demand around requests

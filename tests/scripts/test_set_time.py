@@ -104,7 +104,7 @@ def test_a_time_in_the_future_is_refused(lonely_route: Route, moment: str) -> No
     assert list(lonely_route.code_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("age", ["3000w", "99999999999w"])
+@pytest.mark.parametrize("age", ["3000w", "999999999w"])
 def test_an_age_that_reaches_back_before_1970_is_refused(lonely_route: Route, age: str) -> None:
     lonely_route.write("a.txt")
 
