@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -197,6 +198,7 @@ def unlink(path: Path) -> None:
 
 def make_folder(path: Path) -> None:
     path.unlink()
+    time.sleep(0.05)  # later than the scan's start also by the steps in which a file system tells the time
     path.mkdir()
 
 
