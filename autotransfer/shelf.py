@@ -79,7 +79,10 @@ class Table(MutableMapping[bytes, bytes]):
             # The two variable parts are constants of this function.
             query = f"SELECT key FROM Dict WHERE key {comparison} ? {limit} ORDER BY key LIMIT {KEYS_AT_A_TIME}"  # noqa: S608
             keys = self._connection.execute(query, (first,) if end is None else (first, end)).fetchall()
-            yield from (bytes(row[0]) for row in keys)
+            for (key,) in keys:
+                if type(key) is not bytes:  # the file is damaged
+                    raise plain.NotPlain("a key in it is no bytes")
+                yield key
             if len(keys) < KEYS_AT_A_TIME:
                 return
             first, comparison = keys[-1][0], ">"

@@ -102,6 +102,8 @@ def control_blueprint(world: World) -> Blueprint:
             if name == "page_size":
                 world.page_size = int(value)
             elif name in ("items_per_task", "request_bytes"):
+                if not (value is None or (isinstance(value, int) and value >= 0)):
+                    raise ControlRefusal(f"{name} is a number that is not negative, or null for no limit")
                 setattr(world.limits, name, value)
             else:
                 raise ControlRefusal(f"there is no limit {name!r}")

@@ -18,7 +18,8 @@ from autotransfer.errors import ConfigurationProblem
 from autotransfer.forms import TASK_FORMS
 from autotransfer.history import FAILED_LATELY_NS, KEPT_WHOLE, SWEPT_FROM
 from autotransfer.ledger import EndedTask, Ledger, Task, pack_tasks
-from autotransfer.shelf import KEYS_AT_A_TIME
+from autotransfer.plain import NotPlain
+from autotransfer.shelf import KEYS_AT_A_TIME, Table
 from autotransfer.store import FORMAT_VERSION, IN_MEMORY, Store
 from autotransfer.trie import Delivered, Folder, InFlight, Retry
 
@@ -266,6 +267,20 @@ def test_a_reader_changes_nothing_and_needs_an_existing_file(path: str) -> None:
             store.shelf["x"] = 1
 
     assert Path(path).read_bytes() == before
+
+
+def test_a_key_that_damage_made_something_else_is_a_problem() -> None:
+    class Damaged:
+        """What SQLite gives for some damaged files."""
+
+        def execute(self, query: str, values: object) -> Damaged:
+            return self
+
+        def fetchall(self) -> list[tuple[None]]:
+            return [(None,)]
+
+    with pytest.raises(NotPlain, match="a key in it is no bytes"):
+        list(Table(Damaged()).keys_from(b"", None))  # type: ignore[arg-type]
 
 
 def test_a_store_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

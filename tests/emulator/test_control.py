@@ -255,6 +255,8 @@ def test_collections_logins_and_limits_can_be_changed(
         ("POST", "clock", {}),
         ("PATCH", f"collections/{SOURCE}", {"colour": "blue"}),
         ("PATCH", "tasks/none", {"pause": True}),
+        ("PATCH", "limits", {"items_per_task": [1]}),
+        ("PATCH", "limits", {"request_bytes": -1}),
         ("POST", "auth", {"revoke": "everything"}),
     ],
 )
