@@ -106,7 +106,7 @@ class Oracle:
                 before = self._sent.get(path)
                 if before is not None and before.seen == seen and self._was_well(before):
                     is_reason = self.route.tree.has_changed(path, before.after) or any(
-                        self.route.tree.has_changed(other, before.after, before.settled_after)
+                        self.route.tree.has_changed(other.rstrip("/"), before.after, before.settled_after)
                         for other in self.route.items_of(before.task)
                     )
                     assert is_reason, f"{path} {seen} was sent again in {task.label!r}, after {before.task.label!r}"
