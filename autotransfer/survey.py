@@ -179,7 +179,7 @@ class Survey:
         last = self._store.shelf.get(LAST_RUN) or {}
         expected = last.get("tree_files") or last.get("files") or 2 * pace.looks
         seconds_left = (expected / pace.looks - 1) * pace.cpu_seconds
-        count = settings.scan_workers or crew.processors()
+        count = settings.scan_workers or crew.processes_for(is_slow=is_slow)
         threads = crew.THREADS if is_slow else 1
         place = Place(settings.src_dir, os.fstat(self._root_fd).st_ino, self._rules, threads)
         if settings.scan_executor:
