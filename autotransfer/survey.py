@@ -30,6 +30,8 @@ WORTH_PROCESSES_SECONDS = 0.25
 # A look that waits more than it works, and this long, is on a slow file system.
 SLOW_SECONDS = 60e-6
 WAITING_SHARE = 0.6
+# A few looks may have taken long because the processor was with others.
+FEWEST_LOOKS = 50
 WINDOW_UNITS = 6
 NETWORK_FILE_SYSTEMS = (
     *("nfs", "nfs4", "lustre", "gpfs", "cifs", "smb3", "smbfs", "beegfs", "beegfs_nodev", "ceph", "glusterfs", "afs"),
@@ -48,7 +50,8 @@ class Pace(NamedTuple):
     def is_slow(self) -> bool:
         """Whether each call takes long, and is waited for."""
         waits = self.seconds - self.cpu_seconds
-        return waits > WAITING_SHARE * self.seconds and self.seconds > SLOW_SECONDS * self.looks
+        is_waiting = waits > WAITING_SHARE * self.seconds and self.seconds > SLOW_SECONDS * self.looks
+        return is_waiting and self.looks >= FEWEST_LOOKS
 
 
 class Survey:
