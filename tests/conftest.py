@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +53,10 @@ def lonely_route(tmp_path: Path) -> Route:
     dead_end = "http://127.0.0.1:9/"
     lonely.environment = {f"GLOBUS_SDK_SERVICE_URL_{service}": dead_end for service in ("AUTH", "TRANSFER", "TIMER")}
     return lonely
+
+
+def pytest_configure() -> None:
+    """Let the scripts that tests start hear the signals that tests send, also where these are run under nohup."""
+    for number, answer in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, answer)
