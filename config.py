@@ -88,7 +88,7 @@ SCAN = "full"
 # How often a quick scan is made full: 12h, 1d, 1w. `main.py --full` does it at once.
 FULL_SCAN_EVERY = "1d"
 
-# How many processes scan a large tree; 0: as many as there are processors, up to 8. A small tree needs one.
+# How many processes scan a large tree; 0: one a processor (two where calls are slow), up to 8.
 SCAN_WORKERS = 0
 
 # Where else to scan: "dask:ADDRESS" of a Dask scheduler, or "mpi"; "": on this machine.
