@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from autotransfer.ends import MOST_NAMES, TEST_PREFIX, DestinationView, SourceView, names_on_disk
 from autotransfer.errors import ConfigurationProblem, ExitStatus, Problem, SignInNeeded, reason
+from autotransfer.needs import options_set, refuse_unmet
 from autotransfer.own_files import NAMES, refuse_unusable
 from autotransfer.permissions import refuse_open_files
 from autotransfer.plan import check_root
@@ -116,6 +117,7 @@ class Checks:
             ("CODE_PATH", ("settings",), self._check_code_path),
             ("datastore", ("CODE_PATH",), self._check_datastore),
             ("permissions", ("settings",), self._check_permissions),
+            ("options", ("settings",), self._check_options),
             ("globus_sdk", ("settings",), self._check_sdk),
             ("clock", ("globus_sdk",), self._check_clock),
             ("login", ("CODE_PATH", "clock"), self._check_login),
@@ -192,6 +194,12 @@ class Checks:
     def _check_permissions(self) -> Found:
         refuse_open_files(self._settings)
         return Found("only this user can read the secrets and write the configuration")
+
+    def _check_options(self) -> Found:
+        names = options_set(self._settings)
+        refuse_unmet(self._settings)
+        remark = "PING_URL was not tried: a ping would say that a run went well." if "PING_URL" in names else ""
+        return Found(f"what {', '.join(names)} need is there" if names else "none that needs more is set", remark)
 
     # ---- Globus itself -------------------------------------------------------------------------------------------
 

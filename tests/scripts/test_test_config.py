@@ -24,7 +24,7 @@ from emulator.server import Emulator
 from emulator.world import Collection
 
 ALL = (
-    *("settings", "SRC_DIR", "CODE_PATH", "datastore", "permissions", "globus_sdk", "clock", "login"),
+    *("settings", "SRC_DIR", "CODE_PATH", "datastore", "permissions", "options", "globus_sdk", "clock", "login"),
     *("SRC_ID", "DST_ID", "consent", "SRC_PATH", "DST_DIR"),
 )
 UNKNOWN_ID = "aaaaaaaa-0000-4000-8000-0000000000ff"
@@ -48,6 +48,14 @@ def failure(route: Route, *options: str, status: int) -> Failure:
     not_made = {check["name"] for check in document["checks"] if check["ok"] is None}
     assert failed["remedy"]
     return Failure(failed["name"], "\n".join((failed["what"], failed["why"], failed["remedy"])), not_made)
+
+
+def without_packages(route: Route) -> Result:
+    """Run by a Python that has its own library and nothing else."""
+    script, *options = route.command("test_config.py", "--json")[1:]
+    words = [sys.executable, "-S", script, *options]
+    bare = subprocess.run(words, env=route.bare_environment(), capture_output=True, text=True)
+    return Result(bare.returncode, bare.stdout, bare.stderr)
 
 
 @pytest.fixture
@@ -306,17 +314,65 @@ def test_a_secret_of_another_user_may_reach_this_one_by_its_group(route: Route) 
     assert failure(route, status=5).name == "permissions"
 
 
-def test_without_globus_sdk_the_local_checks_are_made_and_the_remedy_is_told(route: Route) -> None:
-    script, *options = route.command("test_config.py", "--json")[1:]
-    bare = subprocess.run(
-        [sys.executable, "-S", script, *options], env=route.bare_environment(), capture_output=True, text=True
+def test_all_that_optional_settings_lack_is_told_at_once_and_keeps_no_other_check_from_being_made(route: Route) -> None:
+    (route.folder / "folder.html").mkdir()
+    route.configure(
+        METRICS_FILE=str(route.folder / "nowhere" / "route.prom"),
+        REPORT_FILE=str(route.folder / "folder.html"),
+        ON_PROBLEM=["no-such-pager", "--now"],
+        PING_URL="https://localhost/ping",
     )
 
-    result = Result(bare.returncode, bare.stdout, bare.stderr)
+    failed = failure(route, status=5)
+
+    assert (failed.name, failed.not_made) == ("options", set())
+    assert f"METRICS_FILE: there is no folder {route.folder}/nowhere" in failed.words
+    assert f"REPORT_FILE: {route.folder}/folder.html is a folder" in failed.words
+    assert "ON_PROBLEM: no-such-pager is no program that this user may run (PATH is " in failed.words
+    assert "PING_URL" not in failed.words
+
+
+def test_optional_settings_that_have_what_they_need_are_named_and_no_one_is_told_anything(route: Route) -> None:
+    told = route.folder / "told.txt"
+    route.configure(
+        METRICS_FILE=str(route.folder / "route.prom"),
+        REPORT_FILE=str(route.folder / "page.html"),
+        ON_PROBLEM=["/usr/bin/touch", str(told)],
+        PING_URL="http://127.0.0.1:9/ping",
+    )
+
+    printed = route.run("test_config.py", "--json").json["checks"]
+
+    (options,) = (check for check in printed if check["name"] == "options")
+    assert options["what"] == "what METRICS_FILE, REPORT_FILE, PING_URL, ON_PROBLEM need is there"
+    assert "PING_URL was not tried" in options["why"]
+    assert not any((route.folder / name).exists() for name in ("told.txt", "route.prom", "page.html"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("REPORT_FILE", "/tmp/page.html", "lacks the package jinja2 (extra [report])"),
+        ("SCAN_EXECUTOR", "dask:tcp://127.0.0.1:1", "lacks the package distributed (extra [dask])"),
+        ("SCAN_EXECUTOR", "mpi", "lacks the package mpi4py (extra [mpi])"),
+    ],
+)
+def test_a_package_that_a_setting_needs_is_missed_before_a_run_misses_it(
+    route: Route, setting: str, value: str, words: str
+) -> None:
+    route.configure(**{setting: value})
+
+    checks = {check["name"]: check for check in without_packages(route).json["checks"]}
+
+    assert checks["options"]["why"] == f"{setting}: this Python {words}"
+
+
+def test_without_globus_sdk_the_local_checks_are_made_and_the_remedy_is_told(route: Route) -> None:
+    result = without_packages(route)
 
     assert result.status == 5
     checks = {check["name"]: check for check in result.json["checks"]}
-    assert [checks[name]["ok"] for name in ALL] == [True] * 5 + [False] + [None] * 7
+    assert [checks[name]["ok"] for name in ALL] == [True] * 6 + [False] + [None] * 7
     assert "make install" in checks["globus_sdk"]["remedy"]
 
 
