@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import machine, native, ours, peers, trees
+from benchmarks import caches, machine, native, ours, peers, trees
 from benchmarks.goals import FULL_EFFORT
 from benchmarks.page import page
 from benchmarks.results import Effort, Results
@@ -55,7 +55,7 @@ class Bench:
         commands = self._tree(files)
         self._say(f"{files:,} files: {2 * self._effort.runs} rounds")
         commands += peers.scanners(self._sources[files], names=(peers.FIND,))
-        return measure(commands, runs=2 * self._effort.runs, folder=self._folder).figures
+        return measure(self._warm(files, commands), runs=2 * self._effort.runs, folder=self._folder).figures
 
     def _slow(self, missing: dict[str, str]) -> dict[str, Figures]:
         files, runs = self._effort.slow_files, self._effort.few_runs
@@ -79,7 +79,7 @@ class Bench:
         commands += [*peers.scanners(src), *peers.floors(src, files, self._folder)]
         commands += peers.copiers(src, files, self._folder, say=self._say)
         self._say(f"{files:,} files: {runs} rounds of {len(commands)} commands")
-        measured = measure(commands, runs=runs, folder=self._folder)
+        measured = measure(self._warm(files, commands), runs=runs, folder=self._folder)
         missing.update(measured.left_out)
         return measured.figures
 
@@ -90,13 +90,22 @@ class Bench:
         words = self._routes[effort.files].words("main.py", "--json")
         beside = Command("beside", words, ours.says(scan="full", files=effort.files, new=0, modified=0))
         self._say(f"{effort.huge_files:,} files: {effort.few_runs} rounds")
-        figures = measure([*commands, beside], runs=effort.few_runs, folder=self._folder).figures
+        commands = [*self._warm(effort.huge_files, commands), *self._warm(effort.files, [beside])]
+        figures = measure(commands, runs=effort.few_runs, folder=self._folder).figures
         return {effort.files: {ours.FULL: figures.pop("beside")}, effort.huge_files: figures}
+
+    def _warm(self, files: int, commands: Sequence[Command]) -> list[Command]:
+        """The commands, each with its tree and datastore in the caches when it is timed."""
+        fill = functools.partial(caches.fill, native.floor(self._folder), self._place(files))
+        return [command._replace(before=fill) for command in commands]
+
+    def _place(self, files: int) -> Path:
+        return self._folder / f"tree-{files}"
 
     def _tree(self, files: int, *, changes: int = 0) -> list[Command]:
         """Make a tree and what our own commands need; gives those."""
         self._say(f"making a tree of {files:,} files")
-        place = self._folder / f"tree-{files}"
+        place = self._place(files)
         src = self._sources[files] = place / "src"
         trees.make(src, files)
         time.sleep(max(0.0, 2.1 - (time.time() - src.stat().st_ctime)))  # a quick scan distrusts folders this young

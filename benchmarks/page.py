@@ -21,8 +21,9 @@ SMALL = "**This was a try on small trees.** Its figures say nothing about the go
 METHOD = """\
 - The trees are {files_a_folder} empty files to a folder, in folders three levels deep, with names of 20 characters.
 - All commands run in turns, one after the other in each round, and each round begins with another one. A figure is the
-  median of the rounds, of the whole process from its start to its end. Before them each command runs once, which fills
-  the caches; the memory is taken in that run.
+  median of the rounds, of the whole process from its start to its end. The memory is taken in a run before them.
+- Right before each timed run the tree is walked by `floor.c` and the datastores are read, so that every command finds
+  all of it in the caches; on the slow file system, whose looks wait anyway, this is left out.
 - Memory is what all processes of a command hold together (PSS: what several share is counted once), sampled every
   {sample_ms:.0f} ms.
 - "Processor" is the time of all processors together.

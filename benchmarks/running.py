@@ -32,6 +32,7 @@ class Command(NamedTuple):
 
     Args:
         check: Raises Unfit unless what the command printed shows that it did its work.
+        before: Called right before each run, not timed.
         around: Made before each run and undone after it, not timed; gives variables for the command.
         most_runs: How often it is run at most, for what takes long.
         is_needed: Whether the benchmark ends when it fails; otherwise it is left out, with the reason.
@@ -41,6 +42,7 @@ class Command(NamedTuple):
     words: Sequence[str]
     check: Callable[[str], object]
     variables: Mapping[str, str] = {}
+    before: Callable[[], object] = lambda: None
     around: Callable[[], AbstractContextManager[Mapping[str, str]]] = as_it_is
     most_runs: int = 1_000_000
     is_needed: bool = True
@@ -90,7 +92,7 @@ class Measured(NamedTuple):
 
 
 def measure(commands: Sequence[Command], *, runs: int, folder: Path) -> Measured:
-    """Run all commands once for their memory, which fills the caches too, then in turns for their times.
+    """Run all commands once for their memory, then in turns for their times.
 
     Every round runs each command once, so that whatever else the machine does strikes all alike; each round begins with
     another one.
@@ -131,13 +133,14 @@ def once(words: Sequence[str], *, folder: Path, variables: Mapping[str, str] = {
         Unfit: It failed.
     """
     printed: list[str] = []
-    _run(Command(words[0], words, printed.append, variables), folder, is_sampled=False)
+    _run(Command(words[0], words, printed.append, variables), folder)
     return printed[0]
 
 
-def _run(command: Command, folder: Path, *, is_sampled: bool) -> tuple[Run, int]:
+def _run(command: Command, folder: Path, *, is_sampled: bool = False) -> tuple[Run, int]:
     peak_bytes = 0
     with command.around() as more, tempfile.TemporaryFile() as output:
+        command.before()
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), **command.variables, **more}
         started = time.perf_counter()
         process = subprocess.Popen(
