@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
@@ -36,9 +37,14 @@ TRANSFERS = "POST /v0.10/transfer"
 
 @dataclass
 class Lived:
-    """What came of so many runs."""
+    """What came of so many runs.
+
+    Attributes:
+        work_seconds: CPU time of the same piece of work right after each run: how fast the machine was then.
+    """
 
     cpu_seconds: list[float] = field(default_factory=list)
+    work_seconds: list[float] = field(default_factory=list)
     wall_seconds: list[float] = field(default_factory=list)
     peak_memory: list[int] = field(default_factory=list)
     datastore_bytes: list[int] = field(default_factory=list)
@@ -106,7 +112,7 @@ class Years:
             self.world.advance_clock(25 * 3600)  # paths that failed rest for up to a day
             self._run(lived, by_cron=by_cron)
             self._note(lived)
-        for measured in (lived.cpu_seconds, lived.wall_seconds, lived.peak_memory):
+        for measured in (lived.cpu_seconds, lived.work_seconds, lived.wall_seconds, lived.peak_memory):
             del measured[runs:]
         if differing := self._differing(may_rest=by_cron):  # a process of cron sees the real clock
             lived.failures.append(f"at the end these differ at the destination: {differing[:5]}")
@@ -226,6 +232,7 @@ class Years:
                         lived.failures.append(f"a run ended with {problem.exit_status}: {problem}")
         lived.cpu_seconds.append(time.thread_time() - cpu_before)
         lived.wall_seconds.append(time.perf_counter() - before)
+        lived.work_seconds.append(_same_work_seconds())
         who = resource.RUSAGE_CHILDREN if by_cron else resource.RUSAGE_SELF
         lived.peak_memory.append(resource.getrusage(who).ru_maxrss)
 
@@ -270,3 +277,10 @@ class Years:
             lived.looked_up += 1
             if why := self.why_unknown(rel_path):
                 lived.failures.append(f"after run {number}: {why}")
+
+
+def _same_work_seconds() -> float:
+    """CPU time of a piece of work that never changes, and is of the kind that a run does."""
+    before = time.thread_time()
+    json.loads(json.dumps({str(number): number for number in range(4000)}))
+    return time.thread_time() - before
