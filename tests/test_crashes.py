@@ -82,7 +82,7 @@ def test_killed_between_two_submission_ids_the_next_run_sends_all(batches: Route
     hold = globus.world.add_fault("GET /v0.10/submission_id", skip=2, delay_seconds=HELD_SECONDS, reset="before")
     kill_when_held(batches, hold)
 
-    batches.deliver()
+    batches.deliver_here()
 
     assert_delivered_once(batches, globus, tasks=3)
 
@@ -112,7 +112,7 @@ def test_killed_after_the_post_and_before_its_answer_the_next_run_recognizes_the
     accepted = [document["submission_id"] for document in batches.sent()]
     assert len(accepted) == posted + 1
 
-    batches.deliver()
+    batches.deliver_here()
 
     assert [document["submission_id"] for document in batches.sent()][: posted + 1] == accepted
     assert_delivered_once(batches, globus, tasks=3)
@@ -124,7 +124,7 @@ def test_killed_while_its_post_is_on_the_wire_the_late_request_makes_no_second_t
     hold = globus.world.add_fault("POST /v0.10/transfer", delay_seconds=HELD_SECONDS)
     kill_when_held(batches, hold)
 
-    batches.deliver()
+    batches.deliver_here()
     time.sleep(HELD_SECONDS)  # by then Globus has got round to the dead process's request
 
     posts = [call for call in globus.world.requests if call.method == "POST" and call.path == "/v0.10/transfer"]
@@ -184,7 +184,7 @@ def test_killed_while_a_request_is_halved_every_file_still_arrives(route: Route,
     hold = globus.world.add_fault("GET /v0.10/submission_id", skip=1, delay_seconds=HELD_SECONDS, reset="before")
     kill_when_held(route, hold)
 
-    route.deliver()
+    route.deliver_here()
 
     assert_delivered_once(route, globus, tasks=4)
 
@@ -205,7 +205,7 @@ def test_killed_time_and_again_it_still_comes_to_the_same_end(batches: Route, gl
             process.communicate(timeout=30)
             globus.world.clear_faults()
 
-    batches.deliver()
+    batches.deliver_here()
 
     assert kills >= 9
     assert batches.tree(batches.dst) == batches.tree()
@@ -254,6 +254,6 @@ def test_killed_with_a_stop_signal_it_ends_at_once_and_can_be_taken_up(route: Ro
     assert "Traceback" not in stderr
 
     globus.world.set_progress("immediate")
-    route.deliver()
+    route.deliver_here()
 
     assert_delivered_once(route, globus, tasks=1)

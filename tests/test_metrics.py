@@ -90,7 +90,7 @@ def test_every_count_of_a_run_is_there_bytes_by_their_own_names(measured: Route)
 
 def test_a_failing_route_keeps_the_moment_of_its_last_good_run(measured: Route, globus: Emulator) -> None:
     measured.write("a.dat")
-    measured.deliver()
+    measured.deliver_here()
     good = values(measured)["last_success_timestamp_seconds"]
     globus.world.add_fault("GET /v0.10/endpoint/*", status=403, json={"code": "PermissionDenied", "message": "No"})
     measured.write("b.dat")
@@ -104,7 +104,7 @@ def test_a_failing_route_keeps_the_moment_of_its_last_good_run(measured: Route, 
 
 
 def test_a_run_that_cannot_open_its_datastore_writes_what_it_knows(measured: Route) -> None:
-    measured.deliver()
+    measured.deliver_here()
     (measured.code_path / "datastore").write_bytes(b"no datastore" * 100)
 
     measured.run("main.py", status=5)
@@ -117,9 +117,9 @@ def test_a_run_that_cannot_open_its_datastore_writes_what_it_knows(measured: Rou
 
 def test_the_file_is_readable_by_all_and_replaced_in_one_step(measured: Route) -> None:
     path = Path(measured.settings["METRICS_FILE"])
-    measured.deliver()
+    measured.deliver_here()
     with path.open(encoding="utf-8") as held:
-        measured.deliver()
+        measured.deliver_here()
         before = held.read()
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
@@ -175,7 +175,7 @@ def test_promtool_finds_nothing_to_say(measured: Route) -> None:
     if promtool is None:
         pytest.skip("promtool is not installed; prometheus_client's parser has read the file in the other tests")
     measured.write("a.dat")
-    measured.deliver()
+    measured.deliver_here()
 
     with Path(measured.settings["METRICS_FILE"]).open() as metrics:
         done = subprocess.run(
@@ -190,7 +190,7 @@ def test_the_manual_names_every_metric(measured: Route, globus: Emulator) -> Non
     measured.write("a.dat", mtime_seconds=time.time() - 3600)
     measured.summary()
     names = set(families(measured))
-    measured.deliver()
+    measured.deliver_here()
     names |= set(families(measured))
     manual = (ROOT / "docs/noticed.md").read_text(encoding="utf-8")
 

@@ -32,10 +32,10 @@ def quick(route: Route) -> Route:
             route.write(f"{folder}/{name}", folder + name)
     route.write("top.dat")
     (route.src / "empty").mkdir()
-    assert route.deliver()["new"] == 8
+    assert route.deliver_here()["new"] == 8
     settle_folders(route.src)
-    assert route.summary("--full")["scan"] == "full"
-    summary = route.summary()
+    assert route.summary_here("--full")["scan"] == "full"
+    summary = route.summary_here()
     assert (summary["scan"], summary["files"], summary["folders"]) == ("quick", 8, 7)
     return route
 
@@ -166,7 +166,7 @@ def test_without_quick_scans_no_marks_are_kept(quick: Route) -> None:
 def test_a_dry_run_leaves_no_marks(route: Route) -> None:
     route.configure(SCAN="quick")
     route.write("run/1.dat")
-    route.deliver()
+    route.deliver_here()
     settle_folders(route.src)
     route.run("main.py", "--dry-run", "--full")
 

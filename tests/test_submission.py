@@ -26,7 +26,7 @@ def test_a_submission_whose_answer_is_lost_becomes_one_task(
 
     first = route.run("main.py", status=6)
     globus.world.clear_faults()
-    route.deliver()
+    route.deliver_here()
 
     assert "sent again with the same submission_id" in first.stderr
     assert len(route.sent()) == 1
@@ -65,7 +65,7 @@ def test_a_refused_login_keeps_a_task_whose_answer_was_lost(route: Route, globus
 
     route.run("main.py", status=4, says="Run test_config.py")
     globus.world.clear_faults()
-    route.deliver()
+    route.deliver_here()
 
     assert len(route.sent()) == 1
     assert route.tree(route.dst) == route.tree()
@@ -139,7 +139,7 @@ def test_a_task_without_progress_is_reported_then_canceled_and_its_files_are_sen
     make_it_look_old(route, "progress_at_ns", days=0.05)
     canceled = route.summary(status=3)
     globus.world.clear_outcomes()
-    route.deliver()
+    route.deliver_here()
 
     assert "QUOTA_EXCEEDED" in reported["notices"][0]
     assert any("so it was canceled" in notice for notice in canceled["notices"])
@@ -206,7 +206,7 @@ def test_a_task_that_is_never_answered_does_not_keep_the_others_from_being_settl
     make_it_look_old(route, "prepared_at_ns", days=2)
     route.run("main.py", status=6)
     globus.world.clear_faults()
-    route.deliver()
+    route.deliver_here()
 
     assert route.tree(route.dst) == route.tree()
 
@@ -240,7 +240,7 @@ def test_a_pause_set_by_a_wrong_clock_ends_when_the_clock_is_mended(route: Route
     route.summary()
     route.summary("--dry-run", status=3)
     route.run("main.py", status=3)
-    route.deliver()
+    route.deliver_here()
     with Store(str(route.code_path / "datastore")) as store:
         folder = store.trie.folder("")
         record = folder.delivered.pop("a.txt")

@@ -28,10 +28,10 @@ def quick(route: Route) -> Route:
     for folder in ("a/x", "b"):
         for name in ("1.dat", "2.dat"):
             route.write(f"{folder}/{name}", folder + name)
-    assert route.deliver()["new"] == 4
+    assert route.deliver_here()["new"] == 4
     settle_folders(route.src)
-    assert route.summary("--full")["scan"] == "full"
-    assert route.summary()["scan"] == "quick"
+    assert route.summary_here("--full")["scan"] == "full"
+    assert route.summary_here()["scan"] == "quick"
     return route
 
 

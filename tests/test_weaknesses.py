@@ -36,7 +36,7 @@ def last_sent(route: Route) -> set[str]:
 def deliver_change(route: Route) -> set[str]:
     """Run until the change has arrived; gives the paths of all items that were sent for it."""
     before = len(route.sent())
-    route.deliver()
+    route.deliver_here()
     assert route.tree(route.dst) == route.tree()
     return {path for document in route.sent()[before:] for path in route.sent_paths(document)}
 
@@ -74,7 +74,7 @@ def test_an_edit_in_place_is_found_however_deep_it_lies(route: Route, depth: int
     deep = "".join(f"level{number}/" for number in range(depth))
     route.write(f"{deep}file.dat", "one")
     route.write(f"{deep}other.dat", "same")
-    route.deliver()
+    route.deliver_here()
     folder_before = os.stat(route.src / deep)
     route.write(f"{deep}file.dat", "two", mtime_seconds=LONG_AGO + 60)
     os.utime(route.src / deep, ns=(folder_before.st_atime_ns, folder_before.st_mtime_ns))
@@ -85,7 +85,7 @@ def test_an_edit_in_place_is_found_however_deep_it_lies(route: Route, depth: int
 def test_a_file_added_below_the_first_level_is_found_though_the_top_folder_did_not_change(route: Route) -> None:
     """Weakness 1: what was added further down never started a scan."""
     route.write("run1/scan1/a.dat")
-    route.deliver()
+    route.deliver_here()
     top_before = os.stat(route.src).st_mtime_ns
     route.write("run1/scan1/b.dat")
     route.write("run1/scan2/c.dat")
@@ -188,7 +188,7 @@ def test_a_file_modified_later_on_the_day_given_to_set_time_is_sent(route: Route
     route.write("in the first second.dat", mtime_seconds=midnight + 1)
 
     route.run("set_time.py", f"{yesterday}T00:00:00")
-    route.deliver()
+    route.deliver_here()
 
     assert last_sent(route) == {"at one.dat", "in the first second.dat"}
 
@@ -231,7 +231,7 @@ def test_a_write_after_the_copy_and_before_the_task_is_settled_is_not_lost(route
 def test_a_file_replaced_by_an_older_one_is_sent(route: Route) -> None:
     """Weakness 6: only newer times counted, so what cp -p, mv or tar put in place was missed."""
     route.write("a.dat", "content")
-    route.deliver()
+    route.deliver_here()
     older = route.folder / "older"
     older.write_text("CONTENT")
     os.utime(older, (LONG_AGO - DAY, LONG_AGO - DAY))
@@ -245,7 +245,7 @@ def test_a_file_replaced_by_an_older_one_is_sent(route: Route) -> None:
 def test_a_second_write_in_the_same_second_is_sent(route: Route, content: str) -> None:
     """Weakness 6: times were compared in whole seconds, and sizes not at all."""
     route.write("a.dat", "content", mtime_seconds=LONG_AGO + 0.25)
-    route.deliver()
+    route.deliver_here()
     route.write("a.dat", content, mtime_seconds=LONG_AGO + 0.75)
 
     assert deliver_change(route) == {"a.dat"}
@@ -254,7 +254,7 @@ def test_a_second_write_in_the_same_second_is_sent(route: Route, content: str) -
 def test_another_size_with_the_very_same_time_is_sent(route: Route) -> None:
     """Weakness 6: the size did not count."""
     route.write("a.dat", "content")
-    route.deliver()
+    route.deliver_here()
     route.write("a.dat", "longer content")
 
     assert deliver_change(route) == {"a.dat"}
@@ -266,7 +266,7 @@ def test_a_change_in_the_hour_that_autumn_repeats_is_sent(route: Route) -> None:
     summer_half_past_two = 1_729_989_000  # 2024-10-27 02:30 CEST
     winter_ten_past_two = 1_729_991_400  # 2024-10-27 02:10 CET, 40 minutes later
     route.write("a.dat", "summer", mtime_seconds=summer_half_past_two)
-    route.deliver()
+    route.deliver_here()
     route.write("a.dat", "winter", mtime_seconds=winter_ten_past_two)
 
     assert deliver_change(route) == {"a.dat"}
@@ -275,7 +275,7 @@ def test_a_change_in_the_hour_that_autumn_repeats_is_sent(route: Route) -> None:
 def test_a_file_server_whose_clock_is_late_hides_no_change(route: Route) -> None:
     """Weakness 6: file times were compared with this computer's clock at the submission."""
     route.write("a.dat", "first", mtime_seconds=time.time() - 3 * HOUR)
-    route.deliver()
+    route.deliver_here()
     route.write("a.dat", "other", mtime_seconds=time.time() - 2 * HOUR)
     route.write("new.dat", mtime_seconds=time.time() - 2 * HOUR)
 
@@ -305,7 +305,7 @@ def test_names_that_differ_only_in_blanks_are_different_files(route: Route) -> N
         route.write(f"folder /{name}", repr(name))
         route.write(f"folder/{name}", repr(name))
 
-    route.deliver()
+    route.deliver_here()
     assert route.tree(route.dst) == route.tree()
     route.write("x ", "changed", mtime_seconds=LONG_AGO + 5)
 
@@ -320,7 +320,7 @@ def test_a_folder_that_becomes_a_file_and_a_file_that_becomes_a_folder_are_sent(
     route.write("a/inside.dat")
     route.write("b")
     route.write("same.dat")
-    route.deliver()
+    route.deliver_here()
     shutil.rmtree(route.src / "a")
     (route.src / "b").unlink()
     route.write("a", "now a file")
@@ -391,7 +391,7 @@ def test_records_below_a_folder_that_cannot_be_read_for_a_while_are_kept(route: 
     """Weakness 9: nor may it look as if its files were gone."""
     route.write("closed/b.dat")
     route.write("closed/deeper/c.dat")
-    route.deliver()
+    route.deliver_here()
     (route.src / "closed").chmod(0)
     try:
         closed = run_permission_bound(route, "main.py", "--json")
@@ -492,7 +492,7 @@ def test_of_two_runs_at_once_the_second_submits_nothing_and_says_so_by_its_statu
     assert first.returncode == 0
     assert len(route.sent()) == 1
     assert globus.world.conflicts == []
-    route.deliver()
+    route.deliver_here()
     assert len(route.sent()) == 1
 
 
@@ -505,12 +505,12 @@ def test_a_tree_of_more_than_three_hundred_levels_arrives(route: Route) -> None:
     route.write(f"{deep}/bottom.dat", "deep down")
     route.write("top.dat")
 
-    route.deliver()
+    route.deliver_here()
 
     assert (route.dst / deep / "bottom.dat").read_text() == "deep down"
     assert route.summary()["submitted"] == 0
     route.write(f"{deep}/bottom.dat", "changed", mtime_seconds=LONG_AGO + 5)
-    route.deliver()
+    route.deliver_here()
     assert last_sent(route) == {f"{deep}/bottom.dat"}
 
 
@@ -529,7 +529,7 @@ def python_with_dbm_sqlite3() -> str:
 def test_the_datastore_is_a_shelf_that_any_newer_python_opens_without_our_code(route: Route) -> None:
     """Weakness 12: the shelf's format hung on the Python's build, and its values on our modules' names."""
     route.write("folder/a.dat")
-    route.deliver()
+    route.deliver_here()
     program = (
         "import shelve, sys\n"
         "with shelve.open(sys.argv[1], 'r') as datastore:\n"
@@ -576,7 +576,7 @@ def test_every_option_of_a_task_is_sent_and_never_left_to_a_default(route: Route
     """Weakness 13: options were left out, so nothing was verified and every task was mailed about."""
     route.write("a.dat")
 
-    route.deliver()
+    route.deliver_here()
 
     (document,) = route.sent()
     expected = {
@@ -601,7 +601,7 @@ def test_many_items_become_several_tasks(route: Route, globus: Emulator) -> None
     for number in range(35):
         route.write(f"{number}.dat")
 
-    route.deliver()
+    route.deliver_here()
 
     assert sorted(len(document["DATA"]) for document in route.sent()) == [5, 10, 10, 10]
     assert route.tree(route.dst) == route.tree()
@@ -614,7 +614,7 @@ def test_a_submission_whose_answer_was_lost_is_repeated_with_its_own_id(route: R
     route.run("main.py", status=6, says="same submission_id")
     globus.world.clear_faults()
 
-    route.deliver()
+    route.deliver_here()
 
     posts = [call.status for call in globus.world.requests if call.method == "POST" and "transfer" in call.path]
     assert len(posts) >= 2
@@ -835,7 +835,7 @@ def test_a_collection_that_shows_src_dir_under_another_path_is_told_by_src_path(
     route.write("a.dat")
     route.write("folder/b.dat")
 
-    route.deliver()
+    route.deliver_here()
 
     assert route.tree(route.dst) == route.tree()
     shown = {item["source_path"] for document in route.sent() for item in document["DATA"]}

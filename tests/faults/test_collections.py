@@ -115,7 +115,7 @@ def test_a_collection_that_does_not_exist_is_named(route: Route, fault: FaultChe
 )
 def test_a_collection_that_is_deleted_is_named(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     route.write("a.dat")
-    route.deliver()
+    route.deliver_here()
     route.write("b.dat")
     collection = globus.world.collections.pop(DST_ID)
 

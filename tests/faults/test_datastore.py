@@ -135,7 +135,7 @@ def test_what_the_message_advises_works_move_it_away_and_say_what_has_arrived(re
 
     path.rename(ready.folder / "damaged")
     ready.run("set_time.py", "2023-11-15T00:00Z", says="2 paths count as transferred, 1 will be sent by the next run")
-    ready.deliver()
+    ready.deliver_here()
 
     assert ready.sent_paths(ready.sent()[-1]) == {"sub/c.txt"}
     assert_recovers(ready, tasks=2)

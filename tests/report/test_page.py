@@ -251,7 +251,7 @@ def test_a_million_files_make_a_page_below_three_megabytes_in_flat_memory(
 
 def test_status_py_writes_it_and_ends_as_the_verdict_says(route: Route) -> None:
     route.write("run42/a.txt", "abc")
-    route.deliver()
+    route.deliver_here()
     page = route.folder / "page.html"
 
     result = route.run("status.py", "--html", str(page))

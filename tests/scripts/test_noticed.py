@@ -145,7 +145,7 @@ def test_globus_away_is_mailed_after_an_hour_where_runs_come_often(route: Route,
 
 
 def test_a_damaged_datastore_is_mailed_once(route: Route) -> None:
-    route.deliver()
+    route.deliver_here()
     (route.code_path / "datastore").write_bytes(b"no datastore" * 1000)
 
     first, second = route.run("main.py", status=5), route.run("main.py", status=5)
@@ -157,7 +157,7 @@ def test_a_damaged_datastore_is_mailed_once(route: Route) -> None:
 def test_a_full_disk_is_mailed_once(route: Route) -> None:
     """The memory has its room from the first run on; that the log cannot be written is told once as well."""
     with machine.disk(route.code_path, 400_000):
-        route.deliver()
+        route.deliver_here()
         filler = machine.fill(route.code_path)
         route.write("a.dat")
 

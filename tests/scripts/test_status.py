@@ -29,7 +29,7 @@ def test_before_the_first_run_it_says_so_and_makes_nothing(lonely_route: Route) 
 def test_after_a_transfer_everything_is_delivered(route: Route) -> None:
     route.write("run42/a.txt", "abc")
     route.write("run42/データ.h5", "x" * 1000)
-    route.deliver()
+    route.deliver_here()
 
     result = route.run("status.py")
     found = route.run("status.py", "--json").json
@@ -55,9 +55,9 @@ def test_it_needs_neither_the_network_nor_the_sdk(lonely_route: Route) -> None:
 def test_tasks_in_flight_are_shown_with_progress_and_their_page(route: Route, globus: Emulator) -> None:
     globus.world.set_progress("polls:1000")
     route.write("slow.dat", "y" * 5000)
-    route.summary()
+    route.summary_here()
     (task,) = globus.world.tasks.values()
-    route.summary()
+    route.summary_here()
 
     result = route.run("status.py", says="1 file, 5.0 kB waiting.")
     (shown,) = route.run("status.py", "--json").json["open_tasks"]
@@ -72,7 +72,7 @@ def test_failing_paths_are_named_with_globus_s_code_and_a_remedy(route: Route, g
     route.write("bad\n.txt")
     globus.world.add_outcome("skip", path="*/bad*", times=None, code="PERMISSION_DENIED")
     for _ in range(4):
-        route.summary(status=None)
+        route.summary_here(status=None)
 
     result = route.run("status.py", status=3)
     found = route.run("status.py", "--json", status=3).json
@@ -89,9 +89,9 @@ def test_failing_paths_are_named_with_globus_s_code_and_a_remedy(route: Route, g
 def test_a_failed_task_stays_visible_with_its_reason(route: Route, globus: Emulator) -> None:
     route.write("a.txt")
     globus.world.add_outcome("fail", path="*", times=1, code="ENDPOINT_ERROR")
-    route.summary()
-    route.summary(status=3)
-    route.deliver()
+    route.summary_here()
+    route.summary_here(status=3)
+    route.deliver_here()
 
     result = route.run("status.py", says="ENDPOINT_ERROR")
     found = route.run("status.py", "--json").json
@@ -151,7 +151,7 @@ def test_is_run_42_safe_gets_a_yes_with_a_date(route: Route) -> None:
     route.write("run42/a.txt", "abc")
     route.write("run42/deep/b.txt", "defg")
     route.write("run43/c.txt")
-    route.deliver()
+    route.deliver_here()
     route.write("run43/late.txt")
 
     safe = route.run("status.py", "--path", str(route.src / "run42"))
@@ -166,7 +166,7 @@ def test_is_run_42_safe_gets_a_yes_with_a_date(route: Route) -> None:
 
 def test_a_delivered_file_is_answered_with_task_time_mtime_and_size(route: Route, globus: Emulator) -> None:
     route.write("a.txt", "abc")
-    route.deliver()
+    route.deliver_here()
     (task,) = globus.world.tasks.values()
 
     answer = route.run("status.py", "--path", "a.txt", "--json").json["paths"][0]
@@ -182,7 +182,7 @@ def test_each_reason_why_a_file_is_not_delivered_is_told_apart(route: Route, glo
     route.configure(EXCLUDE=["*.tmp", "scratch"], SETTLE_SECONDS=60)
     for name in ("same", "newer", "older", "gone", "touched"):
         route.write(f"{name}.txt")
-    route.deliver()
+    route.deliver_here()
     route.write("newer.txt", mtime_seconds=LONG_AGO + 5)
     route.write("older.txt", mtime_seconds=LONG_AGO - 5)
     route.write("touched.txt", mtime_seconds=time.time())
@@ -214,7 +214,7 @@ def test_paths_in_flight_and_what_waits_behind_them_name_the_task(route: Route, 
     globus.world.set_progress("polls:1000")
     route.write("scan/a.dat")
     route.write("b.dat")
-    route.summary()
+    route.summary_here()
     route.write("scan/late.dat")
     route.write("b.dat", "changed", mtime_seconds=LONG_AGO + 5)
 
@@ -230,7 +230,7 @@ def test_a_name_that_globus_cannot_carry_keeps_its_folder_from_being_safe(route:
     route.write("fine.txt")
     bad = os.fsencode(route.src) + b"/bad\xff.txt"
     Path(os.fsdecode(bad)).write_text("x")
-    route.summary(status=3)
+    route.summary_here(status=3)
 
     folder = route.run("status.py", "--path", str(route.src), "--json", status=3).json["paths"][0]
     said = route.run("status.py", "--path", os.fsdecode(bad), status=3).stdout
@@ -251,7 +251,7 @@ def test_what_set_time_vouched_for_is_safe_and_said_to_be_so(lonely_route: Route
 def test_a_folder_that_is_gone_from_disk_is_answered_from_the_records(route: Route) -> None:
     route.write("run1/a.txt", "abc")
     route.write("keep.txt")
-    route.deliver()
+    route.deliver_here()
     (route.src / "run1/a.txt").unlink()
     (route.src / "run1").rmdir()
 
@@ -272,10 +272,10 @@ def test_a_path_outside_src_dir_is_refused(route: Route, path: str) -> None:
 def test_the_history_is_newest_first_with_open_tasks_on_top(route: Route, globus: Emulator) -> None:
     for name in "abc":
         route.write(f"{name}.txt")
-        route.deliver()
+        route.deliver_here()
     globus.world.set_progress("polls:1000")
     route.write("slow.txt")
-    route.summary()
+    route.summary_here()
 
     tasks = route.run("status.py", "--tasks", "3", "--json").json["tasks"]
     said = route.run("status.py", "--tasks", "3").stdout.splitlines()
@@ -291,7 +291,7 @@ def test_the_manifest_holds_every_delivered_path_in_both_formats(route: Route, t
     route.write("run/日.h5", "defg")
     (route.src / "empty").mkdir()
     os.utime(route.src / "empty", (LONG_AGO, LONG_AGO))
-    route.deliver()
+    route.deliver_here()
     target = tmp_path / "delivered.jsonl"
 
     printed = route.run("status.py", "--manifest", "-").stdout
@@ -306,7 +306,7 @@ def test_the_manifest_holds_every_delivered_path_in_both_formats(route: Route, t
 
 def test_a_manifest_into_a_full_disk_or_a_missing_folder_fails_in_words(route: Route) -> None:
     route.write("a.txt")
-    route.deliver()
+    route.deliver_here()
 
     route.run("status.py", "--manifest", "/no/such/folder/m.csv", status=5, says="Cannot write")
     with open("/dev/full", "w") as full:
@@ -341,7 +341,7 @@ def test_what_does_not_go_together_is_refused(lonely_route: Route, words: tuple[
 
 def test_a_datastore_of_another_route_or_a_damaged_one_is_a_matter_of_configuration(route: Route) -> None:
     route.write("a.txt")
-    route.deliver()
+    route.deliver_here()
     route.configure(DST_DIR=str(route.folder / "elsewhere"))
     route.run("status.py", status=5, says="is about another route")
 
@@ -357,7 +357,7 @@ def test_a_missing_code_path_is_a_matter_of_configuration(route: Route) -> None:
 
 def test_it_answers_while_a_run_is_active_and_shows_it(route: Route, globus: Emulator) -> None:
     route.write("a.txt")
-    route.deliver()
+    route.deliver_here()
     globus.world.add_fault("POST /v0.10/transfer", delay_seconds=3.0)
     route.write("b.txt")
     with route.start("main.py") as run:
@@ -375,7 +375,7 @@ def test_it_answers_while_a_run_is_active_and_shows_it(route: Route, globus: Emu
 
 def test_a_person_sees_colours_unless_no_color_says_otherwise(route: Route) -> None:
     route.write("a.txt")
-    route.deliver()
+    route.deliver_here()
 
     on_screen = on_a_terminal(route, "status.py").stdout
     route.environment["NO_COLOR"] = "1"

@@ -40,8 +40,8 @@ class Failure(NamedTuple):
 
 
 def failure(route: Route, *options: str, status: int) -> Failure:
-    """Run with --json without a terminal; exactly one check must fail."""
-    document = route.run("test_config.py", "--json", *options, status=status).json
+    """Check with --json without a terminal; exactly one check must fail."""
+    document = route.run_here("test_config.py", "--json", *options, status=status).json
     assert document["ok"] is False
     assert tuple(check["name"] for check in document["checks"]) == ALL
     (failed,) = (check for check in document["checks"] if check["ok"] is False)
@@ -231,7 +231,7 @@ def test_a_datastore_of_an_unknown_format_fails_with_both_numbers(route: Route) 
 
 def test_a_datastore_about_another_route_fails(route: Route) -> None:
     route.write("a.txt")
-    route.deliver()
+    route.deliver_here()
     route.configure(DST_DIR=str(route.folder / "elsewhere"))
 
     failed = failure(route, status=5)
@@ -256,7 +256,7 @@ def test_a_datastore_that_a_killed_run_left_half_written_fails_nothing(route: Ro
 
 def test_a_src_dir_that_is_suddenly_empty_fails_as_it_would_fail_a_run(route: Route) -> None:
     path = route.write("a.txt")
-    route.deliver()
+    route.deliver_here()
     path.unlink()
 
     failed = failure(route, status=5)
@@ -267,7 +267,7 @@ def test_a_src_dir_that_is_suddenly_empty_fails_as_it_would_fail_a_run(route: Ro
 
 def test_files_that_are_open_to_others_fail_and_the_commands_given_mend_them(route: Route) -> None:
     route.write("a.txt")
-    route.deliver()
+    route.deliver_here()
     modes = {
         "route.py": 0o646,
         "state": 0o777,
@@ -424,7 +424,7 @@ def test_a_person_signs_in_on_a_terminal_and_cron_goes_on_alone(person: Route, g
 
     first = on_a_terminal(person, "test_config.py")
     second = on_a_terminal(person, "test_config.py")
-    person.deliver()
+    person.deliver_here()
 
     assert first.status == second.status == 0
     assert "no login for this route is stored" in first.stdout
@@ -589,7 +589,7 @@ def test_a_mapped_collections_consent_is_asked_for_with_all_else_and_said_why(pe
         globus.world.change_collection(collection_id, type="mapped")
 
     first = on_a_terminal(person, "test_config.py")
-    person.deliver()
+    person.deliver_here()
 
     plain, full = asked(first)
     assert "data_access" not in plain
@@ -619,7 +619,7 @@ def test_a_service_account_gives_itself_the_consent(route: Route, globus: Emulat
     route.write("a.txt")
 
     route.run("test_config.py", status=0, says='data_access is given for "Archive"')
-    route.deliver()
+    route.deliver_here()
 
     assert route.tree(route.dst) == route.tree()
 

@@ -36,8 +36,8 @@ def person(route: Route) -> Route:
 
 
 def job(route: Route, *words: str, status: int | None = 0, says: str | None = None) -> Result:
-    """Run a `timer.py job` command."""
-    return route.run("timer.py", "job", *words, status=status, says=says)
+    """Do a `timer.py job` command."""
+    return route.run_here("timer.py", "job", *words, status=status, says=says)
 
 
 def made(route: Route, *words: str) -> str:

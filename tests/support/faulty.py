@@ -97,7 +97,7 @@ def assert_recovers(route: Route, *, tasks: int = 1) -> None:
     __tracebackhide__ = True
     assert route.globus is not None
     for _ in range(MOST_RUNS):
-        summary = route.summary("--wait", "30", status=None)
+        summary = route.summary_here("--wait", "30", status=None)
         if summary["status"] == summary["submitted"] == summary["returned"] == summary["in_flight_tasks"] == 0:
             break
     else:

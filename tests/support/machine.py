@@ -66,7 +66,7 @@ def one_delivered_one_to_send(route: Route) -> Route:
     """The route with a.txt and sub/b.txt delivered, and sub/c.txt to be sent."""
     route.write("a.txt")
     route.write("sub/b.txt")
-    route.deliver()
+    route.deliver_here()
     route.write("sub/c.txt", "what is new")
     return route
 
