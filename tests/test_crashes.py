@@ -139,7 +139,7 @@ def test_killed_after_the_answer_was_recorded_the_next_run_only_watches(batches:
     said = [process.stdout.readline() for _ in range(3)]
     kill(process)
     assert [line.split()[0] for line in said] == ["Submitted"] * 3
-    assert not batches.dst.exists()
+    assert set(batches.tree(batches.dst).values()) <= {None}  # a poll that was faster than the kill made folders
 
     globus.world.set_progress("immediate")
     summary = batches.deliver()
@@ -152,7 +152,7 @@ def test_killed_after_the_answer_was_recorded_the_next_run_only_watches(batches:
 def test_killed_while_it_asks_what_became_of_the_tasks_the_next_run_asks_again(
     batches: Route, globus: Emulator, settled: int
 ) -> None:
-    batches.summary()
+    batches.summary_here()
     hold = globus.world.add_fault("GET /v0.10/task/*", skip=settled, delay_seconds=HELD_SECONDS)
     kill_when_held(batches, hold)
 
@@ -164,7 +164,7 @@ def test_killed_while_it_asks_what_became_of_the_tasks_the_next_run_asks_again(
 
 def test_killed_while_a_failed_task_is_settled_its_files_are_sent_again_once(batches: Route, globus: Emulator) -> None:
     globus.world.add_outcome("fail", path="*/2.dat", times=1)
-    batches.summary()
+    batches.summary_here()
     hold = globus.world.add_fault("GET /v0.10/task/*/successful_transfers", delay_seconds=HELD_SECONDS)
     kill_when_held(batches, hold)
 

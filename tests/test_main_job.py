@@ -28,7 +28,7 @@ def test_a_directory_that_is_new_as_a_whole_travels_as_one_item(route: Route) ->
     for number in range(20):
         route.write(f"scan/deep{number % 3}/frame{number}.tif")
 
-    route.deliver()
+    route.deliver_here()
 
     (document,) = route.sent()
     assert route.sent_paths(document) == {"scan/"}
@@ -38,12 +38,12 @@ def test_a_directory_that_is_new_as_a_whole_travels_as_one_item(route: Route) ->
 def test_only_what_changed_is_sent_with_the_sync_level_it_needs(route: Route) -> None:
     for name in ("same", "newer", "older", "touched"):
         route.write(f"{name}.txt")
-    route.deliver()
+    route.deliver_here()
     route.write("newer.txt", "other content", mtime_seconds=time.time() + 100)
     route.write("older.txt", "CONTENT", mtime_seconds=LONG_AGO - 100)
     route.write("added.txt")
 
-    route.deliver()
+    route.deliver_here()
 
     levels = {document["sync_level"]: route.sent_paths(document) for document in route.sent()[1:]}
     assert levels == {2: {"newer.txt", "added.txt"}, 3: {"older.txt"}}
@@ -72,7 +72,7 @@ def test_a_vanished_file_is_forgotten_and_stays_at_the_destination(route: Route)
     route.write("a.txt")
     route.write("folder/b.txt")
     route.write("folder/c.txt")
-    route.deliver()
+    route.deliver_here()
     (route.src / "folder/b.txt").unlink()
 
     summary = route.summary()
@@ -84,12 +84,12 @@ def test_a_vanished_file_is_forgotten_and_stays_at_the_destination(route: Route)
 def test_a_file_that_vanished_and_comes_back_older_is_compared_by_checksum(route: Route) -> None:
     route.write("a.txt", "first")
     route.write("b.txt", "other")
-    route.deliver()
+    route.deliver_here()
     (route.src / "a.txt").unlink()
-    route.summary()
+    route.summary_here()
     route.write("a.txt", "FIRST", mtime_seconds=LONG_AGO - 1000)
 
-    route.deliver()
+    route.deliver_here()
 
     assert route.tree(route.dst) == route.tree()
 
@@ -97,7 +97,7 @@ def test_a_file_that_vanished_and_comes_back_older_is_compared_by_checksum(route
 def test_paths_in_flight_are_not_submitted_again(route: Route, globus: Emulator) -> None:
     globus.world.set_progress("polls:1000")
     route.write("slow.dat")
-    route.summary()
+    route.summary_here()
     route.write("slow.dat", "changed meanwhile", mtime_seconds=LONG_AGO + 50)
 
     summary = route.summary()
@@ -108,11 +108,11 @@ def test_paths_in_flight_are_not_submitted_again(route: Route, globus: Emulator)
 def test_a_file_that_changed_under_way_is_sent_again_by_checksum(route: Route, globus: Emulator) -> None:
     globus.world.set_progress("polls:2")
     route.write("a.dat", "first")
-    route.summary()
+    route.summary_here()
     route.write("a.dat", "other", mtime_seconds=LONG_AGO + 0.5)
 
     for _ in range(6):
-        route.summary()
+        route.summary_here()
 
     assert [document["sync_level"] for document in route.sent()] == [2, 3]
     assert route.tree(route.dst) == route.tree()
@@ -121,13 +121,13 @@ def test_a_file_that_changed_under_way_is_sent_again_by_checksum(route: Route, g
 def test_what_appears_in_a_folder_that_travels_as_a_whole_waits_for_its_task(route: Route, globus: Emulator) -> None:
     globus.world.set_progress("polls:3")
     route.write("scan/a.dat")
-    route.summary()
+    route.summary_here()
     route.write("scan/late.dat")
     route.write("scan/deeper/later.dat")
 
     assert route.summary()["waiting"] == 2
     for _ in range(8):
-        route.summary()
+        route.summary_here()
 
     assert route.tree(route.dst) == route.tree()
     assert globus.world.conflicts == []
@@ -140,7 +140,7 @@ def test_a_failed_task_is_reported_and_the_next_run_sends_its_files_again(route:
     first = route.summary()
 
     second = route.summary(status=3)
-    route.deliver()
+    route.deliver_here()
 
     assert first["submitted"] == 1
     assert (second["failed"], second["returned"], second["retry"]) == (1, 2, 2)
@@ -153,10 +153,10 @@ def test_skipped_files_are_reported_and_tried_again(route: Route, globus: Emulat
     route.write("good.txt")
     route.write("bad.txt")
     globus.world.add_outcome("skip", path="*/bad.txt", times=1, code="PERMISSION_DENIED")
-    route.summary()
+    route.summary_here()
 
     second = route.summary(status=3)
-    route.deliver()
+    route.deliver_here()
 
     assert (second["arrived"], second["returned"]) == (1, 1)
     assert "left out bad.txt: Globus could not read it (PERMISSION_DENIED)" in second["notices"][0]
@@ -193,10 +193,10 @@ def test_set_time_never_on_a_folder_sends_it_again(route: Route, folder: str) ->
     route.write("run1/a.txt")
     route.write("run1/deep/b.txt")
     route.write("run10/c.txt")
-    route.deliver()
+    route.deliver_here()
 
     route.run("set_time.py", "never", "--path", str(route.src / folder), says="will be sent by the next run")
-    route.deliver()
+    route.deliver_here()
 
     assert route.sent_paths(route.sent()[-1]) == {f"{folder}/"}
     assert route.sent()[-1]["sync_level"] == 3
@@ -215,7 +215,7 @@ def test_a_dry_run_lists_every_path_and_why_and_changes_nothing(route: Route, gl
 
 def test_a_run_with_nothing_to_do_calls_nobody_and_imports_no_sdk(lonely_route: Route) -> None:
     lonely_route.write("known.txt")
-    lonely_route.run("set_time.py", "now")
+    lonely_route.run_here("set_time.py", "now")
     lonely_route.environment["PYTHONVERBOSE"] = "1"
 
     result = lonely_route.run("main.py", says="")
@@ -229,17 +229,17 @@ def test_an_empty_tree_is_refused_until_a_person_confirms_it_even_with_a_task_un
 ) -> None:
     globus.world.set_progress("polls:3")
     route.write("a.txt")
-    route.summary()
+    route.summary_here()
     (route.src / "a.txt").unlink()
 
     route.run("main.py", status=5, says="is its disk not mounted?")
-    route.run("set_time.py", "now")
+    route.run_here("set_time.py", "now")
     for _ in range(4):
-        route.summary()
+        route.summary_here()
     assert route.summary()["in_flight_tasks"] == 0
 
     route.write("b.txt")
-    route.deliver()
+    route.deliver_here()
     (route.src / "b.txt").unlink()
     route.run("main.py", status=5, says="is its disk not mounted?")
 
@@ -257,7 +257,7 @@ def test_a_file_that_was_away_when_its_folder_was_transferred_is_sent_again(rout
     start_with_one_file_away(route, "abc")
 
     settled = route.summary()
-    route.deliver()
+    route.deliver_here()
 
     assert (settled["arrived"], settled["retry"]) == (2, 1)
     assert route.tree(route.dst) == route.tree()
@@ -268,13 +268,13 @@ def test_files_that_keep_failing_leave_room_for_new_ones(route: Route, globus: E
     for number in range(4):
         route.write(f"bad{number}.dat")
     globus.world.add_outcome("fail", path="*/bad*", times=4, code="ENDPOINT_ERROR")
-    route.summary()
+    route.summary_here()
     globus.world.add_outcome("stall", path="*/bad*", times=None, code="ENDPOINT_ERROR")
-    route.summary(status=3)
+    route.summary_here(status=3)
 
     route.write("good.dat")
     assert route.summary(status=3)["submitted"] == 1
 
     for _ in range(3):
-        route.summary(status=None)
+        route.summary_here(status=None)
     assert set(route.tree(route.dst)) >= {"good.dat"}

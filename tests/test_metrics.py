@@ -56,7 +56,7 @@ def test_a_run_writes_what_it_did_and_where_the_route_stands(measured: Route, gl
     measured.write("a.dat", "12345")
     measured.write("b.dat", "123")
     before = time.time()
-    measured.summary()
+    measured.summary_here()
 
     under_way = values(measured)
     assert measured.deliver()["in_flight_tasks"] == 0
@@ -80,7 +80,7 @@ def test_a_run_writes_what_it_did_and_where_the_route_stands(measured: Route, gl
 
 def test_every_count_of_a_run_is_there_bytes_by_their_own_names(measured: Route) -> None:
     measured.write("a.dat", "12345")
-    measured.summary()
+    measured.summary_here()
 
     counts = {name.split()[1] for name in values(measured) if name.startswith("last_run_counts ")}
 
@@ -188,7 +188,7 @@ def test_promtool_finds_nothing_to_say(measured: Route) -> None:
 def test_the_manual_names_every_metric(measured: Route, globus: Emulator) -> None:
     globus.world.set_progress("polls:2")
     measured.write("a.dat", mtime_seconds=time.time() - 3600)
-    measured.summary()
+    measured.summary_here()
     names = set(families(measured))
     measured.deliver_here()
     names |= set(families(measured))

@@ -102,12 +102,12 @@ def test_an_open_task_with_the_same_paths_is_adopted_when_the_datastore_was_lost
 ) -> None:
     globus.world.set_progress("polls:3")
     route.write("a.txt")
-    route.summary()
+    route.summary_here()
     (route.code_path / "datastore").unlink()
 
     first = route.summary(status=3)
     for _ in range(8):
-        route.summary()
+        route.summary_here()
 
     assert first["submitted"] == 0
     assert "already has an open task" in first["notices"][0]
@@ -133,7 +133,7 @@ def test_a_task_without_progress_is_reported_then_canceled_and_its_files_are_sen
     globus.world.set_progress("polls:2")
     globus.world.add_outcome("stall", path="*", times=None, code="QUOTA_EXCEEDED")
     route.write("a.txt")
-    route.summary()
+    route.summary_here()
     reported = route.summary(status=3)
     route.run("main.py", status=3)
     make_it_look_old(route, "progress_at_ns", days=0.05)
@@ -184,7 +184,7 @@ def test_many_skipped_files_in_one_folder_are_settled_in_one_go(route: Route, gl
         (route.src / "many").mkdir(exist_ok=True)
         (route.src / "many" / f"{number}.dat").touch()
     globus.world.add_outcome("skip", path="*/many/*.dat", times=None, code="PERMISSION_DENIED")
-    route.summary()
+    route.summary_here()
 
     settled = route.summary(status=3)
 
@@ -197,7 +197,7 @@ def test_a_task_that_is_never_answered_does_not_keep_the_others_from_being_settl
 ) -> None:
     globus.world.set_progress("polls:2")
     route.write("a.txt")
-    route.summary()
+    route.summary_here()
     globus.world.add_fault("POST /v0.10/transfer", times=1000, status=500, json={"code": "Bug", "message": "Oh."})
     route.write("b.txt")
     route.run("main.py", status=6)
@@ -226,9 +226,9 @@ def test_a_task_refused_for_what_is_in_it_does_not_hold_up_the_others(route: Rou
 def test_a_new_destination_gets_also_what_was_excluded_when_the_route_moved(route: Route) -> None:
     route.write("a.log")
     route.write("keep.dat")
-    route.run("set_time.py", "now")
+    route.run_here("set_time.py", "now")
     route.configure(DST_DIR=str(route.folder / "elsewhere"), EXCLUDE=["*.log"])
-    route.run("set_time.py", "never")
+    route.run_here("set_time.py", "never")
     route.configure(EXCLUDE=[])
 
     assert route.deliver()["arrived"] == 2
@@ -237,7 +237,7 @@ def test_a_new_destination_gets_also_what_was_excluded_when_the_route_moved(rout
 def test_a_pause_set_by_a_wrong_clock_ends_when_the_clock_is_mended(route: Route, globus: Emulator) -> None:
     route.write("a.txt")
     globus.world.add_outcome("fail", path="*", times=1, code="ENDPOINT_ERROR")
-    route.summary()
+    route.summary_here()
     route.summary("--dry-run", status=3)
     route.run("main.py", status=3)
     route.deliver_here()
@@ -255,8 +255,8 @@ def test_the_kept_summary_has_the_exit_status_that_cron_saw(route: Route, globus
     globus.world.set_progress("polls:2")
     globus.world.add_outcome("stall", path="*", times=None, code="QUOTA_EXCEEDED")
     route.write("a.txt")
-    route.summary()
-    route.summary(status=3)
+    route.summary_here()
+    route.summary_here(status=3)
 
     with Store(str(route.code_path / "datastore")) as store:
         kept = store.shelf["LAST_RUN"]

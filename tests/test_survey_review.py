@@ -149,7 +149,7 @@ def test_what_waits_for_room_leaves_alone_what_a_task_carries_of_what_is_now_lef
 @pytest.mark.parametrize("value", [{}, 5, {"at_ns": 1}, {"at_ns": "x", "basis": []}, {"at_ns": 1, "basis": [1]}])
 def test_a_damaged_note_of_the_last_full_scan_is_one_clear_problem(lonely_route: Route, value: object) -> None:
     lonely_route.configure(SCAN="quick")
-    lonely_route.run("set_time.py", "now")
+    lonely_route.run_here("set_time.py", "now")
     with Store(str(lonely_route.code_path / "datastore")) as store:
         store.shelf["FULL_SCAN"] = value
         store.commit()

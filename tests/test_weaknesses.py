@@ -130,7 +130,7 @@ def test_a_task_that_did_not_succeed_does_not_count_as_a_transfer(route: Route, 
     globus.world.add_outcome(outcome, times=1, after_files=0)
     route.write("a.dat")
     route.write("folder/b.dat")
-    route.run("main.py")
+    route.run_here("main.py")
 
     again = route.summary("--wait", "60", status=3)
 
@@ -157,7 +157,7 @@ def test_half_a_file_that_a_failed_task_left_behind_is_replaced(route: Route, gl
     """Weakness 3: what a failed task leaves is newer than its source, so comparing times alone would keep it."""
     globus.world.add_outcome("half", path="*/big.dat", times=1)
     route.write("big.dat", "x" * 1000)
-    route.run("main.py")
+    route.run_here("main.py")
     assert (route.dst / "big.dat").stat().st_size == 500
 
     route.summary("--wait", "60", status=3)
@@ -218,7 +218,7 @@ def test_a_write_between_the_scan_and_the_submission_is_sent_by_a_later_run(rout
 def test_a_write_after_the_copy_and_before_the_task_is_settled_is_not_lost(route: Route) -> None:
     """Weakness 5: the same, a little later: Globus has copied the old content, and the run has yet to ask."""
     route.write("a.dat", "first")
-    route.run("main.py")
+    route.run_here("main.py")
     assert (route.dst / "a.dat").read_text() == "first"
     route.write("a.dat", "other", mtime_seconds=LONG_AGO + 0.25)
 
@@ -348,7 +348,7 @@ def test_records_of_deleted_paths_go_so_that_the_datastore_does_not_grow(route: 
         for number in range(40):
             for frame in range(10):
                 route.write(f"day{day}/scan{number}/frame{frame:05} of a long measurement.tif", "x")
-        route.run("set_time.py", "now")
+        route.run_here("set_time.py", "now")
         sizes_bytes.append((route.code_path / "datastore").stat().st_size)
         shutil.rmtree(route.src / f"day{day - 1}", ignore_errors=True)
 
@@ -360,7 +360,7 @@ def test_a_run_forgets_a_deleted_folder_with_all_below_it(lonely_route: Route) -
     lonely_route.write("kept.dat")
     for number in range(5):
         lonely_route.write(f"gone/deep{number}/file.dat")
-    lonely_route.run("set_time.py", "now")
+    lonely_route.run_here("set_time.py", "now")
     shutil.rmtree(lonely_route.src / "gone")
 
     first, second = lonely_route.summary(), lonely_route.summary()
@@ -463,7 +463,7 @@ def test_an_empty_folder_that_could_not_be_made_is_not_taken_for_delivered(route
     route.write("a.dat")
     (route.src / "empty").mkdir()
     os.utime(route.src / "empty", (LONG_AGO, LONG_AGO))
-    route.run("main.py")
+    route.run_here("main.py")
     shutil.rmtree(route.dst, ignore_errors=True)
 
     route.summary("--wait", "60", status=3)
@@ -553,12 +553,12 @@ def test_an_unchanged_tree_is_not_written_again(lonely_route: Route) -> None:
     """Weakness 12: the whole trie was rewritten by every run."""
     for number in range(4000):
         lonely_route.write(f"folder{number % 40}/{number}.dat")
-    lonely_route.run("set_time.py", "now")
+    lonely_route.run_here("set_time.py", "now")
     datastore = lonely_route.code_path / "datastore"
     before = datastore.read_bytes()
     assert len(before) > 100_000
 
-    lonely_route.run("main.py")
+    lonely_route.run_here("main.py")
 
     after = datastore.read_bytes()
     page_bytes = 4096
@@ -739,7 +739,7 @@ def test_set_time_can_be_used_by_a_script(lonely_route: Route) -> None:
 
     lonely_route.run("set_time.py", "now", "--path", str(lonely_route.src / "a.dat"))
     marked = lonely_route.summary("--dry-run")["new"]
-    lonely_route.run("set_time.py", "never")
+    lonely_route.run_here("set_time.py", "never")
 
     assert (marked, lonely_route.summary("--dry-run")["new"]) == (1, 2)
 
@@ -769,14 +769,14 @@ def test_the_log_is_set_aside_when_it_has_grown(lonely_route: Route) -> None:
     log = lonely_route.code_path / "log"
     log.write_text("old\n" * 2501)
 
-    lonely_route.run("set_time.py", "now")
-    lonely_route.run("main.py")
+    lonely_route.run_here("set_time.py", "now")
+    lonely_route.run_here("main.py")
 
     assert (lonely_route.code_path / "log.1").read_text().startswith("old\n")
     assert "old\n" not in log.read_text()
     assert len(log.read_text().splitlines()) == 2
     log.write_text("newer\n" * 2501)
-    lonely_route.run("main.py")
+    lonely_route.run_here("main.py")
     assert sorted(path.name for path in lonely_route.code_path.glob("log*")) == ["log", "log.1"]
     assert (lonely_route.code_path / "log.1").read_text().startswith("newer\n")
 

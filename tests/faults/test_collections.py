@@ -163,7 +163,7 @@ def test_a_task_that_its_collection_holds_up_goes_on_when_it_is_back(
 ) -> None:
     globus.world.set_progress("polls:2")
     route.write("a.dat")
-    route.run("main.py")
+    route.run_here("main.py")
     globus.world.change_collection(collection_id, **change)
     route.run("main.py", status=None)
 

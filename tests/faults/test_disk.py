@@ -90,7 +90,7 @@ def test_however_little_room_is_left_nothing_is_sent_twice_and_all_arrives(small
         filler.unlink()
 
     assert {0, 5} <= ended <= {0, 3, 5}, "the sizes tried do not reach from too little to enough"
-    small_disk.deliver()
+    small_disk.deliver_here()
     assert_recovers(small_disk, tasks=len(small_disk.sent()))
     carried = [path for document in small_disk.sent() for path in small_disk.sent_paths(document)]
     assert len(carried) == len(set(carried))

@@ -117,7 +117,7 @@ def test_a_withdrawn_login_is_told_with_what_to_run(
     recorded="1 path under way",
 )
 def test_a_login_lost_under_way_keeps_the_task(person: Route, globus: Emulator, fault: FaultCheck) -> None:
-    person.run("main.py")
+    person.run_here("main.py")
     globus.world.change_auth(revoke="refresh_tokens", expire_access_tokens=True)
     person.write("b.dat")
 
@@ -209,7 +209,7 @@ def test_an_identity_that_the_collection_does_not_know(person: Route, globus: Em
 def test_somebody_else_who_signs_in_is_refused_and_the_first_login_stays(
     person: Route, globus: Emulator, fault: FaultCheck
 ) -> None:
-    person.run("main.py")
+    person.run_here("main.py")
     first = globus.world.auth.person_at_the_browser
     globus.world.auth.people[COLLEAGUE.id] = COLLEAGUE
     globus.world.auth.person_at_the_browser = COLLEAGUE.id
@@ -230,7 +230,7 @@ def test_somebody_else_who_signs_in_is_refused_and_the_first_login_stays(
     recorded="1 path under way; 1 task lost",
 )
 def test_the_task_of_another_identity_counts_as_lost(person: Route, globus: Emulator, fault: FaultCheck) -> None:
-    person.run("main.py")
+    person.run_here("main.py")
     globus.world.auth.people[COLLEAGUE.id] = COLLEAGUE
     globus.world.auth.person_at_the_browser = COLLEAGUE.id
     (person.code_path / "tokens.db").unlink()

@@ -306,7 +306,7 @@ def test_a_task_that_cannot_be_asked_for_stays_under_way(
     hasty: Route, globus: Emulator, fault: FaultCheck, where: str, what: dict[str, Any]
 ) -> None:
     hasty.write("a.dat")
-    hasty.run("main.py")
+    hasty.run_here("main.py")
     globus.world.add_fault(where, times=None, **what)
 
     fault.check(hasty.run("main.py", status=None), hasty)
@@ -546,7 +546,7 @@ def test_a_deadline_by_a_clock_that_is_late(route: Route, globus: Emulator, faul
     route.configure(DEADLINE_HOURS=24)
     globus.world.advance_clock(30 * DAY_SECONDS)
     route.write("a.dat")
-    route.run("main.py")
+    route.run_here("main.py")
 
     fault.check(route.run("main.py", status=None), route)
 

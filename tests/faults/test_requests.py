@@ -41,14 +41,14 @@ def fill_the_queue(route: Route, globus: Emulator) -> None:
     other.configure(MAX_ITEMS_PER_TASK=1, MAX_TASKS_IN_FLIGHT=100)
     for number in range(100):
         other.write(f"{number}.dat")
-    other.run("main.py")
+    other.run_here("main.py")
     third = folder / "third"
     third.mkdir()
     last = Route(third, globus)
     last.configure(MAX_ITEMS_PER_TASK=1)
     for number in range(3):
         last.write(f"{number}.dat")
-    last.run("main.py")
+    last.run_here("main.py")
     assert len(globus.world.tasks) == 103  # three are worked, a hundred wait
 
 
@@ -90,7 +90,7 @@ def test_one_item_that_is_too_large_is_told(route: Route, globus: Emulator, faul
 def test_an_open_task_with_the_same_paths_is_waited_for(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.set_progress("polls:3")
     route.write("a.dat")
-    route.run("main.py")
+    route.run_here("main.py")
     (route.code_path / "datastore").unlink()
 
     fault.check(route.run("main.py", status=None), route)

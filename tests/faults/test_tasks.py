@@ -26,7 +26,7 @@ def two_files(route: Route) -> None:
     """Submit a task with two files."""
     route.write("a.dat")
     route.write("b.dat")
-    route.run("main.py")
+    route.run_here("main.py")
 
 
 def task_id(globus: Emulator) -> str:

@@ -57,13 +57,13 @@ def test_each_run_that_did_something_renews_it_and_an_idle_one_does_not(route: R
     page = route.folder / "page.html"
     route.configure(REPORT_FILE=str(page))
     route.write("a.txt")
-    route.deliver()
+    route.deliver_here()
     first = page.read_text()
     kept = last_page(str(page), now_seconds=time.time())
     os.utime(page, (time.time() - 60, time.time() - 60))
     before_ns = page.stat().st_mtime_ns
 
-    route.run("main.py")
+    route.run_here("main.py")
     assert page.stat().st_mtime_ns == before_ns
 
     route.write("b.txt")

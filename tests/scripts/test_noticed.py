@@ -129,7 +129,7 @@ def test_a_reminder_after_no_hours_is_a_mail_with_every_run(route: Route) -> Non
 
 def test_globus_away_is_mailed_after_an_hour_where_runs_come_often(route: Route, globus: Emulator) -> None:
     for _ in range(4):
-        route.run("main.py")
+        route.run_here("main.py")
     globus.world.add_fault(
         "GET /v0.10/endpoint/*", status=403, json={"code": "PermissionDenied", "message": "Not you"}, times=None
     )
@@ -171,7 +171,7 @@ def test_a_full_disk_is_mailed_once(route: Route) -> None:
 
 
 def test_the_memory_is_owner_only(route: Route) -> None:
-    route.run("main.py")
+    route.run_here("main.py")
 
     assert stat.S_IMODE((route.code_path / "told").stat().st_mode) == 0o600
 
@@ -236,7 +236,7 @@ def test_the_command_gets_each_problem_once_and_then_that_all_is_well(route: Rou
         route.run("main.py", status=3)
     mend_a_name(route)
     for _ in range(2):
-        route.run("main.py")
+        route.run_here("main.py")
 
     config = str(route.config)
     assert read(calls) == [
@@ -367,7 +367,7 @@ def service(route: Route) -> Iterator[Service]:
 
 def test_a_run_tells_when_it_begins_and_that_it_ended_well(route: Route, service: Service) -> None:
     route.write("a.dat")
-    route.run("main.py")
+    route.run_here("main.py")
 
     assert service.paths() == ["/start", ""]
 
@@ -384,7 +384,7 @@ def test_a_failing_run_tells_the_problem_each_time_though_the_mail_is_empty(rout
 
 def test_a_blip_is_neither_a_success_nor_a_failure(route: Route, service: Service, globus: Emulator) -> None:
     for _ in range(4):
-        route.run("main.py")
+        route.run_here("main.py")
     globus.world.add_fault("GET /v0.10/endpoint/*", status=403, json={"code": "No", "message": "No"}, times=None)
     route.write("a.dat")
 
@@ -479,7 +479,7 @@ def test_the_url_is_in_no_list_of_processes(route: Route) -> None:
         pytest.skip("this system has no /proc")
     with wire.server(look) as port:
         route.configure(PING_URL=f"http://127.0.0.1:{port}/{SECRET_PART}")
-        route.run("main.py")
+        route.run_here("main.py")
 
     assert any("ping.py" in words for words in seen)
     assert not any(SECRET_PART in words for words in seen)

@@ -27,7 +27,7 @@ def fed(route: Route) -> Route:
     """A delivered tree whose runs have had a feed before."""
     for rel_path in ("a/1.dat", "a/2.dat", "b/c/1.dat", "top.dat"):
         route.write(rel_path, f"first {rel_path}")
-    assert feed(route, "--wait")["scan"] == "full"
+    assert route.summary_here("--paths-from", os.devnull, "--wait")["scan"] == "full"
     return route
 
 

@@ -42,8 +42,8 @@ def test_after_a_transfer_everything_is_delivered(route: Route) -> None:
 
 def test_it_needs_neither_the_network_nor_the_sdk(lonely_route: Route) -> None:
     lonely_route.write("known.txt")
-    lonely_route.run("set_time.py", "now")
-    lonely_route.run("main.py")
+    lonely_route.run_here("set_time.py", "now")
+    lonely_route.run_here("main.py")
     lonely_route.environment["PYTHONVERBOSE"] = "1"
 
     result = lonely_route.run("status.py", says="Everything delivered")
@@ -114,9 +114,9 @@ def test_a_run_that_ended_badly_is_handed_on_in_its_own_words(route: Route, glob
 
 def test_a_last_run_of_long_ago_is_told(lonely_route: Route) -> None:
     lonely_route.write("a.txt")
-    lonely_route.run("set_time.py", "now")
+    lonely_route.run_here("set_time.py", "now")
     for _ in range(5):
-        lonely_route.run("main.py")
+        lonely_route.run_here("main.py")
     with sqlite3.connect(lonely_route.code_path / "datastore") as datastore:
         (runs,) = datastore.execute("SELECT length(value) FROM Dict WHERE key = CAST('RUNS' AS BLOB)").fetchone()
     assert runs > 0
@@ -242,7 +242,7 @@ def test_a_name_that_globus_cannot_carry_keeps_its_folder_from_being_safe(route:
 
 def test_what_set_time_vouched_for_is_safe_and_said_to_be_so(lonely_route: Route) -> None:
     lonely_route.write("old/a.txt")
-    lonely_route.run("set_time.py", "now")
+    lonely_route.run_here("set_time.py", "now")
 
     assert states(lonely_route, "old/a.txt", status=0) == ["vouched"]
     lonely_route.run("status.py", "--path", "old", says="1 count as delivered because set_time.py said so")
