@@ -7,8 +7,9 @@ PYTHON ?= python3
 VENV ?= .venv
 VENV_CLI ?= .venv-cli
 ARGS ?=
-# Two processes, a file of tests in one of them at a time: files share an emulator or a login.
-TEST_OPTIONS ?= -n 2 --dist loadfile
+# Three processes for two cores, since one of them often waits; a file of tests is in one of them at a time, in the order
+# that tests/conftest.py gives them, because tests of a file share what took long to make.
+TEST_OPTIONS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 PY = $(VENV)/bin/python
 # The command line pins an SDK of its own, so it lives apart. Tests run it as users do.

@@ -15,6 +15,9 @@ from emulator.world import Collection
 
 secrets_kept.watch()
 
+# They begin first, so that at the end no process is left alone with one of them.
+LONGEST_FILES = ("test_manual", "test_crash_series", "test_benchmarks", "test_browser", "test_model", "test_executors")
+
 
 @pytest.fixture(autouse=True)
 def no_secret_is_written(request: pytest.FixtureRequest) -> Iterator[None]:
@@ -47,6 +50,18 @@ def route(tmp_path: Path, globus: Emulator) -> Route:
 
 
 @pytest.fixture
+def hasty(route: Route) -> Route:
+    """A route whose scripts pause for a moment only where they would pause for seconds."""
+    folder = route.folder / "hasty"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import time\nsleep = time.sleep\ntime.sleep = lambda seconds: sleep(min(seconds, 0.02))\n"
+    )
+    route.environment["PYTHONPATH"] = str(folder)
+    return route
+
+
+@pytest.fixture
 def lonely_route(tmp_path: Path) -> Route:
     """A route whose every call to Globus would fail at once."""
     lonely = Route(tmp_path, None)
@@ -60,3 +75,8 @@ def pytest_configure() -> None:
     for number, answer in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, answer)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files in front; all else keeps its order."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST_FILES)

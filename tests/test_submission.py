@@ -9,6 +9,8 @@ from autotransfer.store import Store
 from autotransfer.trie import Retry
 from emulator.server import Emulator
 
+pytestmark = pytest.mark.usefixtures("hasty")  # most runs here try again and again
+
 LOST_ANSWERS = {
     "the connection drops after Globus processed the request": {"reset": "after"},
     "the connection drops before Globus sees it": {"reset": "before"},

@@ -12,7 +12,7 @@ import machine
 import pytest
 from faulty import FaultCheck, assert_recovers
 from suite import Result, Route
-from terminal import on_a_terminal
+from terminal import on_a_terminal, sign_in
 
 from emulator.server import Emulator
 
@@ -39,7 +39,7 @@ def small_disk(ready: Route) -> Iterator[Route]:
 def person(route: Route) -> Route:
     """A route whose owner has signed in, with something delivered and something to send."""
     route.configure(CLIENT_SECRET_FILE="")
-    assert on_a_terminal(route, "test_config.py").status == 0
+    sign_in(route)
     return machine.one_delivered_one_to_send(route)
 
 
@@ -126,7 +126,7 @@ def test_a_login_that_cannot_be_stored_is_told(route: Route, fault: FaultCheck) 
     fault.check(on_a_terminal(route, "test_config.py"), route)
 
     route.environment = usual
-    assert on_a_terminal(route, "test_config.py").status == 0
+    sign_in(route)
     assert_recovers(route)
 
 

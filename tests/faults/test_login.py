@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from faulty import FaultCheck, assert_recovers
 from suite import DST_ID, SRC_ID, Route
-from terminal import on_a_terminal
+from terminal import on_a_terminal, sign_in
 
 from emulator.auth import Person
 from emulator.server import Emulator
@@ -23,13 +23,13 @@ def person(route: Route) -> Route:
     """A route whose owner has signed in, with a file to be sent."""
     route.configure(CLIENT_SECRET_FILE="")
     route.write("a.dat")
-    assert on_a_terminal(route, "test_config.py").status == 0
+    sign_in(route)
     return route
 
 
 def sign_in_again(route: Route) -> None:
     """What every message of status 4 says is to be done."""
-    assert on_a_terminal(route, "test_config.py").status == 0
+    sign_in(route)
 
 
 @pytest.mark.fault("never signed in", sees=f"Not signed in to Globus ... {SIGN_IN}", status=4, recorded="nothing")

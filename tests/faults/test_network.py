@@ -37,18 +37,6 @@ def answer(status: int, code: str = "ServiceUnavailable", **more: Any) -> dict[s
     return {"status": status, "json": body, **more}
 
 
-@pytest.fixture
-def hasty(route: Route) -> Route:
-    """A route whose scripts pause for a moment only where they would pause for seconds."""
-    folder = route.folder / "hasty"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(
-        "import time\nsleep = time.sleep\ntime.sleep = lambda seconds: sleep(min(seconds, 0.02))\n"
-    )
-    route.environment["PYTHONPATH"] = str(folder)
-    return route
-
-
 FAILURES = [(500, "Internal"), (502, "BadGateway"), (503, "ServiceUnavailable"), (504, "GatewayTimeout")]
 
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from suite import DST_ID, ROOT, SRC_ID, Result, Route
-from terminal import LINK, asked, code_from, on_a_terminal
+from terminal import LINK, asked, code_from, on_a_terminal, sign_in
 
 from autotransfer.store import FORMAT_VERSION, Store
 from emulator.server import Emulator
@@ -473,7 +473,7 @@ def test_without_a_terminal_it_never_asks_and_says_what_to_run(person: Route) ->
 
 def test_with_no_login_it_never_asks_even_on_a_terminal(person: Route) -> None:
     without = on_a_terminal(person, "test_config.py", "--no-login")
-    on_a_terminal(person, "test_config.py")
+    sign_in(person)
     stored = on_a_terminal(person, "test_config.py", "--no-login")
 
     assert (without.status, asked(without)) == (4, [])
@@ -482,7 +482,7 @@ def test_with_no_login_it_never_asks_even_on_a_terminal(person: Route) -> None:
 
 
 def test_a_revoked_refresh_token_is_found_though_the_access_token_still_works(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "test_config.py")
+    sign_in(person)
     globus.world.change_auth(revoke="refresh_tokens")
 
     failed = failure(person, status=4)
@@ -537,7 +537,7 @@ def test_a_secret_from_the_environment_works_with_the_remark_that_cron_has_none(
 
 
 def test_an_expired_session_is_renewed_on_a_terminal(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "test_config.py")
+    sign_in(person)
     globus.world.change_auth(session_expired=[SRC_ID])
 
     failed = failure(person, status=4)
@@ -602,7 +602,7 @@ def test_a_mapped_collections_consent_is_asked_for_with_all_else_and_said_why(pe
 
 
 def test_who_is_signed_in_is_asked_once_for_a_missing_consent(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "test_config.py")
+    sign_in(person)
     globus.world.change_collection(DST_ID, type="mapped")
 
     failed = failure(person, status=4)
@@ -625,7 +625,7 @@ def test_a_service_account_gives_itself_the_consent(route: Route, globus: Emulat
 
 
 def test_a_consent_that_the_person_refuses_fails(person: Route, globus: Emulator) -> None:
-    on_a_terminal(person, "test_config.py")
+    sign_in(person)
     globus.world.change_collection(DST_ID, type="mapped")
 
     def without_the_consent(link: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from globus_sdk.token_storage import SQLiteTokenStorage
 from suite import CLIENT_ID, DST_ID, ROOT, SRC_ID, Result, Route
-from terminal import Answer, asked, code_from, on_a_terminal
+from terminal import Answer, asked, code_from, on_a_terminal, sign_in
 
 from emulator.server import Emulator
 from emulator.timers import Timer
@@ -440,7 +440,7 @@ def test_a_start_that_has_passed_sets_the_hours_of_the_day(route: Route, globus:
 
 
 def test_revoke_really_revokes_the_stored_refresh_tokens(person: Route, globus: Emulator) -> None:
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     tokens = stored_refresh_tokens(person)
     before = [refresh(globus, token) for token in tokens]
 
@@ -454,7 +454,7 @@ def test_revoke_really_revokes_the_stored_refresh_tokens(person: Route, globus: 
 
 
 def test_revoke_says_so_and_keeps_the_login_when_globus_cannot_be_reached(person: Route, globus: Emulator) -> None:
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     globus.world.add_fault("POST /v2/oauth2/token/revoke", status=403, times=None)
 
     result = person.run("timer.py", "session", "revoke", status=6, says="It may still be valid")
@@ -464,7 +464,7 @@ def test_revoke_says_so_and_keeps_the_login_when_globus_cannot_be_reached(person
 
 
 def test_a_shorter_login_does_not_corrupt_the_longer_one_it_replaces(person: Route, globus: Emulator) -> None:
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     with closing(SQLiteTokenStorage(str(person.code_path / "tokens.db"))) as storage:
         stored = storage.get_token_data_by_resource_server()
         for token in stored.values():
@@ -472,7 +472,7 @@ def test_a_shorter_login_does_not_corrupt_the_longer_one_it_replaces(person: Rou
         storage.store_token_data_by_resource_server(stored)
     globus.world.change_collection(DST_ID, type="mapped")
 
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
 
     assert person.run("timer.py", "session", "whoami").stdout == "researcher@example.org\n"
 
@@ -549,7 +549,7 @@ def test_the_service_names_the_action_and_no_url_is_made_up_here(route: Route, g
 
 
 def test_an_expired_access_token_is_refreshed_and_not_a_crash(person: Route, globus: Emulator) -> None:
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     globus.world.change_auth(expire_access_tokens=True)
 
     made(person, "--interval", "1h")
@@ -558,7 +558,7 @@ def test_an_expired_access_token_is_refreshed_and_not_a_crash(person: Route, glo
 
 
 def test_an_identity_without_an_organization_is_no_crash(person: Route, globus: Emulator) -> None:
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     who = {"sub": "x", "preferred_username": "nobody@example.org", "name": "N", "email": None}
     globus.world.add_fault("GET /v2/oauth2/userinfo", status=200, json=who)
 
@@ -610,22 +610,24 @@ def test_errors_of_the_service_go_to_stderr_with_a_status(route: Route, globus: 
     assert words[0] == "session" or "the disk of the service is full (HTTP 507" in result.stderr
 
 
-def test_a_network_that_is_down_is_told_once_on_stderr(person: Route, globus: Emulator) -> None:
-    at_a_terminal(person, "session", "login")
+def test_a_network_that_is_down_is_told_once_on_stderr(person: Route, hasty: Route, globus: Emulator) -> None:
+    sign_in(person, "timer.py", "session", "login")
     globus.stop()
 
-    result = job(person, "status", UNKNOWN_ID, SRC_ID, status=6, says="it cannot be reached")
+    result = hasty.run("timer.py", "job", "status", UNKNOWN_ID, SRC_ID, status=6, says="it cannot be reached")
 
     assert result.stdout == ""
     assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("words", [("transfer", "--interval", "1h"), ("list",)], ids=lambda words: words[0])
-def test_no_next_run_is_promised_where_none_will_come(person: Route, globus: Emulator, words: tuple[str, ...]) -> None:
-    at_a_terminal(person, "session", "login")
+def test_no_next_run_is_promised_where_none_will_come(
+    person: Route, hasty: Route, globus: Emulator, words: tuple[str, ...]
+) -> None:
+    sign_in(person, "timer.py", "session", "login")
     globus.stop()
 
-    result = job(person, *words, status=6, says="Try again later")
+    result = hasty.run("timer.py", "job", *words, status=6, says="Try again later")
 
     assert "next run" not in result.stderr
 
@@ -645,7 +647,7 @@ def test_no_job_command_ever_prompts(person: Route, globus: Emulator) -> None:
 
 def test_logout_does_not_say_that_it_did_what_it_did_not(person: Route, globus: Emulator) -> None:
     person.run("timer.py", "session", "logout", says="there was nothing to forget")
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     (person.code_path / "tokens.db").write_bytes(b"garbage" * 1000)
 
     result = person.run("timer.py", "session", "logout", status=5)
@@ -691,12 +693,12 @@ def test_a_code_that_is_no_good_ends_the_login(person: Route, typed: str) -> Non
 
 
 def test_a_login_that_globus_no_longer_takes_is_made_anew(person: Route, globus: Emulator) -> None:
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     globus.world.change_auth(revoke="refresh_tokens")
     globus.world.change_auth(expire_access_tokens=True)
 
     job(person, "list", status=4, says="session login")
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
 
     job(person, "list")
 
@@ -729,7 +731,7 @@ def test_the_consents_of_mapped_collections_are_asked_for_inside_the_timers_chai
 
 
 def test_one_sign_in_is_enough_where_test_config_has_signed_in_before(person: Route, globus: Emulator) -> None:
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     globus.world.change_collection(SRC_ID, type="mapped")
     globus.world.change_collection(DST_ID, type="mapped")
 
@@ -741,7 +743,7 @@ def test_one_sign_in_is_enough_where_test_config_has_signed_in_before(person: Ro
 
 def test_a_timer_to_another_mapped_collection_names_the_login_that_it_needs(person: Route, globus: Emulator) -> None:
     globus.world.add_collection(Collection(id=OTHER_ID, root=Path("/"), type="mapped", name="Cluster"))
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     transfer = ("transfer", "--interval", "1h", "--dest-endpoint", OTHER_ID)
 
     refused = job(person, *transfer, status=4)
@@ -756,7 +758,7 @@ def test_a_timer_to_another_mapped_collection_names_the_login_that_it_needs(pers
 def test_a_timer_that_stands_still_for_lack_of_a_consent_is_shown_with_its_remedy(
     person: Route, globus: Emulator
 ) -> None:
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     job_id = made(person, "--interval", "1h")
     globus.world.change_collection(DST_ID, type="mapped")
     person.write("a.txt")
@@ -779,12 +781,12 @@ def test_a_timer_that_stands_still_for_lack_of_a_consent_is_shown_with_its_remed
 def test_a_timer_whose_consents_were_all_rescinded_goes_on_after_login_and_resume(
     person: Route, globus: Emulator
 ) -> None:
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     job_id = made(person, "--interval", "1h")
     globus.world.change_auth(revoke="consents")
     globus.world.advance_clock(HOUR + 1)
 
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     shown = job(person, "status", "--all", status=3, says="The consent that this timer rests on was withdrawn")
     job(person, "resume", job_id)
 
@@ -794,7 +796,7 @@ def test_a_timer_whose_consents_were_all_rescinded_goes_on_after_login_and_resum
 
 
 def test_a_timer_that_wants_a_fresh_login_is_mended_by_one_sign_in(person: Route, globus: Emulator) -> None:
-    at_a_terminal(person, "session", "login")
+    sign_in(person, "timer.py", "session", "login")
     job_id = made(person, "--interval", "1h")
     globus.world.change_auth(session_expired=[DST_ID])
     globus.world.advance_clock(HOUR + 1)

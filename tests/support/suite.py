@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -127,35 +127,43 @@ class Route:
         stdout, stderr = process.communicate(timeout=self.patience_seconds)
         return self._checked(words, Result(process.returncode, stdout, stderr), status, says)
 
-    def run_here(self, *words: str, status: int | None = 0, says: str | None = None) -> Result:
+    def run_here(
+        self,
+        *words: str,
+        status: int | None = 0,
+        says: str | None = None,
+        answer: Optional[Callable[[str], str]] = None,
+    ) -> Result:
         """The same by a call of the script's `main`: a fifth of the time, most of which goes into starting a process.
 
         For what a test starts from or ends with, and for many cases of one kind; what is tested itself is run as cron
         runs it. Asks Globus for the first time at once, not after half a second, when it waits for tasks. No process is
         forked to help with the scan, since the emulator's threads are in this one.
+
+        Args:
+            answer: Gives what a person types into the terminal when asked, from all that it shows; None: there is none.
         """
         __tracebackhide__ = True
         if FOR_PROCESSES_ONLY & self.environment.keys():
             return self.run(*words, status=status, says=says)
-        stdout, stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="\n") for _ in range(2))
-        with self._in_the_place_of_a_process(words), redirect_stdout(stdout), redirect_stderr(stderr):
+        screens = stdout, stderr = _Screen(answer is not None), _Screen(answer is not None)
+        keyboard = _Keyboard(stderr, answer)
+        with self._in_the_place_of_a_process(words, keyboard), redirect_stdout(stdout), redirect_stderr(stderr):
             ended_with = _called(words[0])
-        printed = []
-        for stream in (stdout, stderr):
-            stream.seek(0)
-            printed.append(stream.read())
-            secrets_kept.wrote(printed[-1])
+        printed = [screen.shown() for screen in screens]
+        for text in printed:
+            secrets_kept.wrote(text)
         return self._checked(words, Result(ended_with, *printed), status, says)
 
     @contextmanager
-    def _in_the_place_of_a_process(self, words: tuple[str, ...]) -> Iterator[None]:
+    def _in_the_place_of_a_process(self, words: tuple[str, ...], keyboard: io.StringIO) -> Iterator[None]:
         before, umask = os.getcwd(), os.umask(0o077)
         os.chdir("/")
         try:
             with (
                 mock.patch.dict(os.environ, self.bare_environment(), clear=True),
                 mock.patch.object(sys, "argv", self.command(*words)[1:]),
-                mock.patch.object(sys, "stdin", io.StringIO()),
+                mock.patch.object(sys, "stdin", keyboard),
                 mock.patch.object(survey, "PATIENCE_SECONDS", float("inf")),
                 mock.patch.object(run, "FIRST_POLL_SECONDS", 0.02),
             ):
@@ -220,6 +228,39 @@ class Route:
         """The paths of a document's items below SRC_DIR; folders end in a slash."""
         root = self.settings.get("SRC_PATH") or str(self.src)
         return {str(item["source_path"])[len(root) + 1 :] for item in document["DATA"]}
+
+
+class _Screen(io.TextIOWrapper):
+    """What a script that is called here prints on."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__(io.BytesIO(), "utf-8", newline="\n")
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+    def shown(self) -> str:
+        """All that was printed."""
+        self.flush()
+        printed = self.buffer
+        assert isinstance(printed, io.BytesIO)
+        return printed.getvalue().decode()
+
+
+class _Keyboard(io.StringIO):
+    """What a script that is called here reads from: nothing, or what a person answers to what a screen shows."""
+
+    def __init__(self, screen: _Screen, answer: Callable[[str], str] | None) -> None:
+        super().__init__()
+        self._screen = screen
+        self._answer = answer
+
+    def isatty(self) -> bool:
+        return self._answer is not None
+
+    def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
+        return "" if self._answer is None else f"{self._answer(self._screen.shown())}\n"
 
 
 def _called(script: str) -> int:

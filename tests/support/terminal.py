@@ -36,6 +36,11 @@ def on_a_terminal(route: Route, *words: str, answer: Answer = code_from) -> Resu
     return result
 
 
+def sign_in(route: Route, *words: str) -> None:
+    """Let the owner sign in with a script as if on a terminal, by `run_here`: for what a test starts from."""
+    route.run_here(*(words or ("test_config.py",)), answer=lambda shown: code_from(LINK.findall(shown)[-1]))
+
+
 def answered(command: list[str], environment: Mapping[str, str], answer: Answer, *, folder: str) -> Result:
     """Run a command on a terminal of its own, answering each question for a code; all that it shows is stdout."""
     ours, theirs = pty.openpty()
