@@ -70,7 +70,7 @@ def test_every_script_names_the_damage_and_ends_with_5(
     route: Route, script: tuple[str, ...], key: str, kind: str
 ) -> None:
     route.write("a")
-    route.deliver()
+    route.deliver_here()
     mark = route.folder / "mark"
     put(route.code_path / "datastore", key, corpus(mark)[kind])
 
