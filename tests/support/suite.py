@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import io
 import json
 import os
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 from unittest import mock
@@ -266,7 +267,7 @@ class _Keyboard(io.StringIO):
 def _called(script: str) -> int:
     """What the script ends with; a bug in it is raised here."""
     try:
-        return int(importlib.import_module(script.removesuffix(".py")).main())
+        return int(_script(script).main())
     except SystemExit as leaving:  # --help
         return int(leaving.code or 0)
     except Problem as problem:
@@ -286,3 +287,13 @@ def start_with_one_file_away(route: Route, names: str) -> None:
     (route.src / "scan/a.dat").rename(route.folder / "away")
     run.communicate()
     (route.folder / "away").rename(route.src / "scan/a.dat")
+
+
+@cache
+def _script(script: str) -> Any:
+    """A script of the suite as a module. By its path: in a checkout named `main`, pytest has a package of that name."""
+    spec = importlib.util.spec_from_file_location(f"script_{script.removesuffix('.py')}", ROOT / script)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
