@@ -168,7 +168,8 @@ class Processes(Crew):
         # The pool's own thread starts one more, and dies of it where no more are allowed; then nothing comes back.
         threading.excepthook = self._note_dead_thread
         try:
-            super().__init__(partial(_processes, count), partial(_look, place), workers=count, rows=_rows(place))
+            look = partial(_look, place, is_alone=True)
+            super().__init__(partial(_processes, count), look, workers=count, rows=_rows(place))
         except BaseException:
             threading.excepthook = self._usual_hook
             raise
@@ -245,8 +246,8 @@ def of_executor(name: str, place: Place, count: int) -> Crew:
         raise NobodyThere(f"{type(error).__name__}: {error}") from None
 
 
-def _look(place: Place, rows: list[Row]) -> list[Sight]:
-    return look_at(place.unit(rows))
+def _look(place: Place, rows: list[Row], *, is_alone: bool = False) -> list[Sight]:
+    return look_at(place.unit(rows), is_alone=is_alone)
 
 
 def _rows(place: Place) -> int:

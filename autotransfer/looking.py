@@ -8,7 +8,9 @@ comes back entry by entry.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any, NamedTuple, Optional
 
 from autotransfer import plain
@@ -16,6 +18,7 @@ from autotransfer.changes import is_unchanged
 from autotransfer.paths import FOLDER_ITSELF
 from autotransfer.scan import Listing, Policy, open_folder, read_folder
 from autotransfer.sights import New, Same, Sight
+from autotransfer.statx import Entries
 from autotransfer.trie import SEPARATOR, column_holds, packed_column
 
 # What a run has open beside the folders that it looks at, and some more.
@@ -55,8 +58,11 @@ class OtherRoot(Exception):
     """SRC_DIR is another folder for the worker than for the run."""
 
 
-def look_at(unit: Unit) -> list[Sight]:
+def look_at(unit: Unit, *, is_alone: bool = False) -> list[Sight]:
     """What each folder of a unit holds, in the order of its rows. Runs in a worker.
+
+    Args:
+        is_alone: Whether the worker is a process that does nothing else.
 
     Raises:
         OtherRoot, OSError: SRC_DIR is not there as the run sees it.
@@ -66,14 +72,16 @@ def look_at(unit: Unit) -> list[Sight]:
     try:
         if os.fstat(root_fd).st_ino != unit.inode:
             raise OtherRoot(unit.src_dir)
-        return look_at_rows(root_fd, unit.rows, unit.rules, threads=unit.threads)
+        return look_at_rows(root_fd, unit.rows, unit.rules, threads=unit.threads, is_alone=is_alone)
     finally:
         os.close(root_fd)
 
 
-def look_at_rows(root_fd: int, rows: Sequence[Row], rules: Rules, *, threads: int = 1) -> list[Sight]:
+def look_at_rows(
+    root_fd: int, rows: Sequence[Row], rules: Rules, *, threads: int = 1, is_alone: bool = False
+) -> list[Sight]:
     """The same with SRC_DIR open."""
-    look = Look(root_fd, rules)
+    look = Look(root_fd, rules, is_alone=is_alone and threads <= 1)
 
     def look_at_row(row: Row) -> Sight:
         return look(row[0], None if row[1] is None else plain.load(row[1]))
@@ -103,20 +111,26 @@ class Look:
 
     Args:
         clock_ns: For the moment at which a listing was read; a worker's clock is not trusted, and gives 0.
+        is_alone: Whether no other thread of the process has work.
     """
 
-    def __init__(self, root_fd: int, rules: Rules, *, clock_ns: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self, root_fd: int, rules: Rules, *, clock_ns: Callable[[], int] = lambda: 0, is_alone: bool = False
+    ) -> None:
         self._root_fd = root_fd
         self._settled_before_ns = rules.settled_before_ns
         self._excludes = rules.policy.excludes()
         self._follow_links = rules.policy.follow_links
         self._clock_ns = clock_ns
+        self._entries = Entries(is_alone=is_alone)
+        self._is_fast = self._entries.are_possible and not self._follow_links
 
     def __call__(self, rel_path: str, packed: tuple[Any, ...] | None) -> Sight:
         """What one folder holds; `packed` is its record."""
-        same = None if packed is None or self._follow_links else self._as_recorded(rel_path, packed)
-        if same is not None:
-            return same
+        if packed is not None and self._is_fast:
+            same = self._as_recorded(rel_path, packed)
+            if same is not None:
+                return same
         listing = read_folder(
             self._root_fd, rel_path, self._excludes, follow_links=self._follow_links, clock_ns=self._clock_ns
         )
@@ -143,44 +157,37 @@ class Look:
         recorded = packed[6] if packed[6] and not packed[0] else packed[:3]
         if not recorded[0] or packed[7] or (packed[6] and packed[0]):
             return None
-        names: list[str] = []
-        mtimes_ns: list[int] = []
-        sizes_bytes: list[int] = []
-        folders: list[str] = []
-        links = others = 0
-        excludes = self._excludes
         try:
             folder_fd = open_folder(self._root_fd, rel_path)
         except OSError:
             return None
         try:
             own = os.fstat(folder_fd)
-            with os.scandir(folder_fd) as entries:
-                for entry in entries:
-                    name = entry.name
-                    if excludes is not None and excludes(name):
-                        continue
-                    if entry.is_file(follow_symlinks=False):
-                        status = entry.stat(follow_symlinks=False)
-                        names.append(name)
-                        mtimes_ns.append(status.st_mtime_ns)
-                        sizes_bytes.append(status.st_size)
-                    elif entry.is_dir(follow_symlinks=False):
-                        folders.append(name)
-                    elif entry.is_symlink():
-                        links += 1
-                    else:
-                        others += 1
+            names = os.listdir(folder_fd)
+            if self._excludes is not None:
+                names = [name for name in names if not self._excludes(name)]
+            statuses = self._entries.look(folder_fd, names)
         except OSError:
             return None
         finally:
             os.close(folder_fd)
-        folders.sort()
+        if statuses is None:
+            return None
+        folders: list[str] = []
+        links = others = 0
+        modes = statuses.modes
+        if not all(map(stat.S_ISREG, set(modes))):
+            is_file = list(map(stat.S_ISREG, modes))
+            folders = sorted(name for name, mode in zip(names, modes) if stat.S_ISDIR(mode))
+            links = sum(map(stat.S_ISLNK, modes))
+            others = len(names) - sum(is_file) - len(folders) - links
+            names = list(compress(names, is_file))
+            statuses = statuses.only(is_file)
         is_same = (
             SEPARATOR.join(names) == recorded[0]
             and SEPARATOR.join(folders) == packed[5]
-            and column_holds(recorded[1], mtimes_ns)
-            and column_holds(recorded[2], sizes_bytes)
+            and column_holds(recorded[1], statuses.mtimes_ns)
+            and column_holds(recorded[2], statuses.sizes_bytes)
         )
         if not is_same:
             return None

@@ -49,13 +49,11 @@ def _load(pickled: bytes) -> Any:
     outer: list[list[Any]] = []  # the stacks below each mark
     memo: list[Any] = []
     whole = len(pickled)
-    at = 0
-    while True:
+    at = _after_header(pickled)
+    while True:  # what the record of a folder is made of comes first: a scan reads one for each folder
         opcode = pickled[at]
         at += 1
-        if opcode == 0x94:  # MEMOIZE
-            memo.append(stack[-1])
-        elif opcode in _LENGTHS:  # text, bytes, LONG1
+        if opcode in _LENGTHS:  # text, bytes, LONG1
             start = at + _LENGTHS[opcode]
             end = start + (pickled[at] if start == at + 1 else int.from_bytes(pickled[at:start], "little"))
             if end > whole:
@@ -70,18 +68,30 @@ def _load(pickled: bytes) -> Any:
         elif opcode == 0x4B:  # BININT1
             stack.append(pickled[at])
             at += 1
+        elif opcode == 0x29:  # EMPTY_TUPLE
+            stack.append(())
+        elif opcode == 0x7D:  # EMPTY_DICT
+            stack.append({})
         elif opcode in _INTS:  # BININT2, BININT
             size, is_signed = _INTS[opcode]
             stack.append(int.from_bytes(pickled[at : at + size], "little", signed=is_signed))
             at += size
-        elif opcode == 0x87:  # TUPLE3
-            stack[-3:] = [(stack[-3], stack[-2], stack[-1])]
+        elif opcode == 0x86:  # TUPLE2
+            stack[-2:] = [(stack[-2], stack[-1])]
         elif opcode == 0x28:  # MARK
             outer.append(stack)
             stack = []
         elif opcode == 0x74:  # TUPLE
             marked, stack = stack, outer.pop()
             stack.append(tuple(marked))
+        elif opcode == 0x2E:  # STOP
+            if outer or len(stack) != 1:
+                raise NotPlain("a value in it is damaged: it ends too early")
+            return stack[0]
+        elif opcode == 0x94:  # MEMOIZE
+            memo.append(stack[-1])
+        elif opcode == 0x87:  # TUPLE3
+            stack[-3:] = [(stack[-3], stack[-2], stack[-1])]
         elif opcode == 0x75:  # SETITEMS
             marked, stack = stack, outer.pop()
             _fill(stack[-1], marked)
@@ -96,16 +106,10 @@ def _load(pickled: bytes) -> Any:
             size = 1 if opcode == 0x68 else 4
             stack.append(_shared(memo[int.from_bytes(pickled[at : at + size], "little")]))
             at += size
-        elif opcode == 0x86:  # TUPLE2
-            stack[-2:] = [(stack[-2], stack[-1])]
         elif opcode == 0x85:  # TUPLE1
             stack[-1] = (stack[-1],)
-        elif opcode == 0x29:  # EMPTY_TUPLE
-            stack.append(())
         elif opcode == 0x5D:  # EMPTY_LIST
             stack.append([])
-        elif opcode == 0x7D:  # EMPTY_DICT
-            stack.append({})
         elif opcode == 0x61:  # APPEND
             _append(stack[-2], [stack.pop()])
         elif opcode == 0x73:  # SETITEM
@@ -118,13 +122,15 @@ def _load(pickled: bytes) -> Any:
             at += 1
         elif opcode == 0x95:  # FRAME
             at += 8
-        elif opcode == 0x2E:  # STOP
-            if outer or len(stack) != 1:
-                raise NotPlain("a value in it is damaged: it ends too early")
-            return stack[0]
         else:
             what = "names code" if opcode in _CODE else "is of another kind"
             raise NotPlain(f"a value in it {what} (opcode {opcode:#04x}); it may hold only plain values")
+
+
+def _after_header(pickled: bytes) -> int:
+    """Where the first value begins when the protocol and a frame come first, as they mostly do."""
+    at = 2 if pickled[:1] == b"\x80" else 0
+    return at + 9 if pickled[at : at + 1] == b"\x95" else at
 
 
 def _refuse_deep(value: Any) -> None:

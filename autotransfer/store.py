@@ -151,8 +151,8 @@ class Store:
 
     def records(self, rel_paths: Sequence[str]) -> list[Optional[bytes]]:
         """The records of folders as they are stored, None where there is none; for workers to read. Order as given."""
-        found = self.shelf.table.many([("/" + rel_path).encode() for rel_path in rel_paths])
-        return [found.get(("/" + rel_path).encode()) for rel_path in rel_paths]
+        keys = [("/" + rel_path).encode() for rel_path in rel_paths]
+        return list(map(self.shelf.table.many(keys).get, keys))
 
     def items(self, number: int) -> list[StoredItem]:
         """The items of an open task."""

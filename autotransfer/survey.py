@@ -24,7 +24,7 @@ from autotransfer.sights import Sight
 from autotransfer.store import LAST_RUN, Store
 
 # How long to go on alone before the first and each later thought of calling others.
-PATIENCE_SECONDS = 0.03
+PATIENCE_SECONDS = 0.01
 # What is left must be worth their coming.
 WORTH_PROCESSES_SECONDS = 0.25
 # A look that waits more than it works, and this long, is on a slow file system.

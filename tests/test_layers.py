@@ -51,7 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "timer_options": TREE | {"intervals", "items_file", "timer_documents"},
     "own_files": {"errors"},
     "plain": set(),
-    "looking": TREE | {"changes", "plain", "sights"},
+    "statx": GROUND,
+    "looking": TREE | {"changes", "plain", "sights", "statx"},
     "crew": TREE | {"looking", "sights"},
     "glance": TREE | {"marks"},
     "forms": TREE | {"ledger"},
@@ -104,6 +105,7 @@ ONLY_IN: dict[str, set[str]] = {
     "sqlite3": {"shelf", "store", "globus.login", "globus.failures"},
     "shelve": {"shelf"},
     "pickle": {"shelf"},
+    "ctypes": {"statx"},
     "marshal": set(),
     "dbm": set(),
     "argparse": set(),
@@ -113,7 +115,7 @@ ONLY_IN: dict[str, set[str]] = {
     "socket": set(),
     "subprocess": {"notify"},
     "urllib": {"ping"},
-    "importlib": set(),
+    "importlib": {"needs"},  # it asks whether a package is there, and imports none
 }
 # Packages of the extras: the one room that may import each, when it is asked for what needs it.
 EXTRAS = {"distributed": "crew", "mpi4py": "crew", "jinja2": "report.page"}
