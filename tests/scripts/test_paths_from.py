@@ -481,6 +481,47 @@ def test_zfs_diff_feeds_what_differs_between_two_snapshots(fed: Route, globus: E
     assert (scan["modified"], scan["new"], scan["vanished"]) == (1, 0, 0)
 
 
+# Forms of lines that OpenZFS 2.0 to 2.1 printed for others: names in openzfs issue 13550 and pull request 12829, the
+# folder of a file's extended attributes in the latter, a file that is held open and deleted in issue 12219.
+ZFS_DIFF_SEEN = r"""M	/	{src}/
++	F	{src}/\0343\0201\0202\0343\0201\0202\0343\0201\0202
++	F	{src}/4.\0040sprz\0304\0231ty/_6\0040pompa\0040ciep\0305\0202a/!\0040panel\00402018.02.jpg
++	/	{src}/4.\0040sprz\0304\0231ty/_6\0040pompa\0040ciep\0305\0202a/!\0040panel\00402018.02.jpg/<xattrdir>
+-	F	{src}/a/gone\004028\0320\0245.xls
+-	/	{src}/a/gone\004028\0320\0245.xls/<xattrdir>
+M	F	{src}/(on_delete_queue)
+M	/	{src}/a
++	/	{src}/4.\0040sprz\0304\0231ty
++	/	{src}/4.\0040sprz\0304\0231ty/_6\0040pompa\0040ciep\0305\0202a
+"""
+
+
+def test_what_zfs_diff_printed_for_others_is_understood(fed: Route, tmp_path: Path) -> None:
+    folder = tmp_path / "zfs"
+    (folder / "snapshots").mkdir(parents=True)
+    (folder / "zfs").write_text(ZFS.format(folder=folder))
+    (folder / "zfs").chmod(0o755)
+    (folder / "diff").write_text(ZFS_DIFF_SEEN.format(src=fed.src))
+    (folder / "snapshots/transfer-20200101T000000Z").touch()
+    fed.write("あああ")
+    fed.write("4. sprzęty/_6 pompa ciepła/! panel 2018.02.jpg")
+    environment = fed.bare_environment()
+    environment["PATH"] = f"{folder}:{environment['PATH']}"
+
+    printed = subprocess.run(
+        [str(ZFS_FEED), "tank/data", *fed.command("main.py", "--wait")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (printed.stdout, printed.stderr) == ("", "")
+    assert sent_last(fed) == {"あああ", "4. sprzęty/"}
+    scan = fed.summary()
+    assert (scan["modified"], scan["new"], scan["vanished"]) == (0, 0, 0)
+
+
 def test_the_first_zfs_snapshot_names_everything(route: Route, tmp_path: Path) -> None:
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "zfs").write_text(ZFS.format(folder=tmp_path))
