@@ -199,7 +199,12 @@ class Checks:
         names = options_set(self._settings)
         refuse_unmet(self._settings)
         remark = "PING_URL was not tried: a ping would say that a run went well." if "PING_URL" in names else ""
-        return Found(f"what {', '.join(names)} need is there" if names else "none that needs more is set", remark)
+        command = self._settings.on_problem
+        is_bare = bool(command) and "/" not in command[0]
+        advice = "Name ON_PROBLEM's program by its whole path: cron's PATH is a short one." if is_bare else ""
+        return Found(
+            f"what {', '.join(names)} need is there" if names else "none that needs more is set", remark, advice
+        )
 
     # ---- Globus itself -------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, Optional
 
 from autotransfer.errors import ConfigurationProblem
+from autotransfer.linux import die_with_parent
 from autotransfer.looking import Row, Rules, Unit, affordable_threads, look_at, look_at_rows
 from autotransfer.sights import Sight
 
@@ -286,7 +287,8 @@ def _enter_worker() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-    try:
+    die_with_parent(signal.SIGKILL)
+    try:  # where the system does not see to it, and where the run was gone before it was asked to
         threading.Thread(target=_go_with_parent, daemon=True).start()
     except RuntimeError:  # no more are allowed: better no worker than one that outlives its run
         os.kill(os.getpid(), signal.SIGKILL)

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, Optional
 
 from autotransfer import plain
 from autotransfer.changes import is_unchanged
+from autotransfer.linux import entries
 from autotransfer.paths import FOLDER_ITSELF
 from autotransfer.scan import Listing, Policy, open_folder, read_folder
 from autotransfer.sights import New, Same, Sight
-from autotransfer.statx import Entries
 from autotransfer.trie import SEPARATOR, column_holds, packed_column
 
 # What a run has open beside the folders that it looks at, and some more.
@@ -122,7 +122,7 @@ class Look:
         self._excludes = rules.policy.excludes()
         self._follow_links = rules.policy.follow_links
         self._clock_ns = clock_ns
-        self._entries = Entries(is_alone=is_alone)
+        self._entries = entries(is_alone=is_alone)
         self._is_fast = self._entries.are_possible and not self._follow_links
 
     def __call__(self, rel_path: str, packed: tuple[Any, ...] | None) -> Sight:

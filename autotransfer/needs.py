@@ -46,9 +46,12 @@ def _unmet(settings: Settings) -> Iterator[str]:
         yield from _missing("REPORT_FILE", *REPORT_NEEDS)
     if settings.scan_executor:
         yield from _missing("SCAN_EXECUTOR", *EXECUTOR_NEEDS[settings.scan_executor.partition(":")[0]])
-    if settings.on_problem and shutil.which(settings.on_problem[0]) is None:
-        program = display(settings.on_problem[0])
-        yield f"ON_PROBLEM: {program} is no program that this user may run (PATH is {os.environ.get('PATH')})"
+    if settings.on_problem:
+        program = settings.on_problem[0]
+        # It is started in the folder "/".
+        if shutil.which(os.path.join("/", program) if "/" in program else program) is None:
+            path = os.environ.get("PATH") or os.defpath
+            yield f"ON_PROBLEM: {display(program)} is no program that this user may run (PATH is {path})"
 
 
 def _unwritable(name: str, path: str) -> Iterator[str]:

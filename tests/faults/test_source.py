@@ -207,6 +207,11 @@ def make_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def rewrite(path: Path) -> None:
+    path.write_text("other content")
+    os.utime(path, (1_700_000_100, 1_700_000_100))  # settled
+
+
 def make_link(path: Path) -> None:
     path.unlink()
     path.symlink_to("/etc/passwd")
@@ -233,6 +238,25 @@ def test_a_file_that_changes_its_kind_under_the_scan_waits(
     if path.exists() and not path.is_dir():
         path.unlink()
     assert_recovers(ready, tasks=3 if path.is_dir() else 2)
+
+
+@pytest.mark.parametrize("change", [unlink, make_link, make_pipe, rewrite], ids=lambda change: change.__name__)
+def test_a_delivered_file_that_changes_under_the_scan_is_seen_then_or_by_the_next_run(
+    ready: Route, change: Callable[[Path], None]
+) -> None:
+    path = ready.write("sub/fleeting.txt")
+    ready.deliver_here()
+    before = len(ready.sent())
+    with machine.Held(ready, "look", "fleeting.txt") as held:
+        change(path)
+        result = held.go_on()
+
+    ready.deliver_here()
+
+    assert result.status == 0
+    assert len(ready.sent()) - before == (change is rewrite)
+    assert change is not rewrite or ready.tree() == ready.tree(ready.dst)
+    assert ready.summary_here()["new"] == 0
 
 
 @pytest.mark.fault(

@@ -346,7 +346,22 @@ def test_optional_settings_that_have_what_they_need_are_named_and_no_one_is_told
     (options,) = (check for check in printed if check["name"] == "options")
     assert options["what"] == "what METRICS_FILE, REPORT_FILE, PING_URL, ON_PROBLEM need is there"
     assert "PING_URL was not tried" in options["why"]
+    assert options["remedy"] == ""
     assert not any((route.folder / name).exists() for name in ("told.txt", "route.prom", "page.html"))
+
+
+def test_a_program_is_looked_for_where_a_run_would_start_it(route: Route) -> None:
+    here = route.folder / "bin"
+    here.mkdir()
+    (here / "tell").write_text("#!/bin/sh\n")
+    (here / "tell").chmod(0o755)
+
+    route.configure(ON_PROBLEM=[str(here / "tell").lstrip("/")])  # from the folder "/"
+    route.run("test_config.py", status=0)
+    route.configure(ON_PROBLEM=["bin/tell"])
+    assert failure(route, status=5).name == "options"
+    route.configure(ON_PROBLEM=["logger"])
+    assert "by its whole path" in route.run("test_config.py", status=0).stdout
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 /* Stands between a script and the system (LD_PRELOAD): pauses it where a test wants to change something under it, and
    refuses writes as a quota does. The script knows nothing of it.
 
-   PAUSE_CALL     "look" (fstatat) or "open" (openat)
+   PAUSE_CALL     "look" (fstatat, statx) or "open" (openat)
    PAUSE_NAME     the last name of the path at which the call is held
    PAUSE_FOLDER   where the file "reached" is made then, and where "go" is waited for; once gone on, nothing is held
    REFUSE_FILE    writes to a file whose path begins so fail
@@ -71,6 +71,11 @@ static int is_refused(int fd)
     }
 LOOK(fstatat, stat)
 LOOK(fstatat64, stat64)
+int statx(int folder_fd, const char *path, int flags, unsigned mask, struct statx *status)
+{
+    pause_at("look", path);
+    return REAL(statx)(folder_fd, path, flags, mask, status);
+}
 
 #define OPEN(name)                                                                                                     \
     int name(int folder_fd, const char *path, int flags, ...)                                                          \

@@ -1,23 +1,30 @@
-"""What statx tells of the entries of a folder is what os.stat tells, whatever they are."""
+"""What statx tells of the entries of a folder is what os.stat tells; a worker ends with its run."""
 
 from __future__ import annotations
 
+import gc
 import os
+import pickle
 import random
 import socket
 import struct
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import machine
 import pytest
+from suite import ROOT
 
-from autotransfer import statx
-from autotransfer.looking import Look, Rules
-from autotransfer.scan import Policy, walk
+from autotransfer import linux
+from autotransfer.linux import Entries, Statuses, entries
+from autotransfer.looking import Look, Row, Rules, Unit, look_at
+from autotransfer.scan import Listing, Policy, walk
 from autotransfer.sights import Same
-from autotransfer.statx import Entries, Statuses
-from autotransfer.store import IN_MEMORY, Store
 from autotransfer.trie import Delivered, Folder
 
 pytestmark = pytest.mark.skipif(not Entries().are_possible, reason="this system has no statx")
@@ -125,9 +132,31 @@ def test_threads_do_not_see_what_others_look_at(tmp_path: Path) -> None:
         assert list(pool.map(sizes, folders)) == [{number} for number in range(len(folders))]
 
 
+@pytest.fixture
+def made_anew() -> Iterator[None]:
+    """What a process makes once is made again in a test, and after it."""
+    entries.cache_clear()
+    yield
+    entries.cache_clear()
+
+
+def does_nothing(*arguments: object) -> int:
+    return 0
+
+
+def refuses(*arguments: object) -> int:
+    return -1
+
+
+@pytest.mark.parametrize("statx", [None, refuses, does_nothing])
 @pytest.mark.parametrize("exclude", [(), ("*.tmp", "left out")])
-def test_a_folder_as_recorded_is_told_alike_with_and_without_statx(
-    tmp_path: Path, folder_fd: int, exclude: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+def test_a_folder_as_recorded_is_told_alike_where_statx_is_missing_refused_or_a_sham(
+    tmp_path: Path,
+    folder_fd: int,
+    exclude: tuple[str, ...],
+    statx: Callable[..., int] | None,
+    made_anew: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("files", "files/below", "files/left out", "only folders/one", "links"):
         (tmp_path / name).mkdir(parents=True)
@@ -136,21 +165,85 @@ def test_a_folder_as_recorded_is_told_alike_with_and_without_statx(
     (tmp_path / "links/to d").symlink_to("d")
     os.mkfifo(tmp_path / "links/pipe")
     policy = Policy(exclude=exclude)
-    listings = list(walk(folder_fd, policy))
-    with Store(IN_MEMORY) as store:
-        for listing in listings:
-            record = Folder()
-            record.delivered = {name: Delivered(*fingerprint, 9, 1) for name, fingerprint in listing.files.items()}
-            record.folders = set(listing.folders)
-            store.trie.put(listing.rel_path, record)
-        packed = {listing.rel_path: store.trie.packed(listing.rel_path) for listing in listings}
+    packed = {listing.rel_path: recorded(listing) for listing in walk(folder_fd, policy)}
 
     def told() -> list[object]:
         look = Look(folder_fd, Rules(policy, settled_before_ns=1 << 62))
         return [look(rel_path, record) for rel_path, record in packed.items()]
 
     with_it = told()
-    monkeypatch.setattr(statx, "_statx", lambda is_alone: None)
-    assert not Entries().are_possible
+    entries.cache_clear()
+    monkeypatch.setattr(linux, "_statx", lambda is_alone: statx)
+    assert not entries().are_possible
     assert told() == with_it
     assert {type(sight) for sight in with_it} == {Same}
+
+
+def recorded(listing: Listing) -> tuple[Any, ...]:
+    """A folder's record after all in it was delivered."""
+    folder = Folder()
+    folder.delivered = {name: Delivered(*fingerprint, 9, 1) for name, fingerprint in listing.files.items()}
+    folder.folders = set(listing.folders)
+    return folder.pack()
+
+
+def test_a_worker_that_never_collects_cycles_keeps_nothing_of_the_units_it_did(tmp_path: Path, folder_fd: int) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a").touch()
+    rows: list[Row] = [
+        (listing.rel_path, pickle.dumps(recorded(listing), 4)) for listing in walk(folder_fd, Policy()) if listing.files
+    ]
+    unit = Unit(str(tmp_path), tmp_path.stat().st_ino, Rules(Policy(), 1 << 62), 1, rows)
+    before = []
+
+    gc.disable()
+    try:
+        for _ in range(100):
+            assert [type(sight) for sight in look_at(unit, is_alone=True)] == [Same]
+            before.append(len(gc.get_objects()))
+    finally:
+        gc.enable()
+
+    assert before[-1] - before[10] < 50
+
+
+def test_a_worker_whose_look_hangs_ends_with_its_run(tmp_path: Path) -> None:
+    (tmp_path / "src/sub").mkdir(parents=True)
+    (tmp_path / "src/sub/stuck").touch()
+    program = """
+import os, pickle, sys, time
+sys.path.insert(0, sys.argv[1])
+from multiprocessing import active_children
+from autotransfer import crew
+from autotransfer.looking import Rules
+from autotransfer.scan import Policy
+from autotransfer.trie import Delivered, Folder
+
+folder = Folder()
+folder.delivered["stuck"] = Delivered(1, 1, 1, 1)
+place = crew.Place(sys.argv[2], os.stat(sys.argv[2]).st_ino, Rules(Policy(), 1 << 62), 1)
+workers = crew.of_processes(place, 1)
+workers.ask([("sub", pickle.dumps(folder.pack(), 4))])
+print(*[child.pid for child in active_children()], flush=True)
+time.sleep(60)
+"""
+    held = {"LD_PRELOAD": str(machine.library()), "PAUSE_CALL": "look", "PAUSE_NAME": "stuck"}
+    words = [sys.executable, "-c", program, str(ROOT), str(tmp_path / "src")]
+    environment = {**os.environ, **held, "PAUSE_FOLDER": str(tmp_path)}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        (worker,) = map(int, run.stdout.readline().split())
+        machine.until((tmp_path / "reached").exists)
+        run.kill()
+
+        give_up_at = time.monotonic() + 20  # the look hangs for three times as long
+        while is_running(worker):
+            assert time.monotonic() < give_up_at
+            time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
