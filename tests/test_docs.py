@@ -145,7 +145,8 @@ def _wrong_for_python(arguments: list[str]) -> Iterator[str]:
     if "--" in arguments:
         own, nested = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
         yield from wrong_in(nested)
-    for option in own:
+    for word in own:
+        option = word.partition("=")[0] if word.startswith("--") else word
         if option.startswith("-") and not re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", shown):
             yield f"there is no option {option}"
 
