@@ -6,7 +6,7 @@ folder_state  reader        what is recorded of one folder and below it; reading
 notify  telling  metrics    who else hears how a run ended, and what of it is news to them (ping: a program)
 run                         one run: orders the rooms, decides nothing alone
 settle  plan  submit        the acts of a run: ask what became of tasks; scan and compare; post
-reset  checks               the work of set_time.py and of test_config.py (with ends, permissions)
+reset  checks               the work of set_time.py and of test_config.py (with ends, permissions, needs)
 hosting                     the acts of timer.py: consents, timers one by one, their last tasks
 feed                        what a change feed names, and what is kept for the next one
 globus/  store              the service; the datastore: what is on the shelf, of what format, about which route

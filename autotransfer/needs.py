@@ -33,7 +33,8 @@ def refuse_unmet(settings: Settings) -> None:
         raise ConfigurationProblem(
             "What some settings need is not there",
             details=findings,
-            remedy="Mend it, or take the setting out. Transfers work without it, and each run would warn.",
+            remedy="Mend it, or take the setting out. Till then each run warns; without the package that SCAN_EXECUTOR "
+            "needs, the scan of a large tree ends it and nothing is sent.",
         )
 
 

@@ -203,16 +203,14 @@ def packed_column(numbers: list[int]) -> Column:
 def column_holds(column: Column, numbers: bytes) -> bool:
     """Whether a packed column is of exactly these numbers, which are 64-bit ones, little-endian.
 
-    Cost: that of comparing the bytes, mostly; no number is looked at by itself.
+    Cost: times, and a column of one number, are compared as bytes; only small numbers are unpacked.
     """
     if isinstance(column, tuple) and column[0] == "q":
         return column[1] == numbers
     if isinstance(column, int) and -(1 << 63) <= column < 1 << 63:
         return numbers == column.to_bytes(8, "little", signed=True) * (len(numbers) // 8)
     found = unpacked_column(("q", numbers), len(numbers) // 8)
-    if not isinstance(column, tuple):
-        return column == found or not found
-    return min(found) >= 0 and max(found) < 1 << 32 and packed_column(found) == column
+    return found == unpacked_column(column, len(found))
 
 
 def unpacked_column(column: Column, count: int) -> list[int]:

@@ -154,6 +154,22 @@ def test_a_peer_that_fails_in_a_later_round_is_left_out_too(tmp_path: Path) -> N
     assert "File exists" in measured.left_out["once"]
 
 
+def test_what_a_command_wants_before_it_is_done_before_every_run(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    count.write_text("")
+
+    def add() -> None:
+        count.write_text(count.read_text() + "+")
+
+    def one_more(printed: str) -> None:
+        seen.append(printed)
+
+    seen: list[str] = []
+    measure([Command("show", ["cat", str(count)], one_more, before=add)], runs=2, folder=tmp_path)
+
+    assert seen == ["+", "++", "+++"]
+
+
 def test_memory_is_that_of_all_processes_together(tmp_path: Path) -> None:
     if not TELLS_MEMORY:
         pytest.skip("this system does not tell the memory of processes")
