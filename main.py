@@ -11,21 +11,21 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import utils
-from autotransfer.errors import ExitStatus, Problem, RunActive, UsageProblem, reason
-from autotransfer.feed import split_names
-from autotransfer.notify import Notifier
-from autotransfer.paths import display
+from autotransfer.common.errors import ExitStatus, Problem, RunActive, UsageProblem, reason
+from autotransfer.common.paths import display
+from autotransfer.common.text import counted
+from autotransfer.datastore.store import IN_MEMORY, Store
+from autotransfer.monitoring.alerts import News
+from autotransfer.monitoring.notify import Notifier
 from autotransfer.run import Run, Watcher
-from autotransfer.store import IN_MEMORY, Store
-from autotransfer.summary import counted
-from autotransfer.telling import News
+from autotransfer.scan.feed import split_names
 
 if TYPE_CHECKING:
     import argparse
 
-    from autotransfer.ledger import Task
-    from autotransfer.settings import Settings
-    from autotransfer.summary import Summary
+    from autotransfer.common.settings import Settings
+    from autotransfer.common.summary import Summary
+    from autotransfer.datastore.tasks import Task
 
 MOST_SHOWN = 50
 FOREVER_SECONDS = 10.0 * 365 * 86400
@@ -171,7 +171,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 def _renew_report(settings: Settings, summary: Summary, status: int) -> None:
     """Make REPORT_FILE anew where that is due. It is made of what was committed, and the lock is free again."""
-    from autotransfer.report.refresh import refresh
+    from autotransfer.status.html.refresh import refresh
 
     try:
         if refresh(settings, summary, status, clock_ns=time.time_ns):

@@ -8,19 +8,19 @@ import time
 from typing import TYPE_CHECKING
 
 import utils
-from autotransfer import paths
-from autotransfer.errors import ExitStatus, UsageProblem
-from autotransfer.reset import Counts, set_times
-from autotransfer.scan import open_root
-from autotransfer.store import IN_MEMORY, Store
-from autotransfer.summary import counted
-from autotransfer.times import EXAMPLES as TIMES
-from autotransfer.times import local_text, parse_moment_ns
+from autotransfer.common import paths
+from autotransfer.common.errors import ExitStatus, UsageProblem
+from autotransfer.common.text import counted
+from autotransfer.common.times import EXAMPLES as TIMES
+from autotransfer.common.times import local_text, parse_moment_ns
+from autotransfer.datastore.store import IN_MEMORY, Store
+from autotransfer.plan.set_times import Counts, set_times
+from autotransfer.scan.folders import open_root
 
 if TYPE_CHECKING:
     import argparse
 
-    from autotransfer.settings import Settings
+    from autotransfer.common.settings import Settings
 
 EXAMPLES = """\
   python set_time.py 2026-03-01                    what was modified before March counts as transferred

@@ -10,21 +10,23 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import utils
-from autotransfer import manifest, paths, state_text
-from autotransfer.errors import ConfigurationProblem, ExitStatus, UsageProblem, reason
-from autotransfer.folder_state import delivered_paths
-from autotransfer.reader import Reader, open_reader
-from autotransfer.scan import open_root
-from autotransfer.state import read_state
-from autotransfer.state_path import FileAnswer, FolderAnswer, answer
-from autotransfer.summary import counted
-from autotransfer.verdict import verdict
+from autotransfer.common import files, paths
+from autotransfer.common.errors import ConfigurationProblem, ExitStatus, UsageProblem, reason
+from autotransfer.common.text import counted
+from autotransfer.datastore.reader import Reader, open_reader
+from autotransfer.scan.folders import open_root
+from autotransfer.status import as_text as state_text
+from autotransfer.status import manifest
+from autotransfer.status.folders import delivered_paths
+from autotransfer.status.path import FileAnswer, FolderAnswer, answer
+from autotransfer.status.state import read_state
+from autotransfer.status.verdict import verdict
 
 if TYPE_CHECKING:
     import argparse
 
-    from autotransfer.ledger import AnyTask
-    from autotransfer.settings import Settings
+    from autotransfer.common.settings import Settings
+    from autotransfer.datastore.tasks import AnyTask
 
 # Wide enough that nothing is cut off where nobody's screen is.
 UNLIMITED_COLUMNS = 10_000
@@ -109,7 +111,7 @@ def _overview(settings: Settings, reader: Reader, chosen: argparse.Namespace, li
     line.clear()
     judged = verdict(state)
     if chosen.json:
-        from autotransfer import state_json
+        from autotransfer.status import as_json as state_json
 
         _say_json(state_json.overview(settings, state, judged))
     else:
@@ -149,7 +151,7 @@ def _answer(settings: Settings, reader: Reader, chosen: argparse.Namespace, line
 
 
 def _say_answers(answers: list[FileAnswer | FolderAnswer], tasks: list[AnyTask], chosen: argparse.Namespace) -> None:
-    from autotransfer import state_json
+    from autotransfer.status import as_json as state_json
 
     document: dict[str, Any] = {}
     if chosen.path:
@@ -188,7 +190,7 @@ def _export(reader: Reader, path: str, chosen_format: str | None, line: utils.Pr
 
     if path == "-":
         return _print_manifest(rows, kind)
-    with manifest.replaced(path) as stream:
+    with files.replaced(path) as stream:
         count = manifest.write(rows, stream, kind, on_progress=on_progress)
     line.clear()
     utils.say(f"Wrote {counted(count, 'delivered path')} to {paths.display(path)}.")
@@ -196,7 +198,7 @@ def _export(reader: Reader, path: str, chosen_format: str | None, line: utils.Pr
 
 
 def _page(settings: Settings, reader: Reader, path: str, line: utils.ProgressLine) -> int:
-    from autotransfer.report import page
+    from autotransfer.status.html import page
 
     text, judged = page.make(
         settings,
@@ -205,7 +207,7 @@ def _page(settings: Settings, reader: Reader, path: str, line: utils.ProgressLin
         is_renewed=False,
         on_progress=lambda count: line.show(f"reading: {count:,} files and folders"),
     )
-    with manifest.replaced(path, keeps_mode=True) as stream:
+    with files.replaced(path, keeps_mode=True) as stream:
         stream.write(text)
     line.clear()
     utils.say(f"Wrote {paths.display(path)}. {judged.headline}")

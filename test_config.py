@@ -9,9 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import utils
-from autotransfer.checks import Check, Checks
-from autotransfer.errors import ExitStatus, SignInNeeded
-from autotransfer.paths import display
+from autotransfer.checks.checklist import Check, Checks
+from autotransfer.common.errors import ExitStatus, SignInNeeded
+from autotransfer.common.paths import display
 
 if TYPE_CHECKING:
     import argparse

@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import utils
-from autotransfer import jobs
-from autotransfer import timer_documents as documents
-from autotransfer import timer_options as options
-from autotransfer.errors import ExitStatus, SignInNeeded, UsageProblem
-from autotransfer.times import local_text
+from autotransfer.common.errors import ExitStatus, SignInNeeded, UsageProblem
+from autotransfer.common.times import local_text
+from autotransfer.timers import describe as jobs
+from autotransfer.timers import documents, options
 
 if TYPE_CHECKING:
-    from autotransfer.hosting import Hosting
-    from autotransfer.settings import Settings
+    from autotransfer.common.settings import Settings
+    from autotransfer.timers.service import Hosting
 
 EXAMPLES = """\
   python timer.py session login                          sign in, with the consents that timers need
@@ -342,7 +341,7 @@ def _ask_for_code(url: str) -> str:
 def _hosting(
     chosen: argparse.Namespace, settings: Settings, *, ask: Callable[[str], str] | None = None, must_hold: bool = True
 ) -> Hosting:
-    from autotransfer.hosting import Hosting
+    from autotransfer.timers.service import Hosting
 
     command = f"timer.py --config {shlex.quote(chosen.config)}" if chosen.config else "timer.py"
     return Hosting(settings, command=command, ask=ask, must_hold=must_hold)

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
-from autotransfer.errors import MEANINGS, ConfigurationProblem, Problem, RunActive, UsageProblem, reason
-from autotransfer.own_files import open_own
-from autotransfer.paths import display
-from autotransfer.settings import Settings, check_settings
-from autotransfer.times import DAY
-from autotransfer.words import age_text
-from autotransfer.words import size_text as size_text
+from autotransfer.common.errors import MEANINGS, ConfigurationProblem, Problem, RunActive, UsageProblem, reason
+from autotransfer.common.files import open_own
+from autotransfer.common.paths import display
+from autotransfer.common.settings import Settings, check_settings
+from autotransfer.common.text import age_text
+from autotransfer.common.text import size_text as size_text
+from autotransfer.common.times import DAY
 
 CODE_FOLDER = os.path.dirname(os.path.realpath(__file__))
 LOG_FORMAT = "%(asctime)sZ %(process)d %(levelname)s %(message)s"

@@ -14,25 +14,30 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from autotransfer.errors import OutcomeUnknown, Problem
-from autotransfer.ledger import PREPARED, Task
-from autotransfer.paths import display
-from autotransfer.plan import Plan, check_root, policy
-from autotransfer.scan import Looker, open_root
-from autotransfer.settings import Settings
-from autotransfer.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, Store
-from autotransfer.summary import Summary, counted
-from autotransfer.times import NS_PER_SECOND
+from autotransfer.common.errors import OutcomeUnknown, Problem
+from autotransfer.common.paths import display
+from autotransfer.common.settings import Settings
+from autotransfer.common.summary import Summary
+from autotransfer.common.text import counted
+from autotransfer.common.times import NS_PER_SECOND
+from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, Store
+from autotransfer.datastore.tasks import PREPARED, Task
+from autotransfer.plan.planner import Plan
+from autotransfer.plan.source_check import check_root
+from autotransfer.scan.folders import Looker, open_root
+from autotransfer.scan.listing import policy
 
 if TYPE_CHECKING:
-    from autotransfer.crew import Crew
     from autotransfer.globus.login import Login
     from autotransfer.globus.tasks import Tasks
-    from autotransfer.settle import Settling
-    from autotransfer.submit import Submitting
-    from autotransfer.survey import Pace
+    from autotransfer.scan.pool import Crew
+    from autotransfer.scan.scanner import Pace
+    from autotransfer.transfer.reconcile import Settling
+    from autotransfer.transfer.submit import Submitting
 
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.5, 15.0
+
+
 # Of so many runs the start, the length and the status are kept: they show how often a run is to be expected.
 RUNS_KEPT = 20
 
@@ -247,7 +252,7 @@ class Run:
         return Tasks(self._signed_in().transfer)
 
     def _settling(self, look: Looker) -> Settling:
-        from autotransfer.settle import Settling
+        from autotransfer.transfer.reconcile import Settling
 
         return Settling(
             self._store,
@@ -261,7 +266,7 @@ class Run:
         )
 
     def _submitting(self) -> Submitting:
-        from autotransfer.submit import Submitting
+        from autotransfer.transfer.submit import Submitting
 
         return Submitting(
             self._settings,

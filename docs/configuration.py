@@ -16,7 +16,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from autotransfer.settings import TABLE, Setting  # noqa: E402 - found through the line above
+from autotransfer.common.settings import TABLE, Setting  # noqa: E402
 
 PAGE = ROOT / "docs/configuration.md"
 INTRODUCTION = """\

@@ -12,13 +12,13 @@ from typing import Any
 from hypothesis import strategies as st
 from suite import DST_ID, SRC_ID, Route
 
-from autotransfer import plain
-from autotransfer.errors import ConfigurationProblem
-from autotransfer.forms import is_sound
-from autotransfer.ledger import Ledger, Task, pack_tasks, unpack_tasks
-from autotransfer.store import Store
-from autotransfer.times import local_text
-from autotransfer.trie import Folder, fingerprints, is_at_rest
+from autotransfer.common.errors import ConfigurationProblem
+from autotransfer.common.times import local_text
+from autotransfer.datastore import pickles as plain
+from autotransfer.datastore.schema import is_sound
+from autotransfer.datastore.store import Store
+from autotransfer.datastore.tasks import Ledger, Task, pack_tasks, unpack_tasks
+from autotransfer.datastore.trie import Folder, fingerprints, is_at_rest
 from emulator.server import Emulator
 from emulator.world import Collection
 from prove.mutations import PLAIN_VALUES, mutated, mutated_bytes

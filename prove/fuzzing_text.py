@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from autotransfer.errors import UsageProblem
-from autotransfer.intervals import interval_seconds
-from autotransfer.items_file import read_items
-from autotransfer.times import (
+from autotransfer.common.errors import UsageProblem
+from autotransfer.common.times import (
     MINUTE,
     NS_PER_SECOND,
     YEAR,
+    interval_seconds,
     iso_text,
     local_text,
     parse_date_ns,
     parse_moment_ns,
     utc_text,
 )
+from autotransfer.timers.items_file import read_items
 from prove.mutations import SOME_TEXT
 
 NOW_NS = 1_800_000_000 * NS_PER_SECOND

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from autotransfer.store import Store
+from autotransfer.datastore.store import Store
 from prove.crashes_series import Ended, Series
 from prove.native import Call, Point
 from prove.power_disk import WATCHED, Disk

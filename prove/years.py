@@ -8,8 +8,8 @@ from pathlib import Path
 
 from suite import DST_ID, SRC_ID
 
-from autotransfer import history as limits
-from autotransfer.ledger import Task
+from autotransfer.datastore import history as limits
+from autotransfer.datastore.tasks import Task
 from emulator.server import Emulator
 from emulator.world import Collection
 from prove.proof import Effort, Proof

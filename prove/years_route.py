@@ -16,11 +16,11 @@ from pathlib import Path
 from suite import LONG_AGO, Route
 from terminal import on_a_terminal
 
-from autotransfer.errors import Problem
-from autotransfer.paths import join, split
+from autotransfer.common.errors import Problem
+from autotransfer.common.paths import join, split
+from autotransfer.common.settings import check_settings
+from autotransfer.datastore.store import Store
 from autotransfer.run import Run, Watcher
-from autotransfer.settings import check_settings
-from autotransfer.store import Store
 from emulator.server import Emulator
 
 OLD_FILES = 60

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from suite import CLIENT_ID, DST_ID, SRC_ID
 
-from autotransfer.batches import Batcher, Item, Note, Planner, item_documents, transfer_document
-from autotransfer.changes import CHECKSUM, NEW, FolderChange, Outgoing
-from autotransfer.paths import FOLDER_ITSELF, join
-from autotransfer.settings import Settings, check_settings
-from autotransfer.trie import Folder
+from autotransfer.common.paths import FOLDER_ITSELF, join
+from autotransfer.common.settings import Settings, check_settings
+from autotransfer.datastore.trie import Folder
+from autotransfer.globus.documents import item_documents, transfer_document
+from autotransfer.plan.batches import Batcher
+from autotransfer.plan.compare import CHECKSUM, NEW, FolderChange, Outgoing
+from autotransfer.plan.whole_folders import Item, Note, Planner
 
 # A folder: the names of its files, whether all in it is new and settled, whether anything in it changed; what is in it.
 Tree = tuple[list[str], bool, bool, dict[str, Any]]

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from autotransfer.changes import (
+from autotransfer.common.paths import FOLDER_ITSELF
+from autotransfer.datastore.trie import EMPTY_FOLDER, Delivered, Fingerprint, Folder, InFlight, Retry
+from autotransfer.plan.compare import (
     CHECKSUM,
     MODIFIED,
     NEW,
@@ -16,11 +18,9 @@ from autotransfer.changes import (
     compare,
     forget_vanished,
     gone_folders,
-    is_unchanged,
 )
-from autotransfer.paths import FOLDER_ITSELF
-from autotransfer.scan import EMPTY_FOLDER, Fingerprint, Listing, PathError
-from autotransfer.trie import Delivered, Folder, InFlight, Retry
+from autotransfer.scan.listing import Listing, PathError
+from autotransfer.scan.worker import is_unchanged
 
 NS = 10**9
 NOW_NS = 5_000 * NS

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from suite import Route
 
-from autotransfer.store import Store
+from autotransfer.datastore.store import Store
 from emulator.server import Emulator
 from prove import crashes, native
 from prove.crashes_tree import Tree

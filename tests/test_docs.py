@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from suite import ROOT, Route
 
-from autotransfer.errors import MEANINGS
+from autotransfer.common.errors import MEANINGS
+from autotransfer.common.settings import TABLE
+from autotransfer.common.summary import Summary
 from autotransfer.globus.login import TOKEN_FILE
-from autotransfer.settings import TABLE
-from autotransfer.summary import Summary
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")

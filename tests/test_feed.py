@@ -14,14 +14,16 @@ from typing import Optional
 import pytest
 from suite import LONG_AGO, Route
 
-from autotransfer import feed
-from autotransfer.feed import Again, kept_paths, look_again, place_names, split_names
-from autotransfer.looking import Rules
+from autotransfer.common.summary import Summary
+from autotransfer.datastore.store import AGAIN, IN_MEMORY, Store
+from autotransfer.datastore.trie import Delivered, DictShelf, Folder, PathTrie
+from autotransfer.plan.rescan import Again, kept_paths, look_again
 from autotransfer.run import Run, Watcher
-from autotransfer.scan import Policy, open_root
-from autotransfer.store import AGAIN, IN_MEMORY, Store
-from autotransfer.summary import Summary
-from autotransfer.trie import Delivered, DictShelf, Folder, PathTrie
+from autotransfer.scan import feed
+from autotransfer.scan.feed import place_names, split_names
+from autotransfer.scan.folders import open_root
+from autotransfer.scan.listing import Policy
+from autotransfer.scan.worker import Rules
 from emulator.server import Emulator
 from utils import load_settings
 
@@ -158,7 +160,7 @@ def test_what_a_scan_saw_replaces_what_was_kept_and_what_a_quick_one_saw_is_adde
 
 
 def test_more_than_can_be_kept_means_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "MOST_KEPT", 2)
+    monkeypatch.setattr("autotransfer.plan.rescan.MOST_KEPT", 2)
     with Store(IN_MEMORY) as store:
         again = Again(store, is_used=True)
         for name in "abcdef":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import time
 
-from autotransfer.frontier import Frontier
-from autotransfer.paths import join
+from autotransfer.common.paths import join
+from autotransfer.scan.walk_order import Frontier
 
 SEED = random.randrange(10**6)
 

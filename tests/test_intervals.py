@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from autotransfer.errors import UsageProblem
-from autotransfer.intervals import interval_seconds
-from autotransfer.jobs import duration
+from autotransfer.common.errors import UsageProblem
+from autotransfer.common.times import interval_seconds
+from autotransfer.timers.describe import duration
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from autotransfer.errors import UsageProblem
-from autotransfer.items_file import TimerItem, read_items
+from autotransfer.common.errors import UsageProblem
+from autotransfer.timers.items_file import TimerItem, read_items
 
 
 def test_lines_are_items_and_comments_and_blanks_are_none() -> None:

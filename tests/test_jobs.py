@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from autotransfer.errors import UsageProblem
-from autotransfer.jobs import collection_ids, columns, plain, read_job, session_demand, table, unchanged
-from autotransfer.timer_documents import Schedule
-from autotransfer.times import NS_PER_SECOND, parse_date_ns
+from autotransfer.common.errors import UsageProblem
+from autotransfer.common.times import NS_PER_SECOND, parse_date_ns
+from autotransfer.timers.describe import collection_ids, columns, plain, read_job, session_demand, table, unchanged
+from autotransfer.timers.documents import Schedule
 
 NOW_NS = parse_date_ns("2026-03-01T12:00:30Z")
 HOUR = 3600

@@ -6,22 +6,8 @@ from typing import Any
 
 import pytest
 
-from autotransfer.ledger import (
-    CANCELED,
-    EXPIRED,
-    FAILED,
-    PREPARED,
-    RUNNING,
-    STUCK,
-    SUBMITTED,
-    SUCCEEDED,
-    UNKNOWN,
-    Ledger,
-    Task,
-    judge,
-    label_for,
-    pause_ns,
-)
+from autotransfer.datastore.tasks import CANCELED, EXPIRED, FAILED, PREPARED, SUBMITTED, SUCCEEDED, Ledger, Task
+from autotransfer.transfer.task_status import RUNNING, STUCK, UNKNOWN, judge, label_for, pause_ns
 
 NS = 10**9
 HOUR_NS = 3600 * NS

@@ -20,12 +20,12 @@ import machine
 import pytest
 from suite import ROOT
 
-from autotransfer import linux
-from autotransfer.linux import Entries, Statuses, entries
-from autotransfer.looking import Look, Row, Rules, Unit, look_at
-from autotransfer.scan import Listing, Policy, walk
-from autotransfer.sights import Same
-from autotransfer.trie import Delivered, Folder
+from autotransfer.datastore.trie import Delivered, Folder
+from autotransfer.scan import linux
+from autotransfer.scan.folders import walk
+from autotransfer.scan.linux import Entries, Statuses, entries
+from autotransfer.scan.listing import Listing, Policy, Same
+from autotransfer.scan.worker import Look, Row, Rules, Unit, look_at
 
 pytestmark = pytest.mark.skipif(not Entries().are_possible, reason="this system has no statx")
 MOMENTS_NS = (0, 1, 999_999_999, 1_800_000_000_123_456_789, 15 * 10**18 // 2, 2**33 * 10**9 - 1)
@@ -214,10 +214,10 @@ def test_a_worker_whose_look_hangs_ends_with_its_run(tmp_path: Path) -> None:
 import os, pickle, sys, time
 sys.path.insert(0, sys.argv[1])
 from multiprocessing import active_children
-from autotransfer import crew
-from autotransfer.looking import Rules
-from autotransfer.scan import Policy
-from autotransfer.trie import Delivered, Folder
+from autotransfer.scan import pool as crew
+from autotransfer.scan.worker import Rules
+from autotransfer.scan.listing import Policy
+from autotransfer.datastore.trie import Delivered, Folder
 
 folder = Folder()
 folder.delivered["stuck"] = Delivered(1, 1, 1, 1)

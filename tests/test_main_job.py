@@ -221,7 +221,7 @@ def test_a_run_with_nothing_to_do_calls_nobody_and_imports_no_sdk(lonely_route: 
     result = lonely_route.run("main.py", says="")
 
     assert "globus_sdk" not in result.stderr
-    assert "autotransfer.store" in result.stderr
+    assert "autotransfer.datastore.store" in result.stderr
 
 
 def test_an_empty_tree_is_refused_until_a_person_confirms_it_even_with_a_task_under_way(

@@ -14,8 +14,8 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from suite import ROOT, Result, Route
 
-from autotransfer.metrics import KINDS_OF_FINDING
-from autotransfer.summary import Summary
+from autotransfer.common.summary import Summary
+from autotransfer.monitoring.metrics import KINDS_OF_FINDING
 from emulator.server import Emulator
 
 PREFIX = "globus_transfer_"

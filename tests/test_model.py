@@ -17,7 +17,7 @@ from model_edits import HOUR_SECONDS, NS, Moment
 from model_oracle import Oracle
 from model_route import Interruptions, Route
 
-from autotransfer.store import Store
+from autotransfer.datastore.store import Store
 
 VALUES = {"SETTLE_SECONDS": 0, "EXCLUDE": [], "SYMLINKS": "ignore", "MAX_ITEMS_PER_TASK": 9, "MAX_TASKS_IN_FLIGHT": 9}
 A_FILE = {"where": 0, "name": "a", "size": 6, "moment": Moment("long ago", 0)}

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Optional
 
-from autotransfer.changes import CHECKSUM, Rules, compare
-from autotransfer.outcomes import (
-    CHANGED,
-    SWEEP_DOUBT_NS,
-    Closing,
-    Look,
-    Tally,
-    forget_gone,
-    note_in_flight,
-    renumber,
-    touched_folders,
+from autotransfer.common.paths import FOLDER_ITSELF, join
+from autotransfer.datastore.trie import (
+    EMPTY_FOLDER,
+    Delivered,
+    DictShelf,
+    Fingerprint,
+    Folder,
+    InFlight,
+    PathTrie,
+    Retry,
 )
-from autotransfer.paths import FOLDER_ITSELF, join
-from autotransfer.scan import EMPTY_FOLDER, Fingerprint, Listing
-from autotransfer.trie import Delivered, DictShelf, Folder, InFlight, PathTrie, Retry
+from autotransfer.plan.compare import CHECKSUM, Rules, compare
+from autotransfer.plan.in_flight import forget_gone, note_in_flight, renumber, touched_folders
+from autotransfer.scan.listing import Listing
+from autotransfer.transfer.results import CHANGED, SWEEP_DOUBT_NS, Closing, Look, Tally
 
 NS = 10**9
 NOW_NS = 2_000 * NS

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotransfer.paths import (
+from autotransfer.common.paths import (
     FOLDER_ITSELF,
     below,
     can_be_sent,

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from suite import LONG_AGO, Route
 
-from autotransfer.marking import Marking
-from autotransfer.marks import Mark, Marks
-from autotransfer.sights import Same
-from autotransfer.store import IN_MEMORY, Store
+from autotransfer.datastore.folder_times import Mark, Marks
+from autotransfer.datastore.store import IN_MEMORY, Store
+from autotransfer.scan.listing import Same
+from autotransfer.scan.quick import Marking
 from emulator.server import Emulator
 from utils import load_settings
 

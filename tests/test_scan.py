@@ -17,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from suite import ROOT
 
-from autotransfer.errors import ConfigurationProblem
-from autotransfer.paths import FOLDER_ITSELF
-from autotransfer.scan import EMPTY_FOLDER, Listing, Looker, Policy, open_folder, open_root, read_folder, walk
+from autotransfer.common.errors import ConfigurationProblem
+from autotransfer.common.paths import FOLDER_ITSELF
+from autotransfer.datastore.trie import EMPTY_FOLDER
+from autotransfer.scan.folders import Looker, open_folder, open_root, read_folder, walk
+from autotransfer.scan.listing import Listing, Policy
 
 NS = 10**9
 
@@ -292,6 +294,6 @@ def test_opening_a_folder_never_follows_a_link_at_its_end(root: int, tmp_path: P
 
 
 def test_the_scan_imports_no_globus_sdk() -> None:
-    code = "import autotransfer.scan, sys; raise SystemExit('globus_sdk' in sys.modules)"
+    code = "import autotransfer.scan.folders, sys; raise SystemExit('globus_sdk' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from suite import CLIENT_ID, DST_ID, SRC_ID
 
-from autotransfer.errors import ConfigurationProblem, ExitStatus
-from autotransfer.settings import NAMES, Settings, check_settings
+from autotransfer.common.errors import ConfigurationProblem, ExitStatus
+from autotransfer.common.settings import NAMES, Settings, check_settings
 
 REQUIRED = {
     "SRC_DIR": "/data/run7",

@@ -15,16 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from autotransfer import manifest
-from autotransfer.errors import ConfigurationProblem, RunActive, UsageProblem
-from autotransfer.folder_state import Amount, DeliveredPath, FolderState, delivered_paths, tree
-from autotransfer.ledger import Task, find_task, pack_tasks, unpack_tasks
-from autotransfer.paths import FOLDER_ITSELF, join
-from autotransfer.reader import Reader, patiently
-from autotransfer.state import active_run, add_up, bad_tasks, last_run
-from autotransfer.store import IN_MEMORY, Store
-from autotransfer.times import DAY, NS_PER_SECOND
-from autotransfer.trie import Delivered, Folder, InFlight, Retry
+from autotransfer.common import files
+from autotransfer.common.errors import ConfigurationProblem, RunActive, UsageProblem
+from autotransfer.common.paths import FOLDER_ITSELF, join
+from autotransfer.common.times import DAY, NS_PER_SECOND
+from autotransfer.datastore.reader import Reader, patiently
+from autotransfer.datastore.store import IN_MEMORY, Store
+from autotransfer.datastore.tasks import Task, find_task, pack_tasks, unpack_tasks
+from autotransfer.datastore.trie import Delivered, Folder, InFlight, Retry
+from autotransfer.status import manifest
+from autotransfer.status.folders import Amount, DeliveredPath, FolderState, delivered_paths, tree
+from autotransfer.status.state import active_run, add_up, bad_tasks, last_run
 
 NOW_NS = 1_800_000_000 * NS_PER_SECOND
 HOUR_NS = 3600 * NS_PER_SECOND
@@ -230,12 +231,12 @@ def test_a_file_is_replaced_only_by_a_complete_manifest(tmp_path: Path) -> None:
     target = tmp_path / "m.csv"
     target.write_text("old")
 
-    with pytest.raises(RuntimeError), manifest.replaced(str(target)) as stream:
+    with pytest.raises(RuntimeError), files.replaced(str(target)) as stream:
         stream.write("half")
         raise RuntimeError
 
     assert (target.read_text(), [each.name for each in tmp_path.iterdir()]) == ("old", ["m.csv"])
-    with manifest.replaced(str(target)) as stream:
+    with files.replaced(str(target)) as stream:
         stream.write("whole")
     assert (target.read_text(), target.stat().st_mode & 0o777) == ("whole", 0o600)
 
@@ -246,7 +247,7 @@ def test_a_manifest_goes_neither_through_a_link_nor_over_a_pipe(tmp_path: Path) 
     os.mkfifo(tmp_path / "pipe.csv")
 
     for name in ("link.csv", "pipe.csv"):
-        with pytest.raises(ConfigurationProblem, match="no regular file"), manifest.replaced(str(tmp_path / name)):
+        with pytest.raises(ConfigurationProblem, match="no regular file"), files.replaced(str(tmp_path / name)):
             pytest.fail("there is nothing to write into")
 
     assert (tmp_path / "elsewhere").read_text() == "mine"
@@ -313,7 +314,7 @@ def test_what_a_run_adds_and_drops_meanwhile_does_not_disturb_the_reading(path: 
 def test_a_commit_that_takes_long_is_waited_for_and_told(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(path, 3)
     told: list[str] = []
-    monkeypatch.setattr("autotransfer.shelf.READER_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("autotransfer.datastore.shelf.READER_WAIT_SECONDS", 0.05)
     with Store(path, is_read_only=True) as store:
         reader = Reader(store, on_wait=lambda: told.append("waiting"))
         writing = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

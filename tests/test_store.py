@@ -14,14 +14,14 @@ from uuid import UUID
 
 import pytest
 
-from autotransfer.errors import ConfigurationProblem
-from autotransfer.forms import TASK_FORMS
-from autotransfer.history import FAILED_LATELY_NS, KEPT_WHOLE, SWEPT_FROM
-from autotransfer.ledger import EndedTask, Ledger, Task, pack_tasks
-from autotransfer.plain import NotPlain
-from autotransfer.shelf import KEYS_AT_A_TIME, Table
-from autotransfer.store import FORMAT_VERSION, IN_MEMORY, Store
-from autotransfer.trie import Delivered, Folder, InFlight, Retry
+from autotransfer.common.errors import ConfigurationProblem
+from autotransfer.datastore.history import FAILED_LATELY_NS, KEPT_WHOLE, SWEPT_FROM
+from autotransfer.datastore.pickles import NotPlain
+from autotransfer.datastore.schema import TASK_FORMS
+from autotransfer.datastore.shelf import KEYS_AT_A_TIME, Table
+from autotransfer.datastore.store import FORMAT_VERSION, IN_MEMORY, Store
+from autotransfer.datastore.tasks import EndedTask, Ledger, Task, pack_tasks
+from autotransfer.datastore.trie import Delivered, Folder, InFlight, Retry
 
 ROUTE = {"SRC_ID": "s", "SRC_DIR": "/s", "DST_ID": "d", "DST_DIR": "/d"}
 
@@ -481,7 +481,7 @@ def test_packed_tasks_that_records_name_are_all_kept(path: str) -> None:
 def test_a_file_that_is_mostly_empty_is_shrunk_when_it_is_opened_for_writing(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autotransfer.shelf.SHRUNK_FROM_BYTES", 1_000_000)
+    monkeypatch.setattr("autotransfer.datastore.shelf.SHRUNK_FROM_BYTES", 1_000_000)
     with Store(path) as store:
         for number in range(100):
             store.shelf[f"key {number}"] = "x" * 30_000

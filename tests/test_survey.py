@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from suite import LONG_AGO, ROOT, Route
 
-from autotransfer import crew
-from autotransfer.crew import Crew, Place
-from autotransfer.looking import Look, Rules, look_at
-from autotransfer.scan import Listing, Policy, open_root, walk
-from autotransfer.settings import Settings
-from autotransfer.sights import New, Same, Sight
-from autotransfer.store import IN_MEMORY, Store
-from autotransfer.survey import Pace, Survey
+from autotransfer.common.settings import Settings
+from autotransfer.datastore.store import IN_MEMORY, Store
+from autotransfer.scan import pool as crew
+from autotransfer.scan.folders import open_root, walk
+from autotransfer.scan.listing import Listing, New, Policy, Same, Sight
+from autotransfer.scan.pool import Crew, Place
+from autotransfer.scan.scanner import Pace, Survey
+from autotransfer.scan.worker import Look, Rules, look_at
 from utils import load_settings
 
 RULES = Rules(Policy(), (LONG_AGO + 10) * 10**9)
@@ -65,7 +65,7 @@ def place(settings: Settings, root_fd: int, threads: int = 1) -> Place:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others are called after the first folder."""
-    monkeypatch.setattr("autotransfer.survey.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("autotransfer.scan.scanner.PATIENCE_SECONDS", 0.0)
 
 
 def test_threads_and_processes_see_what_one_process_sees_in_the_same_order(settings: Settings, root_fd: int) -> None:
@@ -160,7 +160,7 @@ def test_workers_go_when_the_run_is_killed(tree: Route) -> None:
     # Each call takes long, so that the workers are still at it when the run dies.
     tree.configure(SCAN_WORKERS=2)
     program = (
-        "import sys, time; sys.path.insert(0, sys.argv[1]); from autotransfer import crew\n"
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from autotransfer.scan import pool as crew\n"
         "executor = crew._processes(2)\n"
         "print(*[executor.submit(crew.os.getpid).result() for _ in range(20)], flush=True)\n"
         "executor.submit(time.sleep, 60); time.sleep(60)"

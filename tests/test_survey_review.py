@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from suite import LONG_AGO, ROOT, Route
 
-from autotransfer.store import Store
+from autotransfer.datastore.store import Store
 from emulator.server import Emulator
 
 
@@ -72,10 +72,11 @@ SURVEY = """
 import os, resource, sys
 sys.path.insert(0, sys.argv[1])
 import concurrent.futures.process, concurrent.futures.thread, multiprocessing.connection, multiprocessing.popen_fork
-from autotransfer import crew, survey
-from autotransfer.looking import Rules
-from autotransfer.scan import Policy, open_root
-from autotransfer.store import IN_MEMORY, Store
+from autotransfer.scan import pool as crew, scanner as survey
+from autotransfer.scan.worker import Rules
+from autotransfer.scan.folders import open_root
+from autotransfer.scan.listing import Policy
+from autotransfer.datastore.store import IN_MEMORY, Store
 
 class Settings:
     src_dir, scan_workers, scan_executor = sys.argv[2], 4, ""

@@ -7,7 +7,7 @@ from typing import Optional
 
 import pytest
 
-from autotransfer.errors import (
+from autotransfer.common.errors import (
     ConfigurationProblem,
     GlobusProblem,
     OutcomeUnknown,
@@ -16,8 +16,18 @@ from autotransfer.errors import (
     SignInNeeded,
     Unreachable,
 )
-from autotransfer.telling import AWAY, Ending, Memory, News, as_builtins, from_builtins, judge, kind_of, kind_of_problem
-from autotransfer.times import DAY, HOUR, MINUTE
+from autotransfer.common.times import DAY, HOUR, MINUTE
+from autotransfer.monitoring.alerts import (
+    AWAY,
+    Ending,
+    Memory,
+    News,
+    as_builtins,
+    from_builtins,
+    judge,
+    kind_of,
+    kind_of_problem,
+)
 
 WEEK = 7.0 * DAY
 START = 1_800_000_000.0

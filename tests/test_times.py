@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from autotransfer.errors import UsageProblem
-from autotransfer.times import age_seconds, local_text, parse_date_ns, parse_moment_ns, utc_text
+from autotransfer.common.errors import UsageProblem
+from autotransfer.common.times import age_seconds, local_text, parse_date_ns, parse_moment_ns, utc_text
 
 NS = 10**9
 NOW_NS = 1_800_000_000 * NS + 123  # 2027-01-15T08:00:00Z

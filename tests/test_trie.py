@@ -8,7 +8,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotransfer.trie import (
+from autotransfer.datastore.trie import (
     Delivered,
     DictShelf,
     Folder,

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from autotransfer.folder_state import Amount, FolderState
-from autotransfer.ledger import Task
-from autotransfer.state import ActiveRun, Failure, LastRun, Latency, Records, RunMark, State
-from autotransfer.summary import Summary
-from autotransfer.times import DAY, HOUR, MINUTE, NS_PER_SECOND
-from autotransfer.verdict import ATTENTION, DELIVERED, WAITING, progress, usual_interval_seconds, verdict
-from autotransfer.words import shortened, table, width
+from autotransfer.common.summary import Summary
+from autotransfer.common.text import shortened, table, width
+from autotransfer.common.times import DAY, HOUR, MINUTE, NS_PER_SECOND
+from autotransfer.datastore.tasks import Task
+from autotransfer.status.folders import Amount, FolderState
+from autotransfer.status.state import ActiveRun, Failure, LastRun, Latency, Records, RunMark, State
+from autotransfer.status.verdict import ATTENTION, DELIVERED, WAITING, progress, usual_interval_seconds, verdict
 
 NOW_NS = 1_800_000_000 * NS_PER_SECOND
 TASK = Task(3, "sub", "label", "mtime", {}, "/s", "/d", 10, 1000, 2, 7).accepted(

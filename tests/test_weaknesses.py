@@ -20,8 +20,9 @@ import pytest
 import requests
 from suite import DST_ID, LONG_AGO, SRC_ID, Route
 
-from autotransfer.scan import Policy, open_root, walk
-from autotransfer.store import FORMAT_VERSION
+from autotransfer.datastore.store import FORMAT_VERSION
+from autotransfer.scan.folders import open_root, walk
+from autotransfer.scan.listing import Policy
 from emulator.server import Emulator
 
 MTIME, CHECKSUM = 2, 3  # sync levels
@@ -627,8 +628,8 @@ def test_a_submission_whose_answer_was_lost_is_repeated_with_its_own_id(route: R
 
 def sign_in(route: Route, monkeypatch: pytest.MonkeyPatch) -> None:
     """Do what a person does once: follow the link, bring back the code."""
+    from autotransfer.common.settings import check_settings
     from autotransfer.globus.login import Login
-    from autotransfer.settings import check_settings
 
     def code_behind(url: str) -> str:
         page = requests.get(url, timeout=10)

@@ -9,8 +9,8 @@ import pytest
 from suite import Route
 from terminal import on_a_terminal
 
-from autotransfer import history
-from autotransfer.ledger import EndedTask
+from autotransfer.datastore import history
+from autotransfer.datastore.tasks import EndedTask
 from emulator.server import Emulator
 from prove.years import LOG_MAX_BYTES, STEP_HOURS, findings
 from prove.years_route import Years

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import globus_sdk
 
-from autotransfer.errors import ConfigurationProblem, GlobusProblem, Problem
+from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem
 from autotransfer.globus.failures import NEXT_RUN, document_in, explained
 
 

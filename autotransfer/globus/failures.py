@@ -17,7 +17,7 @@ import globus_sdk
 import jwt
 from globus_sdk.token_storage.validating_token_storage import IdentityMismatchError, TokenValidationError
 
-from autotransfer.errors import (
+from autotransfer.common.errors import (
     ConfigurationProblem,
     GlobusProblem,
     IdenticalPaths,
@@ -32,9 +32,14 @@ from autotransfer.errors import (
 )
 
 SIGN_IN = "Run {sign_in} in a terminal once; what runs unattended then continues by itself."
+
+
 NEXT_RUN = "The next run tries again."
 
+
 Api = globus_sdk.GlobusAPIError
+
+
 Kind = Callable[..., Problem]
 
 
@@ -150,11 +155,16 @@ TABLE = (
     Row(lambda error: True, GlobusProblem, f"{NEXT_RUN} If it says the same, run test_config.py."),
 )
 
+
 NETWORK = "Check this machine's network and name service."
+
+
 CERTIFICATE = (
     "The usual causes are a wrong clock on this machine and a proxy that opens encrypted connections; a file with the "
     "proxy's certificate can be named in GLOBUS_SDK_VERIFY_SSL."
 )
+
+
 MOST_QUOTED = 80
 
 

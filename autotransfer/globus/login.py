@@ -16,22 +16,39 @@ from globus_sdk.login_flows import LoginFlowManager
 from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage
 from globus_sdk.transport import RetryCheckResult, RetryContext
 
-from autotransfer.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded, reason
+from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded, reason
+from autotransfer.common.settings import Settings
 from autotransfer.globus.failures import NEXT_RUN, explained
-from autotransfer.settings import Settings
 
 APP_NAME = "Globus Automated Transfer"
+
+
 TOKEN_FILE = "tokens.db"  # noqa: S105 - a file name
+
+
 SECRET_VARIABLE = "GLOBUS_CLIENT_SECRET"  # noqa: S105 - a variable's name
+
+
 # The next run tries again anyway, so a run gives up after 4 tries, not after the SDK's 6.
 MAX_RETRIES = 3
+
+
 SDK_VERSION = globus_sdk.__version__
+
+
 # The whole of what may be said, since clients differ in what they make of the rest.
 LOCAL = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[\w./~-]*)?", re.ASCII)
+
+
 HTTPS = re.compile(r"https://[\w.-]+(:\d+)?(/[\w./~-]*)?", re.ASCII)
+
+
 # The SDK's way to trust anyone who answers; source: globus_sdk.config, "GLOBUS_SDK_VERIFY_SSL".
 VERIFY_VARIABLE = "GLOBUS_SDK_VERIFY_SSL"
+
+
 TRUSTS = ("y", "yes", "t", "true", "on", "1")
+
 
 # Shows the link to a person and gives the code they bring back.
 AskForCode = Callable[[str], str]

@@ -9,7 +9,7 @@ from typing import Any
 import globus_sdk
 from globus_sdk.transport import RetryCheckCollection, RetryCheckResult, RetryContext
 
-from autotransfer.errors import GlobusProblem, OutcomeUnknown, TaskUnknown
+from autotransfer.common.errors import GlobusProblem, OutcomeUnknown, TaskUnknown
 from autotransfer.globus.failures import NEXT_RUN, answer_words, document_in, explained, may_have_run
 
 

@@ -15,11 +15,15 @@ import globus_sdk
 from globus_sdk.transport import RetryCheckCollection
 from globus_sdk.transport.default_retry_checks import check_expired_authorization
 
-from autotransfer.errors import OutcomeUnknown
+from autotransfer.common.errors import OutcomeUnknown
 from autotransfer.globus import failures
 
 NOTHING_CREATED = "Nothing was created."
+
+
 UNCHANGED = "Nothing was changed."
+
+
 # Nothing here runs by itself: a person does it again.
 AGAIN = "Try again later."
 

@@ -8,7 +8,7 @@ import pytest
 from faulty import FaultCheck, assert_recovers
 from suite import DST_ID, Route, start_with_one_file_away
 
-from autotransfer.store import Store
+from autotransfer.datastore.store import Store
 from emulator.server import Emulator
 
 HELD = "It holds 2 paths; without progress it is canceled after 24 hours and they are sent again. Its events: https://"

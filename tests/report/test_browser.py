@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from archive import a_facility, open_store, put, put_runs, settings_in
 
-from autotransfer.paths import display
-from autotransfer.reader import open_reader
-from autotransfer.report.page import make
-from autotransfer.times import HOUR, NS_PER_SECOND
-from autotransfer.trie import Delivered, Retry
+from autotransfer.common.paths import display
+from autotransfer.common.times import HOUR, NS_PER_SECOND
+from autotransfer.datastore.reader import open_reader
+from autotransfer.datastore.trie import Delivered, Retry
+from autotransfer.status.html.page import make
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page

@@ -17,15 +17,15 @@ import pytest
 from archive import a_facility, many_folders, open_store, put, put_runs, settings_in
 from suite import ROOT, Route
 
-from autotransfer.folder_state import STANDINGS, Amount, FolderState, TreeFolder, tree
-from autotransfer.paths import display
-from autotransfer.reader import Reader, open_reader
-from autotransfer.report.folders import choose, columns
-from autotransfer.report.page import STANDING_WORDS, make
-from autotransfer.settings import Settings
-from autotransfer.state import read_state
-from autotransfer.store import IN_MEMORY, Store
-from autotransfer.trie import Delivered
+from autotransfer.common.paths import display
+from autotransfer.common.settings import Settings
+from autotransfer.datastore.reader import Reader, open_reader
+from autotransfer.datastore.store import IN_MEMORY, Store
+from autotransfer.datastore.trie import Delivered
+from autotransfer.status.folders import STANDINGS, Amount, FolderState, TreeFolder, tree
+from autotransfer.status.html.folders import choose, columns
+from autotransfer.status.html.page import STANDING_WORDS, make
+from autotransfer.status.state import read_state
 
 MOST_PAGE_BYTES = 3_000_000
 PARTS = ROOT / "autotransfer" / "report" / "parts"

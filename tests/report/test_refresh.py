@@ -10,9 +10,9 @@ import pytest
 from archive import settings_in
 from suite import Route
 
-from autotransfer.errors import ConfigurationProblem
-from autotransfer.report.refresh import LastPage, is_due, last_page
-from autotransfer.summary import Summary
+from autotransfer.common.errors import ConfigurationProblem
+from autotransfer.common.summary import Summary
+from autotransfer.status.html.refresh import LastPage, is_due, last_page
 
 IDLE = LastPage(600, 0.3, "delivered")
 
@@ -127,7 +127,7 @@ def test_a_route_without_it_does_not_load_what_makes_it(lonely_route: Route) -> 
     result = lonely_route.run("main.py")
 
     assert "autotransfer.run" in result.stderr
-    assert "autotransfer.report" not in result.stderr
+    assert "autotransfer.status.html" not in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from suite import Route
 
-from autotransfer.errors import MEANINGS
+from autotransfer.common.errors import MEANINGS
 from emulator.server import Emulator
 
 

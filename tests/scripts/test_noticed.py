@@ -305,7 +305,9 @@ def test_what_a_command_leaves_behind_does_not_hold_up_the_run(route: Route) -> 
 def test_a_command_that_never_ends_is_ended_with_all_it_started(route: Route) -> None:
     folder = route.folder / "hasty"
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text("import autotransfer.notify as notify\nnotify.COMMAND_SECONDS = 1.0\n")
+    (folder / "sitecustomize.py").write_text(
+        "import autotransfer.monitoring.notify as notify\nnotify.COMMAND_SECONDS = 1.0\n"
+    )
     route.environment["PYTHONPATH"] = f"{folder}:{Path(__file__).parents[2]}"
     route.configure(ON_PROBLEM=["/bin/sh", "-c", f"sleep 60 & echo $! > {route.folder}/pid; wait"])
     break_a_name(route)
@@ -444,7 +446,9 @@ def test_a_service_that_is_away_is_a_line_in_the_log(route: Route) -> None:
 def test_a_service_that_answers_in_small_pieces_for_ever_is_given_up(route: Route) -> None:
     folder = route.folder / "hasty"
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text("import autotransfer.notify as notify\nnotify.PING_SECONDS = 1.5\n")
+    (folder / "sitecustomize.py").write_text(
+        "import autotransfer.monitoring.notify as notify\nnotify.PING_SECONDS = 1.5\n"
+    )
     route.environment["PYTHONPATH"] = f"{folder}:{Path(__file__).parents[2]}"
 
     def drip(connection: Any) -> None:

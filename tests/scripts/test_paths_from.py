@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from suite import LONG_AGO, ROOT, Route
 
-from autotransfer.store import AGAIN, Store
+from autotransfer.datastore.store import AGAIN, Store
 from emulator.server import Emulator
 
 INOTIFY_FEED = ROOT / "samples/inotify_feed.py"

@@ -49,7 +49,7 @@ def test_it_needs_neither_the_network_nor_the_sdk(lonely_route: Route) -> None:
     result = lonely_route.run("status.py", says="Everything delivered")
 
     assert "globus_sdk" not in result.stderr
-    assert "autotransfer.state" in result.stderr
+    assert "autotransfer.status.state" in result.stderr
 
 
 def test_tasks_in_flight_are_shown_with_progress_and_their_page(route: Route, globus: Emulator) -> None:

@@ -19,7 +19,7 @@ import pytest
 from suite import DST_ID, ROOT, SRC_ID, Result, Route
 from terminal import LINK, asked, code_from, on_a_terminal, sign_in
 
-from autotransfer.store import FORMAT_VERSION, Store
+from autotransfer.datastore.store import FORMAT_VERSION, Store
 from emulator.server import Emulator
 from emulator.world import Collection
 
@@ -243,7 +243,7 @@ def test_a_datastore_about_another_route_fails(route: Route) -> None:
 def test_a_datastore_that_a_killed_run_left_half_written_fails_nothing(route: Route) -> None:
     path = route.code_path / "datastore"
     killed = (
-        f"import os\nfrom autotransfer.store import Store\nstore = Store({str(path)!r})\n"
+        f"import os\nfrom autotransfer.datastore.store import Store\nstore = Store({str(path)!r})\n"
         "for number in range(1000):\n    store.shelf[str(number)] = 'x' * 20000\n"  # more than SQLite's cache holds
         "os.kill(os.getpid(), 9)"
     )

@@ -14,7 +14,7 @@ import pytest
 from hostile import corpus, opcodes_of, put
 from suite import ROOT, Route
 
-from autotransfer import plain
+from autotransfer.datastore import pickles as plain
 
 MOST_SECONDS = 10.0
 MOST_PEAK_BYTES = 500_000_000
@@ -92,7 +92,7 @@ def test_a_file_that_computes_what_it_holds_is_refused(route: Route, what: str) 
 
 
 def test_what_the_tool_writes_it_reads_also_where_a_value_stands_twice(route: Route) -> None:
-    from autotransfer.store import Store
+    from autotransfer.datastore.store import Store
 
     one = ("a", 1)
     value = {

@@ -46,7 +46,7 @@ def test_every_script_that_uses_the_network_refuses_a_service_without_tls(
 def test_only_https_or_loopback_is_taken_for_safe() -> None:
     code = (
         "import os, sys\n"
-        "from autotransfer.errors import ConfigurationProblem\n"
+        "from autotransfer.common.errors import ConfigurationProblem\n"
         "from autotransfer.globus.login import service_time_seconds\n"
         "for url in sys.argv[1:]:\n"
         "    os.environ['GLOBUS_SDK_SERVICE_URL_AUTH'] = url\n"

@@ -40,12 +40,12 @@ ALLOWED = {
     ("utils.py", "load_settings", "exec"),  # the owner's configuration is Python by design
     ("utils.py", "load_settings", "compile"),
     ("utils.py", "_read_names_as_utf8", "os.execv"),  # this very program, again
-    ("autotransfer/linux.py", "_statx", "import ctypes"),  # one function of the C library that runs anyway
-    ("autotransfer/linux.py", "_statx", "ctypes.CDLL"),
-    ("autotransfer/linux.py", "_statx", "ctypes.PyDLL"),
-    ("autotransfer/linux.py", "die_with_parent", "import ctypes"),  # another one of it
-    ("autotransfer/linux.py", "die_with_parent", "ctypes.CDLL"),
-    ("autotransfer/linux.py", "__init__", "import ctypes"),  # room for what it fills in
+    ("autotransfer/scan/linux.py", "_statx", "import ctypes"),  # one function of the C library that runs anyway
+    ("autotransfer/scan/linux.py", "_statx", "ctypes.CDLL"),
+    ("autotransfer/scan/linux.py", "_statx", "ctypes.PyDLL"),
+    ("autotransfer/scan/linux.py", "die_with_parent", "import ctypes"),  # another one of it
+    ("autotransfer/scan/linux.py", "die_with_parent", "ctypes.CDLL"),
+    ("autotransfer/scan/linux.py", "__init__", "import ctypes"),  # room for what it fills in
 }
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from autotransfer.ledger import Ledger, Task
-from autotransfer.reader import Reader
-from autotransfer.settings import Settings, check_settings
-from autotransfer.store import LAST_RUN, Store
-from autotransfer.summary import Summary
-from autotransfer.times import DAY, HOUR, MINUTE, NS_PER_SECOND
-from autotransfer.trie import Delivered, Folder, InFlight, Retry, packed_column
+from autotransfer.common.settings import Settings, check_settings
+from autotransfer.common.summary import Summary
+from autotransfer.common.times import DAY, HOUR, MINUTE, NS_PER_SECOND
+from autotransfer.datastore.reader import Reader
+from autotransfer.datastore.store import LAST_RUN, Store
+from autotransfer.datastore.tasks import Ledger, Task
+from autotransfer.datastore.trie import Delivered, Folder, InFlight, Retry, packed_column
 
 TASK_ID = "11111111-1111-4111-8111-{:012d}"
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from suite import Result, Route
 
-from autotransfer.ledger import PREPARED
-from autotransfer.store import Store
-from autotransfer.summary import counted
+from autotransfer.common.text import counted
+from autotransfer.datastore.store import Store
+from autotransfer.datastore.tasks import PREPARED
 
 GAP = "..."  # in `sees`: whatever stands between two parts
 NOTHING = "nothing"

@@ -146,8 +146,8 @@ def put(datastore: Path, key: str, pickled: Any) -> None:
 
 def judged(folder: Path) -> Iterator[tuple[str, str, float]]:
     """What reading each pickle came to: its name, the problem's words (or what was read), and the seconds it took."""
-    from autotransfer.errors import ConfigurationProblem
-    from autotransfer.store import Store
+    from autotransfer.common.errors import ConfigurationProblem
+    from autotransfer.datastore.store import Store
 
     for name, pickled in corpus(folder / "mark").items():
         datastore = folder / "datastore"

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from autotransfer import survey
-from autotransfer.crew import Crew
-from autotransfer.looking import Rules, look_at_rows
-from autotransfer.plan import policy
-from autotransfer.scan import open_root
-from autotransfer.settings import Settings
-from autotransfer.times import NS_PER_SECOND
+from autotransfer.common.settings import Settings
+from autotransfer.common.times import NS_PER_SECOND
+from autotransfer.scan import scanner as survey
+from autotransfer.scan.folders import open_root
+from autotransfer.scan.listing import policy
+from autotransfer.scan.pool import Crew
+from autotransfer.scan.worker import Rules, look_at_rows
 
 ALONE, THREADS, UNRELIABLE = "alone", "threads", "unreliable"
 HELPERS = (ALONE, THREADS, UNRELIABLE)

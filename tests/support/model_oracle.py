@@ -11,11 +11,10 @@ from typing import NamedTuple
 from model_edits import HOUR_SECONDS
 from model_route import Interruptions, Route
 
-from autotransfer.paths import FOLDER_ITSELF, join, split
-from autotransfer.scan import Fingerprint
-from autotransfer.store import Store
-from autotransfer.summary import Summary
-from autotransfer.trie import Folder
+from autotransfer.common.paths import FOLDER_ITSELF, join, split
+from autotransfer.common.summary import Summary
+from autotransfer.datastore.store import Store
+from autotransfer.datastore.trie import Fingerprint, Folder
 from emulator.world import Task
 
 # A tree that is left alone is equal after so many runs, with two more for each time that what it holds exceeds what one

@@ -18,15 +18,15 @@ from model_rights import modes_that_bind, modes_that_do_not
 from model_tree import Tree
 from suite import CLIENT_ID, DST_ID, SRC_ID
 
-from autotransfer.errors import GlobusProblem, UsageProblem
-from autotransfer.paths import FOLDER_ITSELF, join
-from autotransfer.reset import set_times
+from autotransfer.common.errors import GlobusProblem, UsageProblem
+from autotransfer.common.paths import FOLDER_ITSELF, join
+from autotransfer.common.settings import Settings, check_settings
+from autotransfer.common.summary import Summary
+from autotransfer.datastore.store import Store
+from autotransfer.datastore.trie import Fingerprint, Folder
+from autotransfer.plan.set_times import set_times
 from autotransfer.run import Run, Watcher
-from autotransfer.scan import Fingerprint, open_root
-from autotransfer.settings import Settings, check_settings
-from autotransfer.store import Store
-from autotransfer.summary import Summary
-from autotransfer.trie import Folder
+from autotransfer.scan.folders import open_root
 from emulator.clock import Clock
 from emulator.server import Emulator
 from emulator.world import Collection, Task

@@ -16,7 +16,7 @@ from typing import Any
 from model_edits import NS, Moment
 from suite import LONG_AGO
 
-from autotransfer.paths import join
+from autotransfer.common.paths import join
 
 KEEP = "keep"  # a SRC_DIR that turns empty is refused: that is its own test
 MOST_DEPTH = 3

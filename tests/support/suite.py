@@ -19,8 +19,9 @@ from unittest import mock
 import secrets_kept
 
 import utils
-from autotransfer import run, survey
-from autotransfer.errors import Problem
+from autotransfer import run
+from autotransfer.common.errors import Problem
+from autotransfer.scan import scanner as survey
 from emulator.server import Emulator
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -1,0 +1,1 @@
+"""The checks of test_config.py."""

@@ -1,0 +1,335 @@
+"""Everything that a run needs, checked one by one, each failure with its remedy; test_config.py shows them.
+
+Local checks come first and need neither a network nor globus_sdk. A check that builds on a failed one is not made.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from autotransfer.checks.collections import MOST_NAMES, TEST_PREFIX, DestinationView, SourceView, names_on_disk
+from autotransfer.checks.optional import options_set, refuse_unmet
+from autotransfer.checks.permissions import refuse_open_files
+from autotransfer.common.errors import ConfigurationProblem, ExitStatus, Problem, SignInNeeded, reason
+from autotransfer.common.files import NAMES, refuse_unusable
+from autotransfer.common.settings import Settings
+from autotransfer.common.times import NS_PER_SECOND, utc_text
+from autotransfer.datastore.store import FORMAT_VERSION, Store
+from autotransfer.plan.source_check import check_root
+from autotransfer.scan.folders import open_root
+
+if TYPE_CHECKING:
+    from autotransfer.globus.collections import Collection, Collections
+    from autotransfer.globus.login import Login
+
+# Source: the SDK accepts a proof of who signed in whose times are at most 300 s off (its leeway for id_tokens).
+MOST_CLOCK_SECONDS = 300
+
+
+# A login can lead to one more demand (a consent, a session), not to an endless row of them.
+MOST_SIGN_INS = 3
+
+
+# What SQLite says to a reader when all is well: a run that writes much keeps readers out until it commits, and after a
+# crash only a writer can go back to the last commit.
+BUSY = {
+    "database is locked": "A run is writing in it at this moment.",
+    "attempt to write a readonly database": "A run was cut off while it wrote; the next one takes that back first.",
+}
+
+
+Result = TypeVar("Result")
+
+
+# Told why a person must sign in and the link to open; gives the code they bring back.
+Ask = Callable[[str, str], str]
+
+
+class Check(NamedTuple):
+    """What one check came to.
+
+    Args:
+        name: The setting or thing that was checked.
+        ok: Whether it holds; None when it was not checked, because it builds on what failed.
+        what: What was found, in one clause; every check has it.
+        why: The reason in the system's own words, or a remark; may have several lines.
+        remedy: What to do; empty when nothing need be done.
+        exit_status: What test_config.py ends with when this is the first check that fails.
+    """
+
+    name: str
+    ok: bool | None
+    what: str
+    why: str = ""
+    remedy: str = ""
+    exit_status: ExitStatus = ExitStatus.DONE
+
+
+class Found(NamedTuple):
+    """What a check that holds has found, with an optional remark and advice."""
+
+    what: str
+    why: str = ""
+    remedy: str = ""
+
+
+class Checks:
+    """All checks of one route. Use it in a `with` block; it takes no lock and changes no record.
+
+    Args:
+        load: Reads and checks the settings.
+        ask: How to reach a person for signing in; None: never.
+        sign_in_command: What a person types to sign in, for the remedies.
+        clock: The wall clock in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Settings],
+        *,
+        ask: Ask | None,
+        sign_in_command: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._load = load
+        self._ask = ask
+        self._sign_in_command = sign_in_command
+        self._clock = clock
+        self._stack = ExitStack()
+        self._holds: set[str] = set()
+        self._ends: dict[str, Collection] = {}
+        self._sign_ins = 0
+        self._why_asked = ""
+        self._settings: Settings
+        self._root_fd: int
+        self._login: Login
+        self._collections: Collections
+
+    def __enter__(self) -> Checks:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def each(self) -> Iterator[Check]:
+        """Make the checks one after the other."""
+        table: tuple[tuple[str, tuple[str, ...], Callable[[], Found]], ...] = (
+            ("settings", (), self._check_settings),
+            ("SRC_DIR", ("settings",), self._check_src_dir),
+            ("CODE_PATH", ("settings",), self._check_code_path),
+            ("datastore", ("CODE_PATH",), self._check_datastore),
+            ("permissions", ("settings",), self._check_permissions),
+            ("options", ("settings",), self._check_options),
+            ("globus_sdk", ("settings",), self._check_sdk),
+            ("clock", ("globus_sdk",), self._check_clock),
+            ("login", ("CODE_PATH", "clock"), self._check_login),
+            ("SRC_ID", ("login",), lambda: self._check_end("SRC_ID", self._settings.src_id)),
+            ("DST_ID", ("login",), lambda: self._check_end("DST_ID", self._settings.dst_id)),
+            ("consent", ("login",), self._check_consent),
+            ("SRC_PATH", ("SRC_DIR", "SRC_ID", "consent"), self._check_src_path),
+            ("DST_DIR", ("DST_ID", "consent"), self._check_dst_dir),
+        )
+        for name, needs, check in table:
+            missing = next((need for need in needs if need not in self._holds), None)
+            if missing:
+                yield Check(name, None, f"not checked, because it needs {missing}")
+                continue
+            try:
+                found = check()
+            except Problem as problem:
+                details = problem.details if isinstance(problem, ConfigurationProblem) else ()
+                why = "\n".join(details) if details else problem.why
+                yield Check(name, False, problem.what, why, problem.remedy, problem.exit_status)
+            else:
+                self._holds.add(name)
+                yield Check(name, True, *found)
+
+    # ---- on this machine -----------------------------------------------------------------------------------------
+
+    def _check_settings(self) -> Found:
+        self._settings = self._load()
+        return Found(f"{self._settings.config_file} is complete")
+
+    def _check_src_dir(self) -> Found:
+        self._root_fd = open_root(self._settings.src_dir)
+        self._stack.callback(os.close, self._root_fd)
+        names = names_on_disk(self._settings, self._root_fd, MOST_NAMES + 1)
+        count = f"more than {MOST_NAMES:,}" if len(names) > MOST_NAMES else f"{len(names):,}"
+        remark = "" if names else "It is empty, so there is nothing to send yet."
+        return Found(f"{self._settings.src_dir} can be read; entries at its top: {count}", remark)
+
+    def _check_code_path(self) -> Found:
+        folder = self._settings.code_path
+        try:
+            with tempfile.NamedTemporaryFile(prefix=TEST_PREFIX, dir=folder) as probe:
+                probe.write(b"written by test_config.py\n")
+                probe.flush()
+                os.fsync(probe.fileno())
+        except OSError as error:
+            raise ConfigurationProblem(
+                f"Cannot write in CODE_PATH {folder}",
+                why=reason(error),
+                remedy="Make the folder, give this user write permission on it, or free space on its disk.",
+            ) from None
+        for name in NAMES:
+            refuse_unusable(self._settings.state_file(name))
+        return Found(f"{folder} and this tool's own files in it can be written")
+
+    def _check_datastore(self) -> Found:
+        path = self._settings.state_file("datastore")
+        if not refuse_unusable(path) or not os.path.getsize(path):
+            return Found("none yet; the first run makes it")
+        try:
+            with Store(path, is_read_only=True) as store, store.explained():
+                if store.shelf.get("ROUTE") is not None:
+                    store.claim(self._settings.route)
+                if "SRC_DIR" in self._holds:
+                    check_root(self._settings, store, self._root_fd, os.fstat(self._root_fd).st_dev)
+                tasks = len(store.ledger.open)
+        except ConfigurationProblem as problem:
+            for words, remark in BUSY.items():
+                if words in problem.why:
+                    return Found(f"{path} was not looked into", remark)
+            raise
+        return Found(f"{path} is of format {FORMAT_VERSION} and about this route; open tasks: {tasks:,}")
+
+    def _check_permissions(self) -> Found:
+        refuse_open_files(self._settings)
+        return Found("only this user can read the secrets and write the configuration")
+
+    def _check_options(self) -> Found:
+        names = options_set(self._settings)
+        refuse_unmet(self._settings)
+        remark = "PING_URL was not tried: a ping would say that a run went well." if "PING_URL" in names else ""
+        command = self._settings.on_problem
+        is_bare = bool(command) and "/" not in command[0]
+        advice = "Name ON_PROBLEM's program by its whole path: cron's PATH is a short one." if is_bare else ""
+        return Found(
+            f"what {', '.join(names)} need is there" if names else "none that needs more is set", remark, advice
+        )
+
+    # ---- Globus itself -------------------------------------------------------------------------------------------
+
+    def _check_sdk(self) -> Found:
+        try:
+            from autotransfer.globus import login
+        except ImportError as error:
+            raise ConfigurationProblem(
+                "This Python has no globus_sdk, or one that is too old",
+                why=str(error),
+                remedy="Run `make install` beside the scripts and use the Python of its .venv, or install "
+                "`globus-sdk>=4.2,<5` for this one.",
+            ) from None
+        return Found(f"version {login.SDK_VERSION}")
+
+    def _check_clock(self) -> Found:
+        from autotransfer.globus.login import service_time_seconds
+
+        theirs = service_time_seconds()
+        ours = self._clock()
+        # The header carries whole seconds, and the answer took a moment.
+        if abs(ours - theirs) <= MOST_CLOCK_SECONDS:
+            return Found(f"within {max(2, round(abs(ours - theirs)))} s of Globus's")
+        raise ConfigurationProblem(
+            f"This machine's clock is {abs(ours - theirs) / 60:,.0f} minutes {'fast' if ours > theirs else 'slow'}",
+            why=f"it is {_utc(ours)} here and {_utc(theirs)} at Globus",
+            remedy="Set the clock (for good: turn on NTP); signing in fails with a wrong one, and times of transfers "
+            "mislead.",
+        )
+
+    def _check_login(self) -> Found:
+        from autotransfer.globus.collections import Collections
+        from autotransfer.globus.login import SECRET_VARIABLE, Login
+
+        ask = None if self._ask is None else self._asked
+        self._login = self._stack.enter_context(Login(self._settings, ask=ask))
+        self._collections = Collections(self._login.transfer)
+        if not self._login.is_service_account and self._login.is_needed():
+            self._sign_in(SignInNeeded("Not signed in to Globus", why="no login for this route is stored in CODE_PATH"))
+        self._signed_in(self._login.prove)
+        identity = self._signed_in(self._login.identity)
+        if self._login.is_service_account and not self._settings.client_secret_file:
+            return Found(
+                f"signed in as {identity}",
+                f"The secret came from {SECRET_VARIABLE}, which a crontab's commands do not see.",
+                "Put the secret into a file that only this user can read, and name it in CLIENT_SECRET_FILE.",
+            )
+        return Found(f"signed in as {identity}")
+
+    def _asked(self, url: str) -> str:
+        assert self._ask is not None
+        return self._ask(self._why_asked, url)
+
+    def _sign_in(self, needed: SignInNeeded) -> None:
+        if self._ask is None or self._login.is_service_account or self._sign_ins >= MOST_SIGN_INS:
+            raise SignInNeeded(
+                needed.what,
+                why=needed.why,
+                remedy=needed.remedy
+                if self._login.is_service_account
+                else f"Run this in a terminal once; cron then continues by itself:\n{self._sign_in_command}",
+            ) from needed
+        self._sign_ins += 1
+        self._why_asked = str(Problem(needed.what, why=needed.why))
+        self._login.sign_in(refused=needed)
+
+    def _signed_in(self, act: Callable[[], Result]) -> Result:
+        """Do it; when Globus wants a person to sign in for it, let them, and do it once more."""
+        try:
+            return act()
+        except SignInNeeded as needed:
+            self._sign_in(needed)
+        return act()
+
+    # ---- the two ends --------------------------------------------------------------------------------------------
+
+    def _check_end(self, setting: str, collection_id: str) -> Found:
+        from autotransfer.globus.collections import not_ready
+
+        try:
+            end = self._signed_in(lambda: self._collections.get(collection_id))
+        except ConfigurationProblem as problem:
+            raise ConfigurationProblem(
+                problem.what,
+                why=problem.why,
+                remedy=f"Correct {setting}: copy the UUID from the collection's page in the Globus web app.",
+            ) from problem
+        self._ends[setting] = end
+        if refusal := not_ready(end):
+            raise refusal
+        return Found(f"collection {end.title} is ready")
+
+    def _check_consent(self) -> Found:
+        wanting = {end.id: end.title for end in self._ends.values() if end.wants_data_access}
+        if not wanting:
+            return Found("neither collection asks for one of its own" if self._ends else "none is known to be needed")
+        titles = " and ".join(wanting.values())
+        self._login.want_data_access(list(wanting))
+        if not self._login.is_service_account and self._signed_in(self._login.is_needed):
+            missing = SignInNeeded(
+                f"The data_access consent for {titles} was not given",
+                why="what kind a collection is can only be seen after signing in; this login asks for all consents",
+            )
+            self._sign_in(missing)
+            if self._login.is_needed():
+                raise SignInNeeded(
+                    missing.what, remedy="Run test_config.py again and allow all that the page asks for."
+                )
+        return Found(f"data_access is given for {titles}")
+
+    def _check_src_path(self) -> Found:
+        title = self._ends["SRC_ID"].title
+        view = SourceView(self._settings, self._root_fd, self._collections, title=title, signed_in=self._signed_in)
+        return Found(view.check())
+
+    def _check_dst_dir(self) -> Found:
+        return Found(*DestinationView(self._settings, self._collections, signed_in=self._signed_in).check())
+
+
+def _utc(seconds: float) -> str:
+    return utc_text(int(seconds) * NS_PER_SECOND)

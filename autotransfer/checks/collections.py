@@ -1,0 +1,222 @@
+"""What the two collections show: SRC_DIR as it is on disk, and a DST_DIR that can be written. For test_config.py."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Optional
+
+from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem, reason
+from autotransfer.common.paths import can_be_sent, display, on_collection
+from autotransfer.common.settings import Settings
+from autotransfer.scan.folders import open_folder
+
+if TYPE_CHECKING:
+    from autotransfer.globus.collections import Collections
+
+# So many names of SRC_DIR's top are compared; a listing of Globus is cut off there too.
+MOST_NAMES = 1000
+
+
+SHOWN_NAMES = 5
+
+
+# A file server may show another machine's new file a little later.
+SECOND_LOOK_SECONDS = 1.0
+
+
+TEST_PREFIX = ".globus-automated-transfer-test-"
+
+
+# U+FFFD in front of the bytes as Latin-1: how Globus shows names that are not UTF-8.
+NOT_UNICODE = "\ufffd"
+
+
+# Does what it is given; when Globus wants a person to sign in for it, lets them, and does it once more.
+SignedIn = Callable[[Callable[[], Any]], Any]
+
+
+class SourceView:
+    """Whether the source collection shows SRC_DIR under SRC_PATH; a wrong SRC_PATH is the classic mistake.
+
+    Args:
+        root_fd: SRC_DIR, open.
+        title: How messages call the collection.
+    """
+
+    def __init__(
+        self, settings: Settings, root_fd: int, collections: Collections, *, title: str, signed_in: SignedIn
+    ) -> None:
+        self._settings = settings
+        self._root_fd = root_fd
+        self._collections = collections
+        self._title = title
+        self._signed_in = signed_in
+
+    def check(self) -> str:
+        """What was found, in one clause.
+
+        Raises:
+            ConfigurationProblem: The collection shows something else; with the setting to mend.
+            SignInNeeded, GlobusProblem: It could not be asked.
+        """
+        path = self._settings.src_path
+        before = [name for name in names_on_disk(self._settings, self._root_fd, MOST_NAMES) if can_be_sent(name)]
+        try:
+            shown = self._signed_in(lambda: self._listed(path))
+        except (ConfigurationProblem, GlobusProblem) as problem:
+            # Personal endpoints and guest collections refuse paths outside what they share.
+            if isinstance(problem, ConfigurationProblem) or self._right_src_path(before):
+                raise self._wrong_src_path(problem.what, before, why=problem.why) from problem
+            raise
+        if shown is None:
+            raise self._wrong_src_path(f"There is no folder {path} on collection {self._title}", before)
+        hidden, foreign = self._differences(before, shown)
+        if hidden or foreign:
+            time.sleep(SECOND_LOOK_SECONDS)
+            again = self._signed_in(lambda: self._listed(path)) or []
+            still_hidden, still_foreign = self._differences(before, again)
+            hidden, foreign = hidden & still_hidden, foreign & still_foreign
+        if hidden or foreign:
+            why = "\n".join(
+                f"{label}: {_some(names)}"
+                for label, names in (("only on disk", hidden), ("only on the collection", foreign))
+                if names
+            )
+            raise self._wrong_src_path(
+                f"{path} on collection {self._title} shows other names than SRC_DIR {self._settings.src_dir}",
+                before,
+                why=why,
+            )
+        if not shown:
+            return f"{path} on the collection is empty, as SRC_DIR is"
+        return f"{path} on the collection shows what SRC_DIR holds; names compared: {len(shown):,}"
+
+    def _listed(self, path: str) -> Optional[list[str]]:
+        folder = on_collection(path, "", is_folder=True)
+        return self._collections.names(self._settings.src_id, folder, most=MOST_NAMES)
+
+    def _differences(self, before: list[str], shown: list[str]) -> tuple[set[str], set[str]]:
+        """Names only on disk, and names only on the collection; what has gone meanwhile is neither."""
+        foreign = {name for name in shown if not name.startswith(NOT_UNICODE) and not self._is_on_disk(name)}
+        if len(shown) >= MOST_NAMES:  # cut off, so a name that is missing from it says nothing
+            return set(), foreign
+        return {name for name in set(before).difference(shown) if self._is_on_disk(name)}, foreign
+
+    def _is_on_disk(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self._root_fd, follow_symlinks=False)
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def _wrong_src_path(self, what: str, names: list[str], *, why: str = "") -> ConfigurationProblem:
+        settings = self._settings
+        right = self._right_src_path(names)
+        if right:
+            remedy = f"Set SRC_PATH = {right!r}: that folder shows the same names."
+        elif settings.src_path == settings.src_dir:
+            remedy = (
+                "SRC_PATH is not set, so SRC_DIR's own path was taken. Set SRC_PATH to the path under which this "
+                "collection shows SRC_DIR (its file manager in the Globus web app shows it), or correct SRC_ID."
+            )
+        else:
+            remedy = (
+                "Correct SRC_PATH: the path under which this collection shows SRC_DIR (its file manager in the Globus "
+                "web app shows it), or correct SRC_ID."
+            )
+        return ConfigurationProblem(what, why=why, remedy=remedy)
+
+    def _right_src_path(self, names: list[str]) -> str | None:
+        """The end of SRC_DIR's path under which the collection shows these names; None when none is."""
+        parts = self._settings.src_dir.strip("/").split("/")
+        for first in range(len(parts) + 1):
+            path = "/" + "/".join(parts[first:])
+            try:
+                shown = self._listed(path)
+            except Problem:
+                continue
+            if names and shown and not any(self._differences(names, shown)):
+                return path
+        return None
+
+
+class DestinationView:
+    """Whether DST_DIR exists or can be made, and can be written: shown with a folder that is taken away again."""
+
+    def __init__(self, settings: Settings, collections: Collections, *, signed_in: SignedIn) -> None:
+        self._settings = settings
+        self._collections = collections
+        self._signed_in = signed_in
+
+    def check(self) -> tuple[str, str, str]:
+        """What was found, a remark, and what to do about it.
+
+        Raises:
+            ConfigurationProblem: DST_DIR is not a folder and none can be made.
+            SignInNeeded, GlobusProblem: It cannot be written, or could not be asked for.
+        """
+        dst_dir = self._settings.dst_dir
+        try:
+            folder = self._signed_in(self._nearest_folder)
+        except ConfigurationProblem as problem:
+            remedy = "Correct DST_DIR: it must be a folder, or a path where one can be made."
+            raise ConfigurationProblem(problem.what, why=problem.why, remedy=remedy) from problem
+        path = on_collection(folder, TEST_PREFIX + secrets.token_hex(8), is_folder=False)
+        try:
+            self._signed_in(lambda: self._collections.make_folder(self._settings.dst_id, path))
+        except GlobusProblem:
+            if not self._is_at_destination(path):  # if it is, only the answer was lost
+                raise
+        found = f"{dst_dir} can be written" if folder == dst_dir else f"{dst_dir} can be made: {folder} can be written"
+        try:
+            self._collections.remove_folder(self._settings.dst_id, path)
+        except Problem as problem:
+            return (found, f"The empty folder {path} was left there: {problem}", "Delete it by hand.")
+        return found, "", ""
+
+    def _nearest_folder(self) -> str:
+        """DST_DIR, or the nearest folder above it that exists."""
+        folder = self._settings.dst_dir
+        while not self._is_at_destination(folder):
+            if folder == "/":
+                raise GlobusProblem(
+                    f"DST_DIR {self._settings.dst_dir} cannot be made",
+                    why="the collection shows no folder above it",
+                    remedy="Correct DST_DIR: its path as the destination collection shows it in the Globus web app.",
+                )
+            folder = folder.rpartition("/")[0] or "/"
+        return folder
+
+    def _is_at_destination(self, folder: str) -> bool:
+        path = on_collection(folder, "", is_folder=True)
+        return self._collections.names(self._settings.dst_id, path, most=1) is not None
+
+
+def names_on_disk(settings: Settings, root_fd: int, most: int) -> list[str]:
+    """At most so many names at the top of SRC_DIR, in no certain order.
+
+    Raises:
+        ConfigurationProblem: It cannot be listed.
+    """
+    try:
+        folder_fd = open_folder(root_fd, "")
+        try:
+            with os.scandir(folder_fd) as entries:
+                return [entry.name for entry in islice(entries, most)]
+        finally:
+            os.close(folder_fd)
+    except OSError as error:
+        raise ConfigurationProblem(
+            f"Cannot list SRC_DIR {settings.src_dir}",
+            why=reason(error),
+            remedy="Give this user read and search permission on it.",
+        ) from None
+
+
+def _some(names: set[str]) -> str:
+    shown = ", ".join(map(display, sorted(names)[:SHOWN_NAMES]))
+    return f"{shown} and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else shown

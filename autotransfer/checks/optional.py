@@ -1,0 +1,72 @@
+"""What optional settings need beside Globus: a folder to write in, a program, a package. Nothing is started."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+
+from autotransfer.common.errors import ConfigurationProblem
+from autotransfer.common.paths import display
+from autotransfer.common.settings import Settings
+
+# Setting: the package it needs, the extra that brings it.
+REPORT_NEEDS = ("jinja2", "report")
+
+
+EXECUTOR_NEEDS = {"dask": ("distributed", "dask"), "mpi": ("mpi4py", "mpi")}
+
+
+def options_set(settings: Settings) -> list[str]:
+    """The names of those settings that are set."""
+    names = ("METRICS_FILE", "REPORT_FILE", "PING_URL", "ON_PROBLEM", "SCAN_EXECUTOR")
+    return [name for name in names if getattr(settings, name.lower())]
+
+
+def refuse_unmet(settings: Settings) -> None:
+    """Make sure that what they need is there. PING_URL is not tried: a ping would say that a run went well.
+
+    Raises:
+        ConfigurationProblem: With everything that is missing.
+    """
+    findings = tuple(_unmet(settings))
+    if findings:
+        raise ConfigurationProblem(
+            "What some settings need is not there",
+            details=findings,
+            remedy="Mend it, or take the setting out. Till then each run warns; without the package that SCAN_EXECUTOR "
+            "needs, the scan of a large tree ends it and nothing is sent.",
+        )
+
+
+def _unmet(settings: Settings) -> Iterator[str]:
+    for name in ("METRICS_FILE", "REPORT_FILE"):
+        path = getattr(settings, name.lower())
+        if path:
+            yield from _unwritable(name, path)
+    if settings.report_file:
+        yield from _missing("REPORT_FILE", *REPORT_NEEDS)
+    if settings.scan_executor:
+        yield from _missing("SCAN_EXECUTOR", *EXECUTOR_NEEDS[settings.scan_executor.partition(":")[0]])
+    if settings.on_problem:
+        program = settings.on_problem[0]
+        # It is started in the folder "/".
+        if shutil.which(os.path.join("/", program) if "/" in program else program) is None:
+            path = os.environ.get("PATH") or os.defpath
+            yield f"ON_PROBLEM: {display(program)} is no program that this user may run (PATH is {path})"
+
+
+def _unwritable(name: str, path: str) -> Iterator[str]:
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        yield f"{name}: there is no folder {display(folder)}"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        yield f"{name}: this user may not write in {display(folder)}"
+    elif os.path.isdir(path):
+        yield f"{name}: {display(path)} is a folder"
+
+
+def _missing(name: str, package: str, extra: str) -> Iterator[str]:
+    if importlib.util.find_spec(package) is None:
+        yield f"{name}: this Python lacks the package {package} (extra [{extra}])"

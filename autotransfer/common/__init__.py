@@ -1,0 +1,1 @@
+"""What every package uses: errors, settings, paths, times, text, files, the summary."""

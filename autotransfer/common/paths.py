@@ -1,0 +1,103 @@
+"""Names and paths: which can be sent, how they are shown, and how a path on disk becomes one on a collection.
+
+A `rel_path` is relative to SRC_DIR, its components joined by "/", without a slash at either end; SRC_DIR itself is "".
+"""
+
+from __future__ import annotations
+
+import os
+
+# An empty folder is listed as one entry of this name; no file can have it.
+FOLDER_ITSELF = "."
+
+
+# What Globus puts in front of the bytes, as Latin-1, of a name that is not UTF-8.
+BYTES_MARK = "\ufffd"
+
+
+def join(folder: str, name: str) -> str:
+    """The rel_path of `name` inside `folder`; the folder's own when the name is that of an empty folder."""
+    if name == FOLDER_ITSELF:
+        return folder
+    return f"{folder}/{name}" if folder else name
+
+
+def split(rel_path: str) -> tuple[str, str]:
+    """The folder and the name of a rel_path."""
+    folder, _, name = rel_path.rpartition("/")
+    return folder, name
+
+
+def is_within(rel_path: str, scope: str) -> bool:
+    """Whether the path is the scope or lies below it; "" holds everything."""
+    return not scope or rel_path == scope or rel_path.startswith(scope + "/")
+
+
+def can_be_sent(name: str) -> bool:
+    """Whether Globus can carry this name.
+
+    JSON carries Unicode, so a name whose bytes are not UTF-8 cannot be written in a request, and Globus forbids the
+    string CR LF in names. U+FFFD in front of a name tells Globus that the rest stands for bytes, so for a file whose
+    name begins so it would take another one. Source: docs.globus.org/api/transfer/file_operations, "Path Encoding".
+
+    Several names may be looked at together, joined by "/".
+    """
+    if name.isascii():
+        return "\r\n" not in name
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    is_marked = name.startswith(BYTES_MARK) or f"/{BYTES_MARK}" in name
+    return "\r\n" not in name and not is_marked
+
+
+def display(path: str) -> str:
+    r"""The path on one line, with control characters and undecodable bytes written as escapes.
+
+    >>> display("a\nb \udcff.txt")
+    'a\\nb \\xff.txt'
+    """
+    return "".join(character if character.isprintable() else _escape(character) for character in path)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode keeps it
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def on_collection(root: str, rel_path: str, *, is_folder: bool) -> str:
+    """The absolute path on a collection whose folder `root` stands for SRC_DIR; folders end in a slash."""
+    root = root.rstrip("/")
+    whole = f"{root}/{rel_path}" if rel_path else root
+    return f"{whole}/" if is_folder else whole
+
+
+def from_collection(root: str, path: str) -> str | None:
+    """The rel_path of an absolute path on a collection, or None when it lies outside `root`."""
+    prefix = root.rstrip("/") + "/"
+    if not path.startswith(prefix):
+        return "" if path + "/" == prefix else None
+    return path[len(prefix) :].rstrip("/")
+
+
+def below(src_dir: str, path: str, *, cwd: str) -> str | None:
+    """The rel_path of what a person typed, or None when it is not inside SRC_DIR.
+
+    The folder part is resolved through symlinks, as SRC_DIR is; the last component is taken as it stands, because a
+    symlink is an entry of its own. Nothing is required to exist but the folder.
+    """
+    absolute = os.path.normpath(os.path.join(cwd, path)) if ".." not in path.split("/") else os.path.join(cwd, path)
+    root = os.path.realpath(src_dir)
+    if os.path.realpath(absolute) == root:
+        return ""
+    folder, name = os.path.split(absolute.rstrip("/"))
+    if name in ("", ".", ".."):
+        folder, name = os.path.split(os.path.realpath(absolute))
+    parent = os.path.realpath(folder)
+    if parent == root:
+        return name
+    prefix = root.rstrip("/") + "/"
+    return f"{parent[len(prefix) :]}/{name}" if parent.startswith(prefix) else None

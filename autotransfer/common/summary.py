@@ -1,0 +1,123 @@
+"""What one run saw and did, counted; the notices a person should read. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autotransfer.common.errors import ExitStatus
+
+# More than anyone reads, and few enough to hold.
+MOST_NOTICES = 1000
+
+
+class Summary:
+    """The counts of one run, by the names of the log's closing line and of `--json`.
+
+    Attributes:
+        scan: "full", "quick", or "paths" when only what a change feed named was looked at.
+        folders, files: Seen by the scan; files include empty folders.
+        named, outside: Names that a change feed gave, and those of them that lead out of SRC_DIR.
+        new, modified, older, retry: Paths found to be sent, by reason.
+        unsettled: Touched too recently, or gone while they were looked at.
+        waiting: Changed while a task carries them, or beyond what may be in flight.
+        pausing: Failed before, and resting until their next try.
+        vanished: Recorded, and gone from disk.
+        links, others: Symlinks, and devices, sockets and pipes, that were left out.
+        errors: Paths that could not be looked at or cannot be sent.
+        submitted, items, sent_files, sent_bytes: Tasks that Globus accepted in this run, and what they carry.
+        succeeded, failed: Tasks found ended in this run.
+        arrived, returned: Paths recorded in this run as delivered, and as to be sent again.
+        in_flight_tasks: Tasks open at the end.
+    """
+
+    COUNTS = (
+        *("folders", "files", "named", "outside", "new", "modified", "older", "retry", "bytes"),
+        *("unsettled", "waiting", "pausing", "vanished", "links", "others", "errors"),
+        *("submitted", "items", "sent_files", "sent_bytes"),
+        *("succeeded", "failed", "arrived", "returned", "in_flight_tasks"),
+    )
+
+    def __init__(self, *, started_at_ns: int) -> None:
+        self.started_at_ns = started_at_ns
+        self.seconds = 0.0
+        self.notices: list[str] = []
+        self.unlisted_notices = 0
+        self.task_ids: list[str] = []
+        self.has_trouble = False
+        self.scan = "full"
+        self._troubles: dict[int, str] = {}
+        self.folders = self.files = self.named = self.outside = 0
+        self.new = self.modified = self.older = self.retry = self.bytes = 0
+        self.unsettled = self.waiting = self.pausing = self.vanished = 0
+        self.links = self.others = self.errors = 0
+        self.submitted = self.items = self.sent_files = self.sent_bytes = 0
+        self.succeeded = self.failed = self.arrived = self.returned = self.in_flight_tasks = 0
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether folders were left out because of their own times."""
+        return self.scan == "quick"
+
+    @property
+    def changes(self) -> int:
+        """How many paths are to be sent."""
+        return self.new + self.modified + self.older + self.retry
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """PARTIAL when a person should look, else DONE."""
+        return ExitStatus.PARTIAL if self.has_trouble else ExitStatus.DONE
+
+    def notice(self, text: str) -> None:
+        """Note what a person should read; it makes the run a partial one."""
+        self.has_trouble = True
+        if len(self.notices) < MOST_NOTICES:
+            self.notices.append(text)
+        else:
+            self.unlisted_notices += 1
+
+    def watch(self, number: int, trouble: str) -> None:
+        """Note what keeps an open task from getting on; what was noted of it before is replaced."""
+        self._troubles.pop(number, None)
+        if trouble:
+            self._troubles[number] = trouble
+
+    def count_submitted(self, task_id: str, *, items: int, files: int, size_bytes: int) -> None:
+        """Count a task that Globus accepted."""
+        self.submitted += 1
+        self.items += items
+        self.sent_files += files
+        self.sent_bytes += size_bytes
+        self.task_ids.append(task_id)
+
+    def close(self, *, seconds: float, in_flight_tasks: int) -> None:
+        """Count what is known only at the end."""
+        self.seconds = seconds
+        self.in_flight_tasks = in_flight_tasks
+        for trouble in self._troubles.values():
+            self.notice(trouble)
+        self._troubles.clear()
+
+    def counts(self) -> dict[str, int]:
+        """The counts by name."""
+        return {name: getattr(self, name) for name in self.COUNTS}
+
+    def as_builtins(self) -> dict[str, Any]:
+        """Everything, for `--json` and for the datastore."""
+        return {
+            "started_at_ns": self.started_at_ns,
+            "seconds": round(self.seconds, 3),
+            "status": int(self.exit_status),
+            "scan": self.scan,
+            **self.counts(),
+            "task_ids": self.task_ids,
+            "notices": self.notices,
+            "unlisted_notices": self.unlisted_notices,
+        }
+
+    def as_line(self, status: int) -> str:
+        """The log's closing line: key=value, zeros left out but for the main counts; `status` is the exit status."""
+        shown = {name: count for name, count in self.counts().items() if count or name in ("files", "submitted")}
+        pairs = [f"{name}={count}" for name, count in shown.items()]
+        scan = "" if self.scan == "full" else f"scan={self.scan} "
+        return f"run status={status} seconds={self.seconds:.2f} {scan}{' '.join(pairs)}"

@@ -1,0 +1,104 @@
+"""Amounts, ages and names as a person reads them, and tables that names of any script do not break. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from autotransfer.common.paths import display
+from autotransfer.common.times import DAY, HOUR, MINUTE, local_text
+
+
+def moment_text(moment_ns: int) -> str:
+    """The moment as a person here reads it, also where no calendar has it."""
+    try:
+        return local_text(moment_ns)
+    except (ValueError, OverflowError, OSError):
+        return f"{moment_ns} ns"
+
+
+CUT = "..."
+
+
+def size_text(size_bytes: float) -> str:
+    """Bytes as a person reads them: 512 B, 3.4 MB, 1.2 TB."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} PB"
+
+
+def age_text(seconds: float) -> str:
+    """A length of time in its largest unit, cut off: 50 seconds, 4 minutes, 36 hours, 3 days.
+
+    >>> [age_text(seconds) for seconds in (1, 119, 36 * 3600, 86400 * 3)]
+    ['1 second', '1 minute', '36 hours', '3 days']
+    """
+    if seconds < MINUTE:
+        return _whole(seconds, "second")
+    if seconds < HOUR:
+        return _whole(seconds / MINUTE, "minute")
+    return _whole(seconds / HOUR, "hour") if seconds < 2 * DAY else _whole(seconds / DAY, "day")
+
+
+def _whole(count: float, unit: str) -> str:
+    number = max(0, int(count))
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"
+
+
+def width(text: str) -> int:
+    """How many columns a terminal gives the text: two for wide characters, none for combining ones.
+
+    >>> width("abc"), width("\\u6e2c\\u5b9a"), width("e\\u0301")
+    (3, 4, 1)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def shortened(path: str, columns: int) -> str:
+    """The path on one line, without control characters; its front is cut off where it is wider than that."""
+    text = display(path)
+    if width(text) <= columns:
+        return text
+    kept = len(text)
+    room = columns - len(CUT)
+    while kept and room >= _columns(text[kept - 1]):
+        kept -= 1
+        room -= _columns(text[kept])
+    while kept < len(text) and not _columns(text[kept]):  # a mark whose letter was cut off
+        kept += 1
+    return CUT + text[kept:]
+
+
+def table(rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
+    """The rows as lines whose columns stand under one another, two blanks apart.
+
+    Args:
+        rows: Cells that are fit for one line, as many in each row.
+        right: The columns that are set to the right.
+    """
+    cells = [list(row) for row in rows]
+    to_right = set(right)
+    widths = [max(map(width, column)) for column in zip(*cells)]
+    lines = []
+    for row in cells:
+        padded = [
+            " " * (widths[at] - width(cell)) + cell if at in to_right else cell + " " * (widths[at] - width(cell))
+            for at, cell in enumerate(row)
+        ]
+        lines.append("  ".join(padded).rstrip())
+    return lines
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, such as `1 path` and `1,234 paths`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

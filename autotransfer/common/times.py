@@ -1,0 +1,142 @@
+"""Moments and ages: everything inside is integer nanoseconds since the epoch, UTC; text only at the edges."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+
+from autotransfer.common.errors import UsageProblem
+
+INTERVAL_PART = re.compile(
+    r"(\d{1,9})\s*(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])", re.ASCII
+)
+
+
+NS_PER_SECOND = 1_000_000_000
+
+
+SECOND, MINUTE, HOUR, DAY, WEEK = 1, 60, 3600, 86400, 604800
+
+
+YEAR = 365 * DAY
+
+
+UNIT_SECONDS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
+
+
+AGE = re.compile(r"(?:\d{1,9}[smhdw])+", re.ASCII)
+
+
+EXAMPLES = "2026-03-01, 2026-03-01T06:00, 2026-03-01T06:00+01:00, 36h, 7d, now or never"
+
+
+def utc_text(moment_ns: int) -> str:
+    """The moment as ISO 8601 in UTC to the second, such as 2026-03-01T05:00:00Z."""
+    # Not strftime: on Linux it writes the year 476 with three digits, which nobody reads back.
+    return datetime.fromtimestamp(moment_ns // NS_PER_SECOND, timezone.utc).isoformat()[:-6] + "Z"
+
+
+def local_text(moment_ns: int) -> str:
+    """The moment as a person here reads it, with the offset from UTC: 2026-03-01 06:00:00 +0100."""
+    moment = datetime.fromtimestamp(moment_ns // NS_PER_SECOND, timezone.utc).astimezone()
+    return f"{moment.replace(tzinfo=None)} {moment:%z}"
+
+
+def age_seconds(text: str) -> int:
+    """The seconds in an age such as 36h, 7d or 1d12h.
+
+    Raises:
+        UsageProblem: The text is anything else.
+    """
+    if not AGE.fullmatch(text):
+        raise UsageProblem(f"{text!r} is not an age", remedy="Give a number and a unit: 90s, 30m, 36h, 7d or 2w.")
+    return sum(int(count) * UNIT_SECONDS[unit] for count, unit in re.findall(r"(\d+)([smhdw])", text))
+
+
+def parse_date_ns(text: str) -> int:
+    """The moment of an ISO 8601 date or time, past or future; local time unless it carries an offset or Z.
+
+    Raises:
+        UsageProblem: It is anything else.
+    """
+    return _iso_ns(text.strip())
+
+
+def iso_text(moment_ns: int) -> str:
+    """The moment as the services write it: 2026-03-01T05:00:00+00:00."""
+    return datetime.fromtimestamp(moment_ns // NS_PER_SECOND, timezone.utc).isoformat()
+
+
+def parse_moment_ns(text: str, *, now_ns: int) -> int:
+    """The moment that a person wrote, in nanoseconds since the epoch.
+
+    Args:
+        text: ISO 8601 (local time unless it carries an offset or Z), `now`, or an age before now.
+        now_ns: What the clock says.
+
+    Raises:
+        UsageProblem: Not a time, or one in the future.
+    """
+    text = text.strip()
+    if text == "now":
+        return now_ns
+    if AGE.fullmatch(text):
+        moment_ns = now_ns - age_seconds(text) * NS_PER_SECOND
+        if moment_ns < 0:
+            raise UsageProblem(
+                f"{text} ago was before 1970", remedy="Give a later time, or never. Nothing was changed."
+            )
+    else:
+        moment_ns = _iso_ns(text)
+    if moment_ns > now_ns:
+        raise UsageProblem(
+            f"{text} is in the future (it is {local_text(now_ns)} now)",
+            remedy="Give a time that has passed. Nothing was changed.",
+        )
+    return moment_ns
+
+
+def _iso_ns(text: str) -> int:
+    # Python 3.9 and 3.10 do not read the Z of their own ISO 8601 output.
+    plain = text[:-1] + "+00:00" if text[-1:] in "zZ" and text else text
+    try:
+        moment = datetime.fromisoformat(plain)
+        aware = moment if moment.tzinfo else moment.astimezone()
+        seconds = aware.replace(microsecond=0).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageProblem(
+            f"{text!r} is not a time", remedy=f"Write it like one of: {EXAMPLES}. Nothing was changed."
+        ) from None
+    return int(seconds) * NS_PER_SECOND + moment.microsecond * 1000
+
+
+INTERVAL = re.compile(rf"(?:{INTERVAL_PART.pattern}\s*)+", re.ASCII)
+
+
+def interval_seconds(text: str) -> int:
+    """The seconds in an interval: a whole number of seconds, or counts with units such as 90m, 1h30m, 1 week.
+
+    Every part must be understood, each unit comes once, and larger units come first: a former tool read "90 minutes"
+    as 90 seconds and "30m 1h" as 30 minutes and a second.
+
+    Raises:
+        UsageProblem: Anything else, or not between a minute and a year.
+    """
+    plain = text.strip().lower()
+    parts = INTERVAL_PART.findall(plain)
+    if re.fullmatch(r"\d{1,9}", plain, re.ASCII):
+        seconds = int(plain)
+    elif parts and INTERVAL.fullmatch(plain):
+        units = [UNIT_SECONDS[unit[0]] for _, unit in parts]
+        if units != sorted(set(units), reverse=True):
+            raise UsageProblem(f"{text!r} is not an interval", remedy="Give each unit once, the larger ones first.")
+        seconds = sum(int(count) * unit for (count, _), unit in zip(parts, units))
+    else:
+        raise UsageProblem(
+            f"{text!r} is not an interval", remedy="Give seconds, or numbers with units: 3600, 90m, 1h30m, 7d, 1 week."
+        )
+    if not MINUTE <= seconds <= YEAR:
+        raise UsageProblem(
+            f"An interval of {seconds} seconds is outside what Globus takes", remedy="Give one from 60s to 365d."
+        )
+    return seconds

@@ -1,0 +1,162 @@
+"""What is kept of the tasks that ended: the latest whole, the others packed in blocks, and of these only what counts.
+
+Keys: "task N" for each that is kept whole, "ended K" for a block of those before, HISTORY (how many of either).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import merge
+from itertools import groupby, islice
+from typing import NamedTuple
+
+from autotransfer.common.paths import display
+from autotransfer.common.times import DAY, NS_PER_SECOND
+from autotransfer.datastore import pickles as plain
+from autotransfer.datastore.shelf import Shelf
+from autotransfer.datastore.tasks import SUCCEEDED, AnyTask, EndedTask, Task, find_task, pack_tasks, unpack_tasks
+from autotransfer.datastore.trie import PathTrie
+
+MOST_DIGITS = 10
+
+
+# How many ended tasks are kept whole: the latest, and of those before them that failed lately the latest again. The
+# others are packed, this many or more at a time, in blocks of as many numbers.
+KEPT_WHOLE = 1_000
+
+
+FAILED_LATELY_NS = 90 * DAY * NS_PER_SECOND
+
+
+# Those that no record names are dropped when there are this many packed ones, and twice as many as were left last time.
+SWEPT_FROM = 10_000
+
+
+class _Counts(NamedTuple):
+    """How many ended tasks are kept whole, how many packed, and how many of these the last sweep left."""
+
+    whole: int
+    packed: int
+    packed_after_sweep: int
+
+
+class History:
+    """The ended tasks on a shelf.
+
+    Args:
+        shelf: Where they are kept.
+        trie: The records on the same shelf; a packed task is kept as long as one of them names it.
+    """
+
+    def __init__(self, shelf: Shelf, trie: PathTrie) -> None:
+        self._shelf = shelf
+        self._trie = trie
+
+    def archive(self, task: Task) -> None:
+        """Keep a task that ended; pack and drop older ones when there are many."""
+        counts = self._counts
+        counts = counts._replace(whole=counts.whole + 1)
+        self._shelf[f"task {task.number}"] = task._asdict()
+        if counts.whole >= 3 * KEPT_WHOLE:
+            counts = self._pack_old(counts, now_ns=task.ended_at_ns)
+        self._counts = counts
+
+    def task(self, number: int) -> AnyTask | None:
+        """The ended task with this number: whole when it ended lately, else what is kept of it, or None."""
+        fields = self._shelf.get(f"task {number}")
+        if fields is not None:
+            return Task(**fields)
+        packed = self._shelf.get(f"ended {number // KEPT_WHOLE}")
+        return None if packed is None else find_task(packed, number)
+
+    def tasks(self, *, newest_first: bool = True, limit: int | None = None) -> Iterator[AnyTask]:
+        """The ended tasks by their numbers, at most `limit` of them; Task for those that are kept whole.
+
+        A task is an EndedTask once 1,000 and more came after it, and is dropped some time after no path's record names
+        it any more. Failed ones stay whole for 90 days, as long as they are not more than 1,000.
+        """
+        tasks = merge(
+            self._whole_tasks(newest_first), self._packed_tasks(newest_first), key=_number, reverse=newest_first
+        )
+        return islice(tasks, limit)
+
+    def _whole_tasks(self, newest_first: bool) -> Iterator[AnyTask]:
+        return (Task(**self._shelf[f"task {number}"]) for number in self._numbers("task ", newest_first))
+
+    def _packed_tasks(self, newest_first: bool) -> Iterator[AnyTask]:
+        for block in self._numbers("ended ", newest_first):
+            tasks = self._packed(block)
+            yield from reversed(tasks) if newest_first else tasks
+
+    def _numbers(self, prefix: str, newest_first: bool) -> list[int]:
+        return sorted(map(_number_in, self._shelf.keys_below(prefix)), reverse=newest_first)
+
+    def _packed(self, block: int) -> list[EndedTask]:
+        value = self._shelf.get(f"ended {block}")
+        return [] if value is None else unpack_tasks(value)
+
+    @property
+    def _counts(self) -> _Counts:
+        kept = self._shelf.get("HISTORY")
+        if kept is None:  # an earlier version kept all of them whole
+            return _Counts(len(self._numbers("task ", True)), 0, 0)
+        return _Counts(*kept)
+
+    @_counts.setter
+    def _counts(self, counts: _Counts) -> None:
+        self._shelf["HISTORY"] = tuple(counts)
+
+    def _pack_old(self, counts: _Counts, *, now_ns: int) -> _Counts:
+        numbers = self._numbers("task ", True)
+        old, kept_failed = [], 0
+        for number in numbers[KEPT_WHOLE:]:
+            task = Task(**self._shelf[f"task {number}"])
+            is_new_failure = task.state != SUCCEEDED and now_ns - task.ended_at_ns < FAILED_LATELY_NS
+            if is_new_failure and kept_failed < KEPT_WHOLE:
+                kept_failed += 1
+            else:
+                old.append(task)
+        for block, tasks in groupby(reversed(old), key=_block):
+            self._put_packed(block, [*self._packed(block), *tasks])
+        for task in old:
+            del self._shelf[f"task {task.number}"]
+        packed, after_sweep = counts.packed + len(old), counts.packed_after_sweep
+        if packed >= max(SWEPT_FROM, 2 * after_sweep):
+            packed = after_sweep = self._drop_unnamed()
+        return _Counts(len(numbers) - len(old), packed, after_sweep)
+
+    def _put_packed(self, block: int, tasks: list[AnyTask]) -> None:
+        if tasks:
+            self._shelf[f"ended {block}"] = pack_tasks(tasks)
+        else:
+            self._shelf.pop(f"ended {block}", None)
+
+    def _drop_unnamed(self) -> int:
+        """Drop the packed tasks that no path's record names; gives how many are left."""
+        named: set[int] = set()
+        for rel_path in self._trie.below(""):
+            folder = self._trie.folder(rel_path)
+            for records in (folder.delivered, folder.retries):
+                named.update(record.task for record in records.values())
+        left = 0
+        for block in self._numbers("ended ", True):
+            tasks = [task for task in self._packed(block) if task.number in named]
+            self._put_packed(block, list(tasks))
+            left += len(tasks)
+        return left
+
+
+def _number_in(key: str) -> int:
+    """The number in a key such as `task 7`."""
+    digits = key.partition(" ")[2]
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS):
+        raise plain.NotPlain(f"its key {display(key)} has no number")
+    return int(digits)
+
+
+def _number(task: AnyTask) -> int:
+    return task.number
+
+
+def _block(task: AnyTask) -> int:
+    return task.number // KEPT_WHOLE

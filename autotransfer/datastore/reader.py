@@ -1,0 +1,177 @@
+"""The datastore for those who only look: reading never holds up a run.
+
+The records are read in short pieces, and no lock is held between them; so what is read of a datastore that a run is
+writing is not the state of one instant, but each folder's record is one that was committed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import islice
+from typing import Any, TypeVar
+
+from autotransfer.common.errors import ConfigurationProblem, RunActive
+from autotransfer.common.settings import Settings
+from autotransfer.datastore.store import IN_MEMORY, Store
+from autotransfer.datastore.tasks import AnyTask
+from autotransfer.datastore.trie import PathTrie
+
+Answer = TypeVar("Answer")
+
+
+# What SQLite says while a run commits, after the store has waited for it.
+LOCKED = "database is locked"
+
+
+PATIENCE_SECONDS = 60.0
+
+
+# Few enough to read at once that a run's commit never waits for long, and that little memory is used.
+KEYS_AT_A_TIME, RECORDS_AT_A_TIME = 500, 16
+
+
+def patiently(
+    read: Callable[[], Answer],
+    *,
+    on_wait: Callable[[], None] = lambda: None,
+    patience_seconds: float = PATIENCE_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> Answer:
+    """What `read` gives, once no run is in the middle of writing; each try itself waits for 5 seconds.
+
+    Args:
+        on_wait: Told once, when the first try had to be given up.
+
+    Raises:
+        RunActive: A run has been writing all the time.
+    """
+    until: float | None = None
+    while True:
+        try:
+            return read()
+        except ConfigurationProblem as problem:
+            if problem.why != LOCKED:
+                raise
+        if until is None:
+            until = clock() + patience_seconds
+            on_wait()
+        elif clock() >= until:
+            raise RunActive(
+                "A run has been writing its records for more than a minute, and they cannot be read meanwhile",
+                remedy="Try again when it has ended. Nothing is wrong with it.",
+                is_silent=False,
+            )
+
+
+class Reader:
+    """The datastore for those who only look; it can be used as the shelf of a PathTrie.
+
+    Args:
+        store: Open read-only.
+        on_wait: Told when a run's commit has to be waited for.
+    """
+
+    def __init__(self, store: Store, *, on_wait: Callable[[], None] = lambda: None) -> None:
+        self._store = store
+        self._on_wait = on_wait
+        self.trie = PathTrie(self)
+        self._task_id = lru_cache(maxsize=4096)(self._look_up_task_id)
+
+    def read(self, what: Callable[[Store], Answer]) -> Answer:
+        """What a short look at the store gives, once no run is in the middle of writing."""
+
+        def once() -> Answer:
+            with self._store.explained():
+                return what(self._store)
+
+        return patiently(once, on_wait=self._on_wait)
+
+    def get(self, key: str, /) -> Any:
+        return self.read(lambda store: store.shelf.get(key))
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise TypeError("a Reader changes nothing")
+
+    def pop(self, key: str, default: Any, /) -> Any:
+        raise TypeError("a Reader changes nothing")
+
+    def keys_below(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with the prefix, in order."""
+        first = prefix.encode()
+        end = first[:-1] + bytes([first[-1] + 1])
+
+        def piece(store: Store) -> list[str]:
+            return [_text(key, store.path) for key in islice(store.shelf.table.keys_from(first, end), KEYS_AT_A_TIME)]
+
+        while keys := self.read(piece):
+            yield from keys
+            if len(keys) < KEYS_AT_A_TIME:
+                return
+            first = keys[-1].encode() + b"\0"
+
+    def folders(self, top: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """The rel_path and the packed record of a folder and of every one below it, in the order of their keys."""
+        rel_paths = self.trie.below(top)
+        while batch := list(islice(rel_paths, RECORDS_AT_A_TIME)):
+            keys = ["/" + rel_path for rel_path in batch]
+            values = self.read(lambda store, keys=keys: [store.shelf.get(key) for key in keys])  # type: ignore[misc]
+            # A run may have dropped one meanwhile.
+            yield from ((rel_path, value) for rel_path, value in zip(batch, values) if value is not None)
+
+    def task(self, number: int) -> AnyTask | None:
+        """The task with this number, as far as it is kept."""
+        return self.read(lambda store: store.task(number)) if number else None
+
+    def task_id(self, number: int) -> str:
+        """The task_id of the task with this number; "" when set_time.py said so, or when it is no longer kept."""
+        return self._task_id(number)
+
+    def _look_up_task_id(self, number: int) -> str:
+        task = self.task(number)
+        return task.task_id if task else ""
+
+    def history(self, limit: int) -> list[AnyTask]:
+        """The tasks that ended, newest first."""
+        return self.read(lambda store: list(store.history(limit=limit)))
+
+
+def open_reader(settings: Settings, *, on_wait: Callable[[], None] = lambda: None) -> tuple[Store, Reader]:
+    """The route's datastore, open for reading; an empty one where there is none yet. The caller closes the store.
+
+    Raises:
+        ConfigurationProblem: CODE_PATH is missing, or the datastore is damaged, of another format or about another
+            route.
+        RunActive: A run has been writing all the time.
+    """
+    path = settings.state_file("datastore")
+    if not os.path.lexists(path):
+        if not os.path.isdir(settings.code_path):
+            raise ConfigurationProblem(
+                f"CODE_PATH {settings.code_path} is not a folder",
+                remedy="Make the folder, or correct CODE_PATH. Nothing was changed.",
+            )
+        store = Store(IN_MEMORY)
+        return store, Reader(store)
+    store = patiently(lambda: Store(path, is_read_only=True), on_wait=on_wait)
+    try:
+        reader = Reader(store, on_wait=on_wait)
+        if reader.get("ROUTE") is not None:
+            reader.read(lambda store: store.claim(settings.route))
+    except BaseException:
+        store.close()
+        raise
+    return store, reader
+
+
+def _text(key: bytes, path: str) -> str:
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationProblem(
+            f"The datastore {path} cannot be used",
+            why=f"a key in it is not UTF-8: {key!r}",
+            remedy="Restore it from a backup, or move it away and tell a new one what has arrived with set_time.py.",
+        ) from None

@@ -1,0 +1,242 @@
+"""The form of what each key of the datastore holds: a damaged value is refused here, before anything trusts it. Pure.
+
+A form is a type, a check, a tuple (so many members, each of its form), a list of one (any number of them), or a dict of
+one pair (the forms of its keys and values).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Union
+
+from autotransfer.datastore.tasks import PREPARED, ROW_BYTES, SUBMITTED, Task
+from autotransfer.datastore.trie import FOLDER_FIELDS, SEPARATOR
+
+Check = Callable[[Any], bool]
+
+
+Form = Union[type, Check, "tuple[Form, ...]", "list[Form]", "dict[Form, Form]"]
+
+
+LAST_NS = (1 << 63) - 1
+
+
+MOST_NUMBER = (1 << 32) - 1
+
+
+ITEM_BYTES = {"I": 4, "q": 8}
+
+
+def fits(value: Any, form: Form) -> bool:
+    """Whether a value has a form. Types are meant exactly: True is no number."""
+    if isinstance(form, type):
+        return type(value) is form
+    if isinstance(form, tuple):
+        return type(value) is tuple and len(value) == len(form) and all(map(fits, value, form))
+    if isinstance(form, list):
+        return type(value) is list and all(fits(member, form[0]) for member in value)
+    if isinstance(form, dict):
+        ((keys, values),) = form.items()
+        return type(value) is dict and all(fits(key, keys) and fits(held, values) for key, held in value.items())
+    return form(value)
+
+
+def is_sound(key: str, value: Any) -> bool:
+    """Whether a value may stand under this key of the datastore; under an unknown key any may."""
+    if key.startswith("/"):
+        return _is_folder(value)
+    if key.startswith("quick /"):
+        return type(value) is tuple and len(value) == 5 and _are_columns(value[0], value[1:])
+    return fits(value, FORMS.get(key) or FORMS_BY_WORD.get(key.partition(" ")[0]) or _is_anything)
+
+
+def _is_anything(value: Any) -> bool:
+    return True
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is text that UTF-8 can carry."""
+    if type(value) is not str:
+        return False
+    try:
+        return value.isascii() or bool(value.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= LAST_NS
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 < value <= MOST_NUMBER
+
+
+def _is_moment(value: Any) -> bool:
+    return type(value) is int and -LAST_NS <= value <= LAST_NS
+
+
+def _is_seconds(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_document(value: Any) -> bool:
+    """Whether JSON can carry it; the reader allows no endless nesting."""
+    if type(value) is dict:
+        return all(_is_text(key) and _is_document(held) for key, held in value.items())
+    if type(value) in (list, tuple):
+        return all(map(_is_document, value))
+    return value is None or type(value) in (int, float, bool) or _is_text(value)
+
+
+def _are_counts(value: Any) -> bool:
+    return type(value) is tuple and all(type(count) is int for count in value)
+
+
+def _is_below(value: Any) -> bool:
+    """Whether it is a rel_path that stays below SRC_DIR."""
+    return _is_text(value) and not value.startswith("/") and ".." not in value.split("/")
+
+
+def _are_below(value: Any) -> bool:
+    """Whether it is some rel_paths, each as the scan would write it, joined by NUL; "." for SRC_DIR itself."""
+    if not value or value == ".":
+        return type(value) is str
+    return _is_text(value) and not {"", ".", ".."}.intersection(value.replace("\0", "/").split("/"))
+
+
+# What Task holds, by field.
+TASK_FORMS: dict[str, Form] = {
+    "number": _is_number,
+    "submission_id": _is_text,
+    "label": _is_text,
+    "sync_level": _is_text,
+    "document": _is_document,
+    "src_path": _is_text,
+    "dst_dir": _is_text,
+    "files": _is_count,
+    "size_bytes": _is_count,
+    "items": _is_count,
+    "prepared_at_ns": _is_moment,
+    "has_failed": bool,
+    "state": _is_text,
+    "task_id": _is_text,
+    "submitted_at_ns": _is_moment,
+    "is_adopted": bool,
+    "progress": _are_counts,
+    "progress_at_ns": _is_moment,
+    "trouble": _is_text,
+    "is_canceling": bool,
+    "ended_at_ns": _is_moment,
+    "reason": _is_text,
+    "arrived": _is_count,
+    "returned": _is_count,
+}
+
+
+def _is_task(value: Any) -> bool:
+    if type(value) is not dict or any(name not in value for name in Task._fields if name not in Task._field_defaults):
+        return False
+    return all(name in TASK_FORMS and fits(held, TASK_FORMS[name]) for name, held in value.items())
+
+
+def _is_ledger(value: Any) -> bool:
+    if type(value) is not dict or value.keys() != {"next_number", "open"} or not _is_number(value["next_number"]):
+        return False
+    if not fits(value["open"], {_is_number: _is_task}):
+        return False
+    return all(
+        task["number"] == number < value["next_number"] and task.get("state", PREPARED) in (PREPARED, SUBMITTED)
+        for number, task in value["open"].items()
+    )
+
+
+def _are_packed_tasks(value: Any) -> bool:
+    if type(value) is not tuple or len(value) != 3:
+        return False
+    rows, states, odd_ids = value
+    if type(rows) is not bytes or len(rows) % ROW_BYTES or type(states) is not tuple or not all(map(_is_text, states)):
+        return False
+    return max(rows[12::ROW_BYTES], default=-1) < len(states) and fits(odd_ids, {_is_number: _is_text})
+
+
+def _is_full_scan(value: Any) -> bool:
+    return fits(value, {_is_text: _is_anything}) and _is_moment(value.get("at_ns")) and fits(value.get("basis"), [str])
+
+
+def _is_last_run(value: Any) -> bool:
+    if type(value) is not dict:
+        return False
+    return all(fits(value[name], form) for name, form in LAST_RUN_FORMS.items() if name in value)
+
+
+LAST_RUN_FORMS: dict[str, Form] = {
+    "started_at_ns": _is_moment,
+    "seconds": _is_seconds,
+    "status": _is_count,
+    "tree_files": _is_count,
+    "task_ids": [_is_text],
+    "notices": [str],
+    "problem": str,
+}
+
+
+def _is_folder(value: Any) -> bool:
+    if type(value) is not tuple or len(value) != FOLDER_FIELDS:
+        return False
+    names, *columns, folders, in_flight, retries, doubt_ns, cover = value
+    if not (_are_columns(names, columns) and type(folders) is str and type(doubt_ns) is type(cover) is int):
+        return False
+    if not all(type(column) is tuple or _is_moment(column) for column in columns[2:]):
+        return False
+    if not (type(retries) is dict and type(in_flight) in (tuple, dict)):
+        return False
+    return (not in_flight or _are_in_flight(in_flight)) and (not retries or _are_retries(retries))
+
+
+def _are_columns(names: Any, columns: Any) -> bool:
+    if type(names) is not str:
+        return False
+    count = names.count(SEPARATOR) + 1 if names else 0
+    for column in columns:
+        kind = type(column)
+        if kind is tuple:
+            if not fits(column, (str, bytes)) or ITEM_BYTES.get(column[0], -1) * count != len(column[1]):
+                return False
+        elif kind is list:
+            if len(column) != count or not all(type(number) is int for number in column):
+                return False
+        elif kind is not int:
+            return False
+    return True
+
+
+def _are_in_flight(value: Any) -> bool:
+    if type(value) is dict:  # as format 1 of the datastore has it
+        return fits(value, {str: (int, int, int)})
+    return type(value) is tuple and len(value) == 4 and _are_columns(value[0], value[1:])
+
+
+def _are_retries(value: Any) -> bool:
+    return fits(value, {str: (int, int, _is_count, int, str, int)})
+
+
+FORMS: dict[str, Form] = {
+    "ROUTE": {_is_text: _is_text},
+    "LEDGER": _is_ledger,
+    "HISTORY": (_is_count, _is_count, _is_count),
+    "LAST_RUN": _is_last_run,
+    "RUNS": [(_is_moment, _is_seconds, _is_count)],
+    "DEVICE": int,
+    "ITEM_LIMIT": _is_number,
+    "EMPTY_IS_MEANT": bool,
+    "FULL_SCAN": _is_full_scan,
+    "FEED": _are_below,
+}
+
+
+# Of keys that are a word and a number.
+FORMS_BY_WORD: dict[str, Form] = {
+    "task": _is_task,
+    "ended": _are_packed_tasks,
+    "items": [(_is_below, bool, _is_count, _is_count)],
+}

@@ -1,0 +1,270 @@
+"""The datastore: the records of one route in one file in CODE_PATH, one transaction per commit point.
+
+The file is the shelf `datastore` (see shelf); this room says what is on it, of what format and about which route.
+
+Keys: FORMAT_VERSION, ROUTE (what the records are about), LEDGER (open tasks), LAST_RUN, FEED (see feed); "items N" for
+each open task; those of the tasks that ended (see history); "/" and a folder's rel_path for each folder (see trie).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Callable, Optional
+
+from autotransfer.common.errors import ConfigurationProblem, Problem, reason
+from autotransfer.datastore import pickles as plain
+from autotransfer.datastore.folder_times import Marks
+from autotransfer.datastore.history import History
+from autotransfer.datastore.shelf import Shelf, Table, connect, connect_in_memory, shrink
+from autotransfer.datastore.tasks import AnyTask, Ledger, Task
+from autotransfer.datastore.trie import PathTrie
+
+FORMAT_VERSION = 2
+
+
+# (rel_path, is_folder, files, size_bytes)
+StoredItem = tuple[str, bool, int, int]
+
+
+# The key of the most items a request may hold, once Globus has refused one as too large.
+ITEM_LIMIT = "ITEM_LIMIT"
+
+
+# The key of the summary of the last run; the key of when the last full scan was, for quick ones.
+LAST_RUN = "LAST_RUN"
+
+
+FULL_SCAN = "FULL_SCAN"
+
+
+# The key of what the next run with a change feed looks at although none names it again (see feed).
+AGAIN = "FEED"
+
+
+# The key that says that a person has confirmed an empty SRC_DIR; it holds until something is there again.
+EMPTY_IS_MEANT = "EMPTY_IS_MEANT"
+
+
+# A store that leaves no file, for a dry run where there is none yet.
+IN_MEMORY = ":memory:"
+
+
+class Store:
+    """The datastore, open. Use it in a `with` block; nothing is kept but what `commit` was called for.
+
+    Raises:
+        ConfigurationProblem: The file cannot be opened or written, is damaged, or has an unknown format. Nothing in it
+            was changed then.
+    """
+
+    def __init__(self, path: str, *, is_read_only: bool = False) -> None:
+        self.path = path
+        with self._explained("open"):
+            try:
+                self._connection = (
+                    connect_in_memory() if path == IN_MEMORY else connect(path, is_read_only=is_read_only)
+                )
+            except OSError as error:
+                raise ConfigurationProblem(
+                    f"Cannot open the datastore {path}",
+                    why=reason(error),
+                    remedy="Check CODE_PATH: the folder must exist and this user must be able to write in it. Nothing "
+                    "was sent or recorded.",
+                ) from None
+            try:
+                self.shelf = Shelf(Table(self._connection))
+                self.marks = Marks(self.shelf)
+                self.trie = PathTrie(self.shelf, on_put=self.marks.drop)
+                self._history = History(self.shelf, self.trie)
+                self._check_version(is_read_only)
+                if not is_read_only:
+                    shrink(self._connection)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was not committed is gone."""
+        try:
+            self._connection.rollback()
+        except sqlite3.Error:
+            pass  # the disk may be gone; nothing can be lost that was committed
+        self._connection.close()
+
+    def commit(self) -> None:
+        """Make everything since the last commit durable, in one step."""
+        with self._explained("write"):
+            self.marks.flush()
+            self._connection.commit()
+
+    def rollback(self) -> None:
+        """Forget everything since the last commit."""
+        with self._explained("read"):
+            self.marks.forget_unwritten()
+            self._connection.rollback()
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Take back what the block wrote when it fails; what was written before it stays, and nothing is committed."""
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN")  # else the release would commit
+        self._connection.execute("SAVEPOINT block")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK TO block")
+            raise
+        finally:
+            self._connection.execute("RELEASE block")
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn the faults of the file under the block into a problem with its remedy."""
+        with self._explained("read or write"):
+            yield
+
+    def claim(self, route: dict[str, str], *, is_anew: bool = False) -> None:
+        """Make sure that the records are about this route; note it when there are none yet, or when told to.
+
+        Raises:
+            ConfigurationProblem: They are about another one.
+        """
+        known = self.shelf.get("ROUTE")
+        if known == route:
+            return
+        if known is not None and not is_anew:
+            changes = [
+                f"{name} was {known.get(name)}, is now {route[name]}"
+                for name in route
+                if known.get(name) != route[name]
+            ]
+            raise ConfigurationProblem(
+                f"The datastore {self.path} is about another route",
+                details=tuple(changes),
+                remedy="For a second route give it a CODE_PATH of its own. If this route has moved, say what has "
+                "arrived at its new place: `set_time.py never` (nothing: all is sent) or `set_time.py now` (all is "
+                "there). Nothing was sent or recorded.",
+            )
+        self.shelf["ROUTE"] = route
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger.from_builtins(self.shelf.get("LEDGER"))
+
+    @ledger.setter
+    def ledger(self, ledger: Ledger) -> None:
+        self.shelf["LEDGER"] = ledger.as_builtins()
+
+    def records(self, rel_paths: Sequence[str]) -> list[Optional[bytes]]:
+        """The records of folders as they are stored, None where there is none; for workers to read. Order as given."""
+        keys = [("/" + rel_path).encode() for rel_path in rel_paths]
+        return list(map(self.shelf.table.many(keys).get, keys))
+
+    def items(self, number: int) -> list[StoredItem]:
+        """The items of an open task."""
+        items: list[StoredItem] = self.shelf.get(f"items {number}") or []
+        return items
+
+    def put_items(self, number: int, items: list[StoredItem]) -> None:
+        """Keep the items of an open task."""
+        self.shelf[f"items {number}"] = items
+
+    def archive(self, task: Task) -> None:
+        """Move a task from the open ones to the history."""
+        self._history.archive(task)
+        self.drop(task.number)
+
+    def drop(self, number: int) -> None:
+        """Take a task off the open ones."""
+        ledger = self.ledger
+        open_tasks = {other: task for other, task in ledger.open.items() if other != number}
+        self.ledger = ledger._replace(open=open_tasks)
+        self.shelf.pop(f"items {number}", None)
+
+    def put_task(self, task: Task) -> None:
+        """Keep an open task."""
+        ledger = self.ledger
+        self.ledger = Ledger({**ledger.open, task.number: task}, max(ledger.next_number, task.number + 1))
+
+    def task(self, number: int) -> AnyTask | None:
+        """The task with this number: whole when it is open or ended lately, else what is kept of it, or None."""
+        return self._history.task(number) or self.ledger.open.get(number)
+
+    def history(self, *, newest_first: bool = True, limit: int | None = None) -> Iterator[AnyTask]:
+        """The ended tasks by their numbers, at most `limit` of them; Task for those that are kept whole.
+
+        A task is an EndedTask once 1,000 and more came after it, and is dropped some time after no path's record names
+        it any more. Failed ones stay whole for 90 days, as long as they are not more than 1,000.
+        """
+        return self._history.tasks(newest_first=newest_first, limit=limit)
+
+    def _check_version(self, is_read_only: bool) -> None:
+        found = self.shelf.get("FORMAT_VERSION")
+        if found is None:
+            if len(self.shelf.table):
+                raise self._damaged("it holds no FORMAT_VERSION, so another program made it")
+            if not is_read_only:
+                self.shelf["FORMAT_VERSION"] = FORMAT_VERSION
+                self._connection.commit()
+            return
+        if type(found) is not int:
+            raise self._damaged("its FORMAT_VERSION is no number")
+        while found != FORMAT_VERSION and found in UPGRADES and not is_read_only:
+            UPGRADES[found](self)
+            found += 1
+            self.shelf["FORMAT_VERSION"] = found
+        if found in UPGRADES:
+            raise ConfigurationProblem(
+                f"The datastore {self.path} has the older format {found}",
+                remedy="The next run of main.py upgrades it. Nothing was sent or recorded.",
+            )
+        if found != FORMAT_VERSION:
+            raise ConfigurationProblem(
+                f"The datastore {self.path} has format {found!r}; this version reads format {FORMAT_VERSION}",
+                remedy="Run the version of this tool that wrote it, or move the file away and tell the new one "
+                "what has arrived with set_time.py. Nothing was sent or recorded.",
+            )
+        if not is_read_only:
+            self._connection.commit()
+
+    def _damaged(self, why: str) -> ConfigurationProblem:
+        return ConfigurationProblem(
+            f"The datastore {self.path} cannot be used",
+            why=why,
+            remedy="Restore it from a backup, or move it away and tell a new one what has arrived with set_time.py. "
+            "Nothing was sent or recorded.",
+        )
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except Problem:
+            raise
+        except sqlite3.OperationalError as error:
+            raise ConfigurationProblem(
+                f"Cannot {doing} the datastore {self.path}",
+                why=str(error),
+                remedy="Check that its folder exists, is this user's, and that the disk is not full. What was recorded "
+                "before is unharmed.",
+            ) from None
+        except (sqlite3.DatabaseError, plain.NotPlain) as error:
+            raise self._damaged(str(error)) from None
+
+
+def _pack_what_is_in_flight(store: Store) -> None:
+    """Format 1 kept what is in flight as a dict by name, which Folder.unpack still reads."""
+    for rel_path in store.trie.below(""):
+        store.trie.put(rel_path, store.trie.folder(rel_path))
+
+
+# version -> the step that makes the next one out of it.
+UPGRADES: dict[int, Callable[[Store], None]] = {1: _pack_what_is_in_flight}

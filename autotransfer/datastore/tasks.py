@@ -1,0 +1,183 @@
+"""The ledger: tasks prepared, in flight, ended. Pure: what Globus says comes in as documents, the clock as an argument.
+
+    prepared ──POST answered──> submitted ──> succeeded | failed | canceled | expired | lost
+        └──POST refused──> (struck out)
+
+A prepared task whose answer was lost is posted again with the same submission_id; Globus runs an id once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Union
+
+PREPARED, SUBMITTED = "prepared", "submitted"
+
+
+SUCCEEDED, FAILED, CANCELED, EXPIRED, LOST = "succeeded", "failed", "canceled", "expired", "lost"
+
+
+# Where a task is looked at by a person: below this, by its task_id.
+WEB_APP = "https://app.globus.org/activity"
+
+
+class Task(NamedTuple):
+    """One task of ours, open or ended.
+
+    Args:
+        number: Ours, counted from 1; the trie refers to it.
+        submission_id: Fetched before the first POST and used for every POST of this task.
+        document: What is posted, without its items and submission_id.
+        src_path, dst_dir: The roots its items lie under.
+        files, size_bytes, items: What it carries; has_failed: whether that has failed before.
+        is_adopted: Whether task_id is an older task with the same paths that Globus would not run twice.
+        progress: The counters that move when Globus gets on with it; progress_at_ns: when they last did.
+        trouble: What Globus last said was wrong, or "".
+        arrived, returned: When ended: how many of its paths were recorded as delivered, and as to be sent again.
+    """
+
+    number: int
+    submission_id: str
+    label: str
+    sync_level: str
+    document: dict[str, Any]
+    src_path: str
+    dst_dir: str
+    files: int
+    size_bytes: int
+    items: int
+    prepared_at_ns: int
+    has_failed: bool = False
+    state: str = PREPARED
+    task_id: str = ""
+    submitted_at_ns: int = 0
+    is_adopted: bool = False
+    progress: tuple[int, ...] = ()
+    progress_at_ns: int = 0
+    trouble: str = ""
+    is_canceling: bool = False
+    ended_at_ns: int = 0
+    reason: str = ""
+    arrived: int = 0
+    returned: int = 0
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return f"Task {self.task_id} ({self.label})"
+
+    def accepted(self, task_id: str, *, now_ns: int, is_adopted: bool = False) -> Task:
+        """The task once Globus has answered."""
+        return self._replace(
+            state=SUBMITTED, task_id=task_id, submitted_at_ns=now_ns, progress_at_ns=now_ns, is_adopted=is_adopted
+        )
+
+    def ended(self, state: str, *, now_ns: int, reason: str, arrived: int, returned: int) -> Task:
+        """The task as it goes into the history."""
+        return self._replace(
+            state=state,
+            ended_at_ns=now_ns,
+            reason=reason,
+            arrived=arrived,
+            returned=returned,
+            document={},
+            progress=(),
+            trouble="",
+        )
+
+
+class EndedTask(NamedTuple):
+    """What is kept of a task that ended long ago: enough to say which task delivered a path, and when."""
+
+    number: int
+    task_id: str
+    ended_at_ns: int
+    state: str
+
+
+AnyTask = Union[Task, EndedTask]
+
+
+# (rows, the states that they index, and the task_ids that are no UUIDs, by number)
+PackedTasks = tuple[bytes, tuple[str, ...], dict[int, str]]
+
+
+ROW_BYTES = 29  # number, ended_at_ns, state, UUID: 4 + 8 + 1 + 16
+
+
+LAST_NS = (1 << 63) - 1
+
+
+def pack_tasks(tasks: Iterable[AnyTask]) -> PackedTasks:
+    """Ended tasks as builtins, 29 bytes each, in the order of their numbers."""
+    in_order = sorted(tasks, key=lambda task: task.number)
+    states = tuple(sorted({task.state for task in in_order}))
+    rows, odd_ids = bytearray(), {}
+    for task in in_order:
+        uuid = _uuid_bytes(task.task_id)
+        if uuid is None:
+            odd_ids[task.number] = task.task_id
+        rows += task.number.to_bytes(4, "little")
+        rows += max(-LAST_NS, min(task.ended_at_ns, LAST_NS)).to_bytes(8, "little", signed=True)
+        rows += bytes([states.index(task.state)])
+        rows += uuid or bytes(16)
+    return bytes(rows), states, odd_ids
+
+
+def unpack_tasks(value: PackedTasks) -> list[EndedTask]:
+    """The tasks that `pack_tasks` was given."""
+    return [_unpacked(value, start) for start in range(0, len(value[0]), ROW_BYTES)]
+
+
+def find_task(value: PackedTasks, number: int) -> EndedTask | None:
+    """The one of them with this number, or None; looks at a few rows only."""
+    rows = value[0]
+    low, high = 0, len(rows) // ROW_BYTES
+    while low < high:
+        middle = (low + high) // 2
+        start = middle * ROW_BYTES
+        found = int.from_bytes(rows[start : start + 4], "little")
+        if found == number:
+            return _unpacked(value, start)
+        low, high = (middle + 1, high) if found < number else (low, middle)
+    return None
+
+
+def _unpacked(value: PackedTasks, start: int) -> EndedTask:
+    rows, states, odd_ids = value
+    row = rows[start : start + ROW_BYTES]
+    number = int.from_bytes(row[:4], "little")
+    ended_at_ns = int.from_bytes(row[4:12], "little", signed=True)
+    task_id = odd_ids[number] if number in odd_ids else _uuid_text(row[13:])
+    return EndedTask(number, task_id, ended_at_ns, states[row[12]])
+
+
+def _uuid_bytes(text: str) -> bytes | None:
+    try:
+        uuid = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        return None
+    return uuid if _uuid_text(uuid) == text else None
+
+
+def _uuid_text(uuid: bytes) -> str:
+    digits = uuid.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+class Ledger(NamedTuple):
+    """The open tasks by number, and the number the next one gets."""
+
+    open: dict[int, Task]
+    next_number: int
+
+    def as_builtins(self) -> dict[str, Any]:
+        """The ledger for the shelf."""
+        return {"next_number": self.next_number, "open": {number: task._asdict() for number, task in self.open.items()}}
+
+    @classmethod
+    def from_builtins(cls, value: Mapping[str, Any] | None) -> Ledger:
+        """The ledger that `as_builtins` gave; an empty one for None."""
+        if value is None:
+            return cls({}, 1)
+        return cls({number: Task(**fields) for number, fields in value["open"].items()}, value["next_number"])

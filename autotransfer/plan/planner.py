@@ -1,0 +1,283 @@
+"""Scan, compare and plan: from the tree on disk to prepared batches in the store. No Globus, nothing committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Optional
+
+from autotransfer.common.paths import FOLDER_ITSELF, display, is_within, join
+from autotransfer.common.settings import Settings
+from autotransfer.common.summary import Summary
+from autotransfer.common.times import NS_PER_SECOND
+from autotransfer.datastore.store import Store, StoredItem
+from autotransfer.datastore.trie import Folder
+from autotransfer.plan.batches import Batch, Batcher
+from autotransfer.plan.compare import (
+    MODIFIED,
+    NEW,
+    OLDER,
+    RETRY,
+    AllNew,
+    FolderChange,
+    Rules,
+    compare,
+    compare_new,
+    gone_folders,
+)
+from autotransfer.plan.in_flight import _Marker, forget_gone
+from autotransfer.plan.rescan import Again, kept_paths
+from autotransfer.plan.whole_folders import Note, Planner, Step
+from autotransfer.scan import worker as looking
+from autotransfer.scan.feed import SRC_DIR_ITSELF, Feed, place_names
+from autotransfer.scan.listing import Listing, New, Same, Sight, policy
+from autotransfer.scan.pool import Crew
+from autotransfer.scan.quick import Marking
+from autotransfer.scan.scanner import Pace, Survey
+
+# Told each path to be sent, why, and its bytes.
+OnChange = Callable[[str, str, int], None]
+
+
+# Told the folders and files seen so far.
+OnProgress = Callable[[int, int], None]
+
+
+class Prepared(NamedTuple):
+    """A batch whose items are in the store; the rest of its task is not known yet."""
+
+    number: int
+    sync_level: str
+    has_failed: bool
+    items: int
+    files: int
+    size_bytes: int
+    has_folders: bool
+
+
+class Plan:
+    """One pass over the tree, or over what is named of it. What it changes in the store is not committed.
+
+    Args:
+        settings: SRC_DIR, what is left out, the limits.
+        store: Its trie is compared with and brought up to date.
+        root_fd: SRC_DIR, open.
+        summary: Counted up.
+        max_items: The most items of one task.
+        max_tasks: How many tasks there is room for; max_failed_tasks: how many of them for what has failed before.
+        is_full: Whether to look at everything, whatever SCAN says.
+        on_change, on_progress, on_remark: Told as it goes.
+        choose: Who helps with the scan, when not to be found out by its pace.
+        names: What a change feed names; None: there is none, and everything is scanned.
+
+    Attributes:
+        outside: The first names that lead out of SRC_DIR, each with its number.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        root_fd: int,
+        summary: Summary,
+        *,
+        max_items: int,
+        max_tasks: int,
+        max_failed_tasks: int,
+        clock_ns: Callable[[], int],
+        is_full: bool = False,
+        on_change: Optional[OnChange] = None,
+        on_progress: Optional[OnProgress] = None,
+        on_remark: Optional[Callable[[str], None]] = None,
+        choose: Optional[Callable[[Pace], Optional[Crew]]] = None,
+        names: Optional[Sequence[str]] = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._trie = store.trie
+        self._root_fd = root_fd
+        self._summary = summary
+        self._clock_ns = clock_ns
+        self._on_change = on_change
+        self._on_progress = on_progress
+        self._on_remark = on_remark
+        self._is_full = is_full
+        self._choose = choose
+        self._names = names
+        self._again = Again(store, is_used=names is not None)
+        self.outside: list[tuple[int, str]] = []
+        self._planner = Planner()
+        self._marker = _Marker(store.trie)
+        self._batcher = Batcher(
+            first_number=store.ledger.next_number,
+            max_items=max_items,
+            max_tasks=max_tasks,
+            max_failed_tasks=max_failed_tasks,
+        )
+
+    def make(self) -> list[Prepared]:
+        """Scan everything, or look at what is named; gives the prepared batches in the order of their numbers."""
+        now_ns = self._clock_ns()
+        settle_ns = int(self._settings.settle_seconds * NS_PER_SECOND)
+        rules = Rules(
+            settled_before_ns=now_ns - settle_ns,
+            settle_ns=settle_ns,
+            sync_level=self._settings.sync_level,
+            preserve_timestamp=self._settings.preserve_timestamp,
+            now_ns=now_ns,
+        )
+        look_rules = looking.Rules(policy(self._settings), rules.settled_before_ns)
+        rel_paths = None if self._names is None else self._find(self._names)
+        if rel_paths is None or SRC_DIR_ITSELF in rel_paths:
+            prepared = self._scan(rules, look_rules)
+        else:
+            feed = Feed(self._trie, self._root_fd, look_rules, rel_paths, clock_ns=self._clock_ns)
+            prepared = self._prepare(self._steps(feed, None, rules))
+            self._summary.scan = "paths"
+        self._again.finish(has_seen_all=not self._summary.is_quick)
+        return prepared
+
+    def _find(self, names: Sequence[str]) -> set[str]:
+        """Where to look: at what is named, and at what earlier runs left."""
+        wanted = policy(self._settings)
+        found = place_names(self._settings.src_dir, wanted, self._root_fd, names, kept_paths(self._store))
+        self._summary.named, self._summary.outside = found.names, found.outside
+        self.outside = found.examples
+        return found.rel_paths
+
+    def _scan(self, rules: Rules, look_rules: looking.Rules) -> list[Prepared]:
+        is_full = self._is_full or self._names is not None
+        marking = Marking(self._settings, self._store, now_ns=rules.now_ns, is_full=is_full)
+        survey = Survey(
+            self._settings,
+            self._store,
+            self._root_fd,
+            look_rules,
+            clock_ns=self._clock_ns,
+            is_quick=marking.is_quick,
+            choose=self._choose,
+        )
+        prepared = self._prepare(self._steps(survey, marking, rules._replace(is_quick=marking.is_quick)))
+        marking.finish()
+        self._summary.scan = "quick" if marking.is_quick else "full"
+        if survey.is_alone:
+            self._summary.notice(
+                f"SCAN_EXECUTOR {self._settings.scan_executor!r} was of no help ({survey.losses}); this machine "
+                "scanned alone. Start its workers with this code and SRC_DIR in their reach, or take the setting out."
+            )
+        elif survey.losses and self._on_remark is not None:
+            self._on_remark(f"A part of the scan was done again here: {survey.losses}.")
+        self._summary.folders += survey.left_out_folders
+        self._summary.files += survey.left_out_files
+        return prepared
+
+    def _prepare(self, steps: Iterable[Step]) -> list[Prepared]:
+        prepared = []
+        for step in steps:
+            batch = self._take(step)
+            if batch is not None:
+                prepared.append(self._put_away(batch))
+        self._marker.flush()
+        prepared.extend(map(self._put_away, self._batcher.rest()))
+        return sorted(prepared)
+
+    def _steps(self, sights: Iterable[tuple[str, Sight]], marking: Marking | None, rules: Rules) -> Iterator[Step]:
+        taken_paths: set[str] = set()
+        taken_path: str | None = None
+        for rel_path, sight in sights:
+            self._count(sight)
+            if rel_path in taken_paths:
+                taken_path = rel_path
+            if taken_path is not None and is_within(rel_path, taken_path):
+                self._summary.waiting += sight.files if not isinstance(sight, Listing) else len(sight.files)
+                self._again.add(rel_path)
+                yield from self._planner.add(rel_path, None)
+                continue
+            if marking is not None:
+                marking.note(rel_path, sight)
+            if isinstance(sight, Same):
+                yield from self._planner.add(rel_path, None)
+                continue
+            change = self._compare(rel_path, sight, rules)
+            taken_paths.update(join(rel_path, name) for name in change.taken_folders)
+            self._count_change(change)
+            if change.is_dirty and not change.is_whole:
+                self._marker.flush()
+                self._trie.put(rel_path, change.folder)
+            yield from self._planner.add(rel_path, change)
+        yield from self._planner.finish()
+
+    def _compare(self, rel_path: str, sight: New | Listing, rules: Rules) -> FolderChange:
+        packed = self._trie.packed(rel_path)
+        if packed is not None:
+            folder = Folder.unpack(packed)
+        else:
+            folder = Folder()
+            folder.doubt_ns, folder.cover = self._trie.inherited(rel_path)
+        if isinstance(sight, New):
+            if packed is None and not (folder.doubt_ns or folder.cover):
+                return compare_new(sight, rules)
+            sight = sight.as_listing(seen_at_ns=self._clock_ns())
+        dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(sight, folder))
+        self._summary.vanished += dropped
+        change = compare(sight, folder, rules, is_known=packed is not None, taken=frozenset(taken))
+        self._again.note(sight, change)
+        return change
+
+    def _take(self, step: Step) -> Batch | None:
+        if isinstance(step, Note):
+            levels = step.change.sync_levels
+            level = min(levels) if levels else self._settings.sync_level
+            self._marker.note(step, self._batcher.number_for(level))
+            return None
+        number, full = self._batcher.take(step)
+        if not number:
+            self._summary.waiting += step.files
+            self._again.add(step.rel_path)
+        self._marker.mark(step, number)
+        if self._planner.is_certain:
+            self._marker.forget_notes()
+        return full
+
+    def _put_away(self, batch: Batch) -> Prepared:
+        rows: list[StoredItem] = [(item.rel_path, item.is_folder, item.files, item.size_bytes) for item in batch.items]
+        self._store.put_items(batch.number, rows)
+        has_folders = any(item.is_folder for item in batch.items)
+        return Prepared(
+            batch.number, batch.sync_level, batch.has_failed, len(rows), batch.files, batch.size_bytes, has_folders
+        )
+
+    def _count(self, sight: Sight) -> None:
+        summary = self._summary
+        summary.folders += 1
+        summary.links += sight.links
+        if isinstance(sight, Listing):
+            summary.files += len(sight.files)
+            summary.others += sight.others
+            for error in sight.errors:
+                summary.errors += 1
+                summary.notice(f"Skipped {display(join(self._settings.src_dir, error.rel_path))}: {error.why}.")
+        else:
+            summary.files += sight.files
+            summary.others += sight.others if isinstance(sight, Same) else 0
+        if self._on_progress is not None and summary.folders % 16 == 0:
+            self._on_progress(summary.folders, summary.files)
+
+    def _count_change(self, change: FolderChange) -> None:
+        summary = self._summary
+        summary.unsettled += change.unsettled
+        summary.waiting += change.waiting
+        summary.pausing += change.pausing
+        summary.vanished += change.vanished
+        summary.bytes += change.size_bytes
+        if isinstance(change.outgoing, AllNew) and self._on_change is None:
+            summary.new += len(change.outgoing)
+            return
+        for name, sent in change.outgoing.items():
+            attribute = REASON_COUNTS[sent.why]
+            setattr(summary, attribute, getattr(summary, attribute) + 1)
+            if self._on_change is not None:
+                path = join(change.rel_path, name)
+                self._on_change(path + "/" * (name == FOLDER_ITSELF), sent.why, sent.size_bytes)
+
+
+REASON_COUNTS = {NEW: "new", MODIFIED: "modified", OLDER: "older", RETRY: "retry"}

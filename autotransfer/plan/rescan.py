@@ -1,0 +1,70 @@
+"""What the next run with a change feed must look at again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join
+from autotransfer.datastore.store import AGAIN, Store
+from autotransfer.plan.compare import FolderChange
+from autotransfer.scan.feed import SRC_DIR_ITSELF
+from autotransfer.scan.listing import Listing
+
+MOST_KEPT = 100_000
+
+
+NUL = "\0"
+
+
+def kept_paths(store: Store) -> set[str]:
+    """What earlier runs left to be looked at; all of SRC_DIR when no run has had a feed yet."""
+    value = store.shelf.get(AGAIN)
+    if value is None or value == FOLDER_ITSELF:
+        return {SRC_DIR_ITSELF}
+    return set(value.split(NUL)) if value else set()
+
+
+def look_again(store: Store, rel_paths: Iterable[str]) -> None:
+    """Have the next run with a feed look at these paths, as if one had named them. Nothing where there are no feeds."""
+    if store.shelf.get(AGAIN) is not None:
+        store.shelf[AGAIN] = _packed(kept_paths(store).union(rel_paths))
+
+
+class Again:
+    """Gathers, in one run, what later ones must look at; does nothing where there are no feeds."""
+
+    def __init__(self, store: Store, *, is_used: bool) -> None:
+        self._store = store
+        self._is_used = is_used or store.shelf.get(AGAIN) is not None
+        self._rel_paths: set[str] = set()
+
+    def add(self, rel_path: str) -> None:
+        """Keep a path."""
+        if self._is_used and len(self._rel_paths) <= MOST_KEPT:
+            self._rel_paths.add(rel_path)
+
+    def note(self, listing: Listing, change: FolderChange) -> None:
+        """Keep what a folder holds that is neither sent now nor as it is recorded."""
+        if not self._is_used:
+            return
+        for error in listing.errors:
+            if can_be_sent(error.rel_path):  # else only another name can help, and that is named by itself
+                self.add(error.rel_path)
+        if change.unsettled or change.waiting or change.pausing:
+            folder = change.folder
+            for name, seen in listing.files.items():
+                record = folder.in_flight.get(name) or folder.delivered.get(name)
+                if name not in change.outgoing and (record is None or record.fingerprint != seen):
+                    self.add(join(listing.rel_path, name))
+
+    def finish(self, *, has_seen_all: bool) -> None:
+        """Write it, in place of what was kept before if that was looked at too."""
+        if self._is_used:
+            before = set() if has_seen_all else kept_paths(self._store)
+            self._store.shelf[AGAIN] = _packed(before | self._rel_paths)
+
+
+def _packed(rel_paths: set[str]) -> str:
+    if SRC_DIR_ITSELF in rel_paths or len(rel_paths) > MOST_KEPT:
+        return FOLDER_ITSELF
+    return NUL.join(sorted(rel_paths))

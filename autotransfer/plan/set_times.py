@@ -1,0 +1,196 @@
+"""Set the last-transfer time of paths: the work of set_time.py. No Globus; the caller commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from autotransfer.common.errors import UsageProblem
+from autotransfer.common.paths import FOLDER_ITSELF, display, join, split
+from autotransfer.common.settings import Settings
+from autotransfer.common.times import NS_PER_SECOND
+from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, Store
+from autotransfer.datastore.trie import Delivered, Folder
+from autotransfer.plan.compare import forget_vanished, gone_folders
+from autotransfer.plan.in_flight import forget_gone
+from autotransfer.plan.rescan import look_again
+from autotransfer.plan.source_check import is_bare_folder
+from autotransfer.scan.folders import read_folder, walk
+from autotransfer.scan.listing import Listing, policy
+
+ABANDONED = "abandoned"
+
+
+class Counts(NamedTuple):
+    """What became of the paths in scope.
+
+    Args:
+        transferred: They now count as transferred.
+        to_send: The next run sends them.
+        in_flight: A task carries them; they were left alone.
+        errors: They could not be looked at.
+        abandoned_tasks: Open tasks of another route that are no longer followed.
+    """
+
+    transferred: int = 0
+    to_send: int = 0
+    in_flight: int = 0
+    errors: tuple[str, ...] = ()
+    abandoned_tasks: int = 0
+
+
+def set_times(
+    settings: Settings,
+    store: Store,
+    root_fd: int,
+    *,
+    moment_ns: int | None,
+    scopes: list[str],
+    clock_ns: Callable[[], int],
+    is_now: bool = False,
+) -> Counts:
+    """Make every path in scope count as transferred at a moment.
+
+    Paths whose mtime is not newer are recorded with today's fingerprint; newer ones, and ones touched less than
+    SETTLE_SECONDS ago, are left to be sent. With the moment None all are forgotten, so all are sent again. What is sent
+    again is compared by checksum, because the destination may hold something else under its name.
+
+    Args:
+        moment_ns: The moment, not in the future; None for "never".
+        scopes: rel_paths of files or folders; "" is all of SRC_DIR.
+        is_now: Whether the moment is now: then also what a wrong clock dated in the future counts as transferred.
+
+    Raises:
+        UsageProblem: A scope is not there, or is left out of transfers. Nothing was committed.
+        ConfigurationProblem: The datastore is about another route and the scope is not all of SRC_DIR.
+    """
+    is_whole = "" in scopes
+    abandoned = _leave_other_route(settings, store, now_ns=clock_ns()) if is_whole else 0
+    store.claim(settings.route, is_anew=is_whole)
+    if is_whole:
+        store.shelf.pop(ITEM_LIMIT, None)
+        store.shelf.pop("DEVICE", None)
+        if is_bare_folder(root_fd, settings):
+            store.shelf[EMPTY_IS_MEANT] = True
+    setting = _Setting(settings, store, root_fd, moment_ns, clock_ns, is_now=is_now)
+    for scope in [""] if is_whole else _outermost(scopes):
+        setting.apply(scope)
+    if setting.to_send:
+        look_again(store, scopes)
+    return Counts(setting.transferred, setting.to_send, setting.in_flight, tuple(setting.errors), abandoned)
+
+
+class _Setting:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        root_fd: int,
+        moment_ns: int | None,
+        clock_ns: Callable[[], int],
+        *,
+        is_now: bool,
+    ) -> None:
+        self._settings = settings
+        self._trie = store.trie
+        self._root_fd = root_fd
+        self._moment_ns = moment_ns
+        self._clock_ns = clock_ns
+        settle_ns = int(settings.settle_seconds * NS_PER_SECOND)
+        self._settled_before_ns = clock_ns() - settle_ns
+        self._future_from_ns = clock_ns() + settle_ns if is_now else None
+        self.transferred = self.to_send = self.in_flight = 0
+        self.errors: list[str] = []
+
+    def apply(self, scope: str) -> None:
+        for listing, names in self._listings(scope):
+            self.errors.extend(
+                f"{display(join(self._settings.src_dir, error.rel_path))}: {error.why}" for error in listing.errors
+            )
+            if listing.is_readable:
+                self._apply_to_folder(listing, names)
+
+    def _listings(self, scope: str) -> Iterator[tuple[Listing, set[str] | None]]:
+        wanted = policy(self._settings)
+        if scope:
+            folder_path, name = split(scope)
+            parent = read_folder(
+                self._root_fd, folder_path, wanted.excludes(), follow_links=wanted.follow_links, clock_ns=self._clock_ns
+            )
+            if name in parent.files:
+                yield parent._replace(errors=()), {name}
+                return
+            if name not in parent.folders:
+                raise UsageProblem(
+                    f"{display(join(self._settings.src_dir, scope))} {self._why_not(parent, name)}",
+                    remedy="Nothing was changed.",
+                )
+        for listing in walk(self._root_fd, wanted, start=scope, clock_ns=self._clock_ns):
+            yield listing, None
+
+    def _why_not(self, parent: Listing, name: str) -> str:
+        if name in parent.kept:
+            return "is left out by EXCLUDE, or cannot be looked at"
+        for error in parent.errors:
+            if error.rel_path in (join(parent.rel_path, name), parent.rel_path):
+                return f"cannot be sent: {error.why}"
+        if parent.links or parent.others:
+            return "does not exist, or is a symlink or a special file, which are not sent"
+        return "does not exist"
+
+    def _apply_to_folder(self, listing: Listing, names: set[str] | None) -> None:
+        packed = self._trie.packed(listing.rel_path)
+        folder = Folder() if packed is None else Folder.unpack(packed)
+        if packed is None:
+            folder.doubt_ns, folder.cover = self._trie.inherited(listing.rel_path)
+        for name, seen in listing.files.items():
+            if names is not None and name not in names:
+                continue
+            if name in folder.in_flight or folder.cover:
+                self.in_flight += 1
+                continue
+            mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
+            if self._counts_as_transferred(mtime_ns):
+                assert self._moment_ns is not None
+                folder.forget(name)
+                folder.delivered[name] = Delivered(*seen, self._moment_ns, 0)
+                self.transferred += 1
+            else:
+                folder.forget(name)
+                self.to_send += 1
+        if names is None:
+            forget_vanished(listing, folder)
+            _, taken = forget_gone(self._trie, listing.rel_path, folder, gone_folders(listing, folder))
+            folder.folders = {*listing.folders, *(folder.folders & listing.kept), *taken}
+        self._trie.put(listing.rel_path, folder)
+        if packed is None and not folder.is_blank:
+            self._trie.link(listing.rel_path)
+
+    def _counts_as_transferred(self, mtime_ns: int) -> bool:
+        if self._future_from_ns is not None and mtime_ns > self._future_from_ns:
+            return True
+        if self._moment_ns is None or mtime_ns > self._moment_ns:
+            return False
+        return mtime_ns < self._settled_before_ns
+
+
+def _outermost(scopes: list[str]) -> list[str]:
+    """The scopes that lie in no other one, so that no path is counted twice."""
+    return [
+        scope
+        for scope in sorted(set(scopes))
+        if not any(scope.startswith(f"{other}/") for other in scopes if other != scope)
+    ]
+
+
+def _leave_other_route(settings: Settings, store: Store, *, now_ns: int) -> int:
+    """Forget what is about another route, also what is excluded or unreadable now; gives how many tasks were open."""
+    known = store.shelf.get("ROUTE")
+    if known is None or known == settings.route:
+        return 0
+    open_tasks = list(store.ledger.open.values())
+    for task in open_tasks:
+        store.archive(task.ended(ABANDONED, now_ns=now_ns, reason="the route was changed", arrived=0, returned=0))
+    for rel_path in store.trie.below(""):
+        store.trie.put(rel_path, Folder())
+    return len(open_tasks)

@@ -1,0 +1,63 @@
+"""Refuse a SRC_DIR that looks like a disk that is not mounted."""
+
+from __future__ import annotations
+
+import os
+
+from autotransfer.common.errors import ConfigurationProblem, reason
+from autotransfer.common.settings import Settings
+from autotransfer.datastore.store import EMPTY_IS_MEANT, Store
+from autotransfer.scan.folders import read_folder
+
+
+def is_bare_folder(root_fd: int, settings: Settings) -> bool:
+    """Whether SRC_DIR holds nothing at all.
+
+    Raises:
+        ConfigurationProblem: It cannot be read.
+    """
+    try:
+        with os.scandir(root_fd) as entries:
+            return next(entries, None) is None
+    except OSError as error:
+        raise ConfigurationProblem(
+            f"Cannot read SRC_DIR {settings.src_dir}",
+            why=reason(error),
+            remedy="Check its disk or its mount. Nothing was sent or recorded.",
+        ) from None
+
+
+def check_root(settings: Settings, store: Store, root_fd: int, device: int) -> None:
+    """Refuse a SRC_DIR that looks like a disk that is not mounted.
+
+    Device numbers of network and removable disks change at every boot, so another device alone is no reason: it is one
+    when nothing that was recorded at the top is there.
+
+    Raises:
+        ConfigurationProblem: Records exist, and SRC_DIR is empty or another disk.
+    """
+    recorded_device = store.shelf.get("DEVICE")
+    is_bare = is_bare_folder(root_fd, settings)
+    if is_bare and store.shelf.get(EMPTY_IS_MEANT):
+        return
+    if store.trie.is_empty or not (is_bare or recorded_device not in (None, device)):
+        return
+    root = store.trie.folder("")
+    listing = read_folder(root_fd, "", None, follow_links=False)
+    found = {*listing.files, *listing.folders, *(error.rel_path for error in listing.errors)}
+    known = {*root.delivered, *root.in_flight, *root.retries, *root.folders}
+    remedy = (
+        "Mount it. If it is meant, tell the datastore with `set_time.py now`. Nothing was sent, and nothing that is "
+        "recorded was dropped."
+    )
+    if is_bare:
+        raise ConfigurationProblem(
+            f"SRC_DIR {settings.src_dir} is empty, but the datastore knows files in it: is its disk not mounted?",
+            remedy=remedy,
+        )
+    if not known & found:
+        raise ConfigurationProblem(
+            f"SRC_DIR {settings.src_dir} is on another device than before and holds nothing of what was there: is its "
+            "disk not mounted?",
+            remedy=remedy,
+        )

@@ -1,0 +1,251 @@
+"""What a change feed names, looked at in the order of a walk; what is not settled by one look is kept for the next.
+
+A feed names a path once. So whatever a run leaves for a later one (touched too recently, behind a task, to be sent
+again) stays under the key FEED of the datastore, and each run with a feed looks at that too. The key is there from the
+first such run on, which looks at everything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from autotransfer.common.paths import FOLDER_ITSELF, below, can_be_sent, is_within, join, split
+from autotransfer.datastore.trie import SEPARATOR, PathTrie
+from autotransfer.scan.folders import open_folder, read_names
+from autotransfer.scan.listing import Policy, Sight
+from autotransfer.scan.worker import Look, Rules
+
+# More is not looked at path by path: then everything is.
+MOST_NAMED = 1_000_000
+
+
+MOST_LISTED = 10
+
+
+SRC_DIR_ITSELF = ""
+
+
+LEFT_OUT, CLOSED, OPEN = 0, 1, 2
+
+
+def split_names(text: bytes) -> list[str]:
+    """The names that a feed wrote: each ends with NUL where there is one, else with a newline."""
+    return [os.fsdecode(name) for name in text.split(b"\0" if b"\0" in text else b"\n")]
+
+
+class Named(NamedTuple):
+    """What a feed's names come to.
+
+    Args:
+        rel_paths: Where to look.
+        names: How many names there were.
+        outside: How many of them are not inside SRC_DIR; examples: the first of those, each with its number.
+    """
+
+    rel_paths: set[str]
+    names: int
+    outside: int
+    examples: list[tuple[int, str]]
+
+
+def place_names(src_dir: str, policy: Policy, root_fd: int, names: Iterable[str], kept: Iterable[str] = ()) -> Named:
+    """Find out where in SRC_DIR to look for each name.
+
+    Args:
+        names: Absolute, or relative to SRC_DIR. What is excluded comes to nothing.
+        kept: rel_paths to look at as well; the folders they are in may be gone.
+    """
+    places = _Places(src_dir, policy, root_fd)
+    found = {place for rel_path in kept for place in places.of_rel_path(rel_path)}
+    examples: list[tuple[int, str]] = []
+    count = outside = 0
+    for number, name in enumerate(names, 1):
+        if not name:
+            continue
+        count += 1
+        where = places.of_name(name)
+        if where is None:
+            outside += 1
+            if len(examples) < MOST_LISTED:
+                examples.append((number, name))
+        else:
+            found.update(where)
+        if len(found) > MOST_NAMED:
+            found = {SRC_DIR_ITSELF}
+    return Named(found, count, outside, examples)
+
+
+class Feed:
+    """The folders that hold named paths, each with what was looked at in it.
+
+    Of a folder that holds a named file no other file is looked at. A named folder is looked at with all below it.
+
+    Args:
+        rel_paths: Their folders are open folders, and no name in them is excluded (see place_names).
+    """
+
+    def __init__(
+        self, trie: PathTrie, root_fd: int, rules: Rules, rel_paths: Iterable[str], *, clock_ns: Callable[[], int]
+    ) -> None:
+        self._trie = trie
+        self._root_fd = root_fd
+        self._follow_links = rules.policy.follow_links
+        self._clock_ns = clock_ns
+        self._look = Look(root_fd, rules, clock_ns=clock_ns)
+        # Folder to names in it; whether all below the name is meant, or only that it is there.
+        self._wanted: dict[str, dict[str, bool]] = {}
+        self._linked: dict[str, set[str]] = {}
+        for rel_path in _outermost(rel_paths):
+            self._want(rel_path)
+
+    def __iter__(self) -> Iterator[tuple[str, Sight]]:
+        """Each folder's rel_path with what was seen, parents before children, siblings in order of name."""
+        todo = [(_parts(folder), folder, False) for folder in self._wanted]
+        heapify(todo)
+        while todo:
+            _, rel_path, is_whole = heappop(todo)
+            if is_whole:
+                yield from self._walk(rel_path)
+                continue
+            sight, meant = self._see(rel_path, self._wanted[rel_path])
+            for name in sight.folders:
+                if name in meant:
+                    below_path = join(rel_path, name)
+                    heappush(todo, (_parts(below_path), below_path, True))
+            yield rel_path, sight
+
+    def _want(self, rel_path: str) -> None:
+        folder, name = split(rel_path)
+        self._wanted.setdefault(folder, {})[name] = True
+        while folder:
+            above, name = split(folder)
+            if name in self._wanted.get(above, ()) or name in self._known_folders(above):
+                return
+            self._wanted.setdefault(above, {})[name] = False
+            folder = above
+
+    def _known_folders(self, rel_path: str) -> set[str]:
+        """The folders that are recorded in one, but those in whose place a task carries a file."""
+        known = self._linked.get(rel_path)
+        if known is None:
+            packed = self._trie.packed(rel_path)
+            folders, flying = (packed[5], packed[6][0] if packed[6] else "") if packed else ("", "")
+            known = set(folders.split(SEPARATOR)) - set(flying.split(SEPARATOR))
+            self._linked[rel_path] = known
+        return known
+
+    def _see(self, rel_path: str, names: dict[str, bool]) -> tuple[Sight, set[str]]:
+        """What one folder holds of these names, and which of its folders are meant with all below them."""
+        packed = self._trie.packed(rel_path)
+        listing = read_names(self._root_fd, rel_path, names, follow_links=self._follow_links, clock_ns=self._clock_ns)
+        others = _recorded(packed) - names.keys()
+        is_there = bool(listing.files or listing.folders)
+        if rel_path and listing.is_readable and not is_there and not others - {FOLDER_ITSELF}:
+            # Perhaps it is empty now, which only a look at all of it can tell. None of its folders is known.
+            sight = self._look(rel_path, packed)
+            return sight, set(sight.folders)
+        kept = listing.kept.union(others - {FOLDER_ITSELF} if is_there else others)
+        return listing._replace(kept=kept), {name for name, is_meant in names.items() if is_meant}
+
+    def _walk(self, start: str) -> Iterator[tuple[str, Sight]]:
+        todo = [start]
+        while todo:
+            rel_path = todo.pop()
+            sight = self._look(rel_path, self._trie.packed(rel_path))
+            todo.extend(join(rel_path, name) for name in reversed(sight.folders))
+            yield rel_path, sight
+
+
+class _Places:
+    """Where in SRC_DIR a name leads, with the folders on the way looked at once."""
+
+    def __init__(self, src_dir: str, policy: Policy, root_fd: int) -> None:
+        self._src_dir = src_dir
+        self._root_fd = root_fd
+        self._excludes = policy.excludes() or (lambda name: None)
+        self._folders: dict[str, int] = {"": OPEN}
+        self._prefixes = [root.rstrip("/") + "/" for root in (src_dir, os.path.realpath(src_dir))]
+
+    def of_name(self, name: str) -> list[str] | None:
+        """The rel_paths to look at, or None when the name leads out of SRC_DIR."""
+        inside = self._inside(name)
+        found = [] if inside is None else self.of_rel_path(inside)
+        if found == [inside]:
+            return [inside] if inside is not None else None
+        if inside is not None and self._folders.get(split(inside)[0]) == OPEN:
+            return found  # the name itself is excluded
+        # A folder on the way is a symlink, or gone: what it leads to counts, and what became of it.
+        resolved = below(self._src_dir, name, cwd=self._src_dir)
+        if resolved is None:
+            return found or None
+        return [*found, *self.of_rel_path(resolved)]
+
+    def of_rel_path(self, rel_path: str) -> list[str]:
+        """The path itself; the topmost folder on the way that cannot be gone into; nothing when it is excluded."""
+        if rel_path == SRC_DIR_ITSELF:
+            return [rel_path]
+        folder, name = split(rel_path)
+        if self._folders.get(folder) != OPEN:
+            at = ""
+            for step in folder.split("/"):
+                at = join(at, step)
+                state = self._state(at, step)
+                if state == LEFT_OUT:
+                    return []
+                if state == CLOSED:
+                    return [at]
+        return [] if self._excludes(name) else [rel_path]
+
+    def _state(self, rel_path: str, name: str) -> int:
+        state = self._folders.get(rel_path)
+        if state is None:
+            state = self._folders[rel_path] = LEFT_OUT if self._excludes(name) else self._open(rel_path, name)
+        return state
+
+    def _open(self, rel_path: str, name: str) -> int:
+        if not can_be_sent(name):
+            return CLOSED
+        try:
+            os.close(open_folder(self._root_fd, rel_path))
+        except OSError:
+            return CLOSED
+        return OPEN
+
+    def _inside(self, name: str) -> str | None:
+        """The rel_path as the name is spelled, or None when that does not tell."""
+        rest = name
+        if name.startswith("/"):
+            for prefix in self._prefixes:
+                if (name + "/").startswith(prefix):
+                    rest = name[len(prefix) :]
+                    break
+            else:
+                return None
+        steps = [step for step in rest.split("/") if step not in ("", ".")]
+        return None if ".." in steps else "/".join(steps)
+
+
+def _recorded(packed: tuple[object, ...] | None) -> set[str]:
+    """The names of everything that is recorded of a folder."""
+    if packed is None:
+        return set()
+    names, folders, retries = packed[0], packed[5], packed[7]
+    assert isinstance(names, str) and isinstance(folders, str) and isinstance(retries, dict)
+    flying = packed[6][0] if isinstance(packed[6], tuple) and packed[6] else ""
+    return {*names.split(SEPARATOR), *folders.split(SEPARATOR), *flying.split(SEPARATOR), *retries} - {""}
+
+
+def _outermost(rel_paths: Iterable[str]) -> Iterator[str]:
+    """The paths that lie in no other one, in the order of a walk."""
+    last: str | None = None
+    for rel_path in sorted(rel_paths, key=_parts):
+        if last is None or not is_within(rel_path, last):
+            last = rel_path
+            yield rel_path
+
+
+def _parts(rel_path: str) -> tuple[str, ...]:
+    return tuple(rel_path.split("/")) if rel_path else ()

@@ -1,0 +1,142 @@
+"""What a look at one folder can come to: as recorded, all new, or a listing to be thought about. Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable
+from typing import NamedTuple, Union
+
+from autotransfer.common.settings import Settings
+from autotransfer.datastore.trie import SEPARATOR, Column, Fingerprint, unpacked_column
+
+
+def policy(settings: Settings) -> Policy:
+    """What the settings ask of a scan."""
+    return Policy(settings.exclude, settings.symlinks == "follow")
+
+
+class PathError(NamedTuple):
+    """A path that could not be looked at or cannot be sent, and why in plain words."""
+
+    rel_path: str
+    why: str
+
+
+class Policy(NamedTuple):
+    """What the owner wants of a scan.
+
+    Args:
+        exclude: Name patterns with the meaning of Globus filter rules; an excluded folder hides all below it.
+        follow_links: Whether links to files are listed as the files they point to.
+    """
+
+    exclude: tuple[str, ...] = ()
+    follow_links: bool = False
+
+    def excludes(self) -> Callable[[str], object] | None:
+        """A test for names, or None when nothing is excluded."""
+        if not self.exclude:
+            return None
+        return re.compile("|".join(map(fnmatch.translate, self.exclude))).match
+
+
+class Listing(NamedTuple):
+    """What one folder held when it was looked at; folders, and files other than links, in no certain order.
+
+    Args:
+        files: Name to fingerprint, for all that can be sent; an empty folder holds one entry named FOLDER_ITSELF.
+        folders: Names of folders to go into, sorted.
+        kept: Names whose records stay as they are: excluded ones, and those that could not be looked at.
+        seen_at_ns: The clock when the folder had been read.
+        mtime_ns, ctime_ns: The folder's own times, read before its entries.
+        is_plain: Whether one recursive item would carry exactly these entries (no links followed, nothing unsendable).
+        is_readable: Whether the folder could be listed at all; if not, all records below it stay.
+        links: Symlinks left out.
+        others: Devices, sockets and pipes left out.
+        moved: Entries that went away while they were looked at.
+    """
+
+    rel_path: str
+    files: dict[str, Fingerprint]
+    folders: list[str]
+    kept: frozenset[str]
+    errors: tuple[PathError, ...]
+    seen_at_ns: int
+    mtime_ns: int
+    is_plain: bool
+    is_readable: bool
+    links: int
+    others: int
+    moved: int
+    ctime_ns: int = 0
+
+
+class Same(NamedTuple):
+    """A folder that holds exactly what is recorded as delivered or in flight.
+
+    Args:
+        files, links, others: How many; files include an empty folder's entry for itself.
+        folders: Names of the folders in it, sorted.
+        mtime_ns, ctime_ns: The folder's own.
+        is_plain: As in Listing.
+    """
+
+    files: int
+    links: int
+    others: int
+    folders: list[str]
+    mtime_ns: int
+    ctime_ns: int
+    is_plain: bool
+
+
+class New(NamedTuple):
+    """A folder without a record, all of whose entries are settled and could travel as one item with it.
+
+    Args:
+        names: Joined by SEPARATOR, in the order of the listing.
+        mtimes_ns, sizes_bytes: Columns in the same order.
+        files, size_bytes: How many entries, and the bytes of all together.
+        kept: As in Listing.
+    """
+
+    rel_path: str
+    names: str
+    mtimes_ns: Column
+    sizes_bytes: Column
+    files: int
+    size_bytes: int
+    folders: list[str]
+    kept: frozenset[str]
+    links: int
+    mtime_ns: int
+    ctime_ns: int
+
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        """Name to fingerprint."""
+        if not self.files:
+            return {}
+        columns = (unpacked_column(column, self.files) for column in (self.mtimes_ns, self.sizes_bytes))
+        return dict(zip(self.names.split(SEPARATOR), zip(*columns)))
+
+    def as_listing(self, *, seen_at_ns: int) -> Listing:
+        """The same, entry by entry."""
+        return Listing(
+            self.rel_path,
+            self.fingerprints(),
+            self.folders,
+            self.kept,
+            (),
+            seen_at_ns,
+            self.mtime_ns,
+            is_plain=True,
+            is_readable=True,
+            links=self.links,
+            others=0,
+            moved=0,
+            ctime_ns=self.ctime_ns,
+        )
+
+
+Sight = Union[Same, New, Listing]

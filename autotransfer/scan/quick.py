@@ -1,0 +1,161 @@
+"""A quick scan's look at folders: which of them, and of those below, must be listed. Their own times tell.
+
+What it cannot see: a file that is rewritten in place, which changes no folder's times. A full scan finds it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from autotransfer.common.paths import join
+from autotransfer.common.settings import Settings
+from autotransfer.common.times import NS_PER_SECOND
+from autotransfer.datastore.folder_times import Mark, Marks
+from autotransfer.datastore.store import FULL_SCAN, Store
+from autotransfer.scan.listing import Listing, Same, Sight
+
+# A folder that changed within the time step of its file system after it was listed keeps its time. The coarsest step
+# is two seconds (FAT). Source of the rule: git, Documentation/technical/racy-git.txt.
+RACY_SECONDS = 2.0
+
+
+class Marking:
+    """The marks of one scan: which are trusted, which are made.
+
+    Args:
+        now_ns: When the scan starts.
+        is_full: Whether none is trusted, whatever SCAN says.
+    """
+
+    def __init__(self, settings: Settings, store: Store, *, now_ns: int, is_full: bool) -> None:
+        self._store = store
+        self._now_ns = now_ns
+        self._is_marking = settings.scan == "quick"
+        self._basis = [*settings.exclude, settings.symlinks]
+        self._racy_from_ns = now_ns - int(max(settings.settle_seconds, RACY_SECONDS) * NS_PER_SECOND)
+        if not self._is_marking and store.marks.is_used:
+            store.marks.clear()
+            store.shelf.pop(FULL_SCAN, None)
+        last = store.shelf.get(FULL_SCAN) if self._is_marking else None
+        self.is_quick = (
+            not is_full
+            and last is not None
+            and last["basis"] == self._basis
+            and 0 <= now_ns - last["at_ns"] < settings.full_scan_every * NS_PER_SECOND
+        )
+
+    def note(self, rel_path: str, sight: Sight) -> None:
+        """Which folders are in one, and whether it is as recorded."""
+        if not self._is_marking:
+            return
+        marks = self._store.marks
+        if not isinstance(sight, Listing) or sight.is_readable:
+            marks.set_folders(rel_path, sight.folders)
+        if isinstance(sight, Same) and sight.is_plain and max(sight.mtime_ns, sight.ctime_ns) < self._racy_from_ns:
+            marks.set(rel_path, Mark(sight.mtime_ns, sight.ctime_ns, sight.files, bool(sight.folders)))
+        else:  # what is in it may differ from its record for long without its own times moving
+            marks.drop(rel_path)
+
+    def finish(self) -> None:
+        """The scan went through."""
+        if self._is_marking and not self.is_quick:
+            self._store.shelf[FULL_SCAN] = {"at_ns": self._now_ns, "basis": self._basis}
+
+
+# From this on a call is slow enough for several to be made at a time.
+SLOW_SECONDS = 50e-6
+
+
+SAMPLE = 50
+
+
+THREADS = 32
+
+
+class Glanced(NamedTuple):
+    """What a glance below a folder came to.
+
+    Args:
+        stale: rel_paths to list, in the order of a walk.
+        folders, files: How many need not be: by the marks.
+    """
+
+    stale: list[str]
+    folders: int
+    files: int
+
+
+def glance(root_fd: int, marks: Marks, rel_path: str, names: Sequence[str]) -> Glanced:
+    """Which folders in a folder, and below those, may have changed; `names` are those found in it, in order.
+
+    Cost: one look at each folder that has a mark, none at files.
+    """
+    stale: list[str] = []
+    folders = files = 0
+    levels = [_entries(root_fd, marks, rel_path, names)]
+    while levels:
+        entry = next(levels[-1], None)
+        if entry is None:
+            levels.pop()
+            continue
+        if not entry.is_same:
+            stale.append(entry.rel_path)
+            continue
+        folders += 1
+        files += entry.files
+        if entry.has_folders:
+            below = marks.columns(entry.rel_path)
+            levels.append(_entries(root_fd, marks, entry.rel_path, below[0] if below else ()))
+    return Glanced(stale, folders, files)
+
+
+class _Entry(NamedTuple):
+    rel_path: str
+    is_same: bool
+    files: int
+    has_folders: int
+
+
+def _entries(root_fd: int, marks: Marks, above: str, names: Sequence[str]) -> Iterator[_Entry]:
+    columns = marks.columns(above)
+    paths = [join(above, name) for name in names]
+    if columns is None:
+        yield from (_Entry(path, False, 0, 0) for path in paths)
+        return
+    known = dict(zip(columns[0], zip(*columns[1:])))
+    for path, name, times_ns in zip(paths, names, _times_ns(root_fd, paths)):
+        mtime_ns, ctime_ns, files, has_folders = known.get(name, (0, 0, 0, 0))
+        yield _Entry(path, mtime_ns != 0 and times_ns == (mtime_ns, ctime_ns), files, has_folders)
+
+
+def _times_ns(root_fd: int, paths: Sequence[str]) -> Iterator[tuple[int, int] | None]:
+    """mtime and ctime of folders, None for what cannot be looked at or is none; several at a time where one is slow."""
+
+    def times_ns(path: str) -> tuple[int, int] | None:
+        try:
+            status = os.stat(path, dir_fd=root_fd, follow_symlinks=False)
+        except OSError:  # also a path beyond the system's limit: the listing goes there in steps
+            return None
+        return (status.st_mtime_ns, status.st_ctime_ns) if stat.S_ISDIR(status.st_mode) else None
+
+    started = time.perf_counter()
+    sample = [times_ns(path) for path in paths[:SAMPLE]]
+    yield from sample
+    rest = paths[SAMPLE:]
+    if not rest:
+        return
+    if time.perf_counter() - started < SLOW_SECONDS * SAMPLE:
+        yield from map(times_ns, rest)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            found = pool.map(times_ns, rest)
+        except RuntimeError:  # no more threads are allowed
+            found = map(times_ns, rest)
+        yield from found

@@ -1,0 +1,231 @@
+"""Look at a batch of folders: what each holds, and whether that is what is recorded. A worker's whole work.
+
+One unit of work for all who may do it, in this process or on another machine: folders with their records in, what is
+to be thought about out. What is as recorded comes back as counts, a wholly new folder in packed columns; only the rest
+comes back entry by entry.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from itertools import compress
+from typing import Any, NamedTuple, Optional
+
+from autotransfer.common.paths import FOLDER_ITSELF
+from autotransfer.datastore import pickles as plain
+from autotransfer.datastore.trie import SEPARATOR, column_holds, fingerprints, is_in_order, packed_column
+from autotransfer.scan.folders import open_folder, read_folder
+from autotransfer.scan.linux import entries
+from autotransfer.scan.listing import Listing, New, Policy, Same, Sight
+
+# What a run has open beside the folders that it looks at, and some more.
+KEPT_DESCRIPTORS = 32
+
+
+# A folder's rel_path and its record as the datastore holds it, None where there is none.
+Row = tuple[str, Optional[bytes]]
+
+
+class Rules(NamedTuple):
+    """What a worker must know to look at folders.
+
+    Args:
+        policy: What is left out.
+        settled_before_ns: What was touched before this is settled.
+    """
+
+    policy: Policy
+    settled_before_ns: int
+
+
+class Unit(NamedTuple):
+    """Folders to look at together.
+
+    Args:
+        src_dir: SRC_DIR as the worker sees it, and the inode it must have.
+        threads: How many folders to look at at a time: more than one where each call takes long.
+    """
+
+    src_dir: str
+    inode: int
+    rules: Rules
+    threads: int
+    rows: list[Row]
+
+
+class OtherRoot(Exception):
+    """SRC_DIR is another folder for the worker than for the run."""
+
+
+def look_at(unit: Unit, *, is_alone: bool = False) -> list[Sight]:
+    """What each folder of a unit holds, in the order of its rows. Runs in a worker.
+
+    Args:
+        is_alone: Whether the worker is a process that does nothing else.
+
+    Raises:
+        OtherRoot, OSError: SRC_DIR is not there as the run sees it.
+        plain.NotPlain: A record is damaged.
+    """
+    root_fd = os.open(unit.src_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if os.fstat(root_fd).st_ino != unit.inode:
+            raise OtherRoot(unit.src_dir)
+        return look_at_rows(root_fd, unit.rows, unit.rules, threads=unit.threads, is_alone=is_alone)
+    finally:
+        os.close(root_fd)
+
+
+def look_at_rows(
+    root_fd: int, rows: Sequence[Row], rules: Rules, *, threads: int = 1, is_alone: bool = False
+) -> list[Sight]:
+    """The same with SRC_DIR open."""
+    look = Look(root_fd, rules, is_alone=is_alone and threads <= 1)
+
+    def look_at_row(row: Row) -> Sight:
+        return look(row[0], None if row[1] is None else plain.load(row[1]))
+
+    threads = min(affordable_threads(threads), len(rows))
+    if threads <= 1:
+        return list(map(look_at_row, rows))
+    from concurrent.futures import ThreadPoolExecutor
+
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(look_at_row, rows))
+    except RuntimeError:  # no more threads are allowed
+        return list(map(look_at_row, rows))
+
+
+def affordable_threads(most: int) -> int:
+    """How many threads, at most so many, may look at folders at a time; each opens up to two descriptors for that."""
+    import resource
+
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return most if soft == resource.RLIM_INFINITY else max(1, min(most, (soft - KEPT_DESCRIPTORS) // 2))
+
+
+class Look:
+    """Looks at folders one by one. Never raises for what is on disk.
+
+    Args:
+        clock_ns: For the moment at which a listing was read; a worker's clock is not trusted, and gives 0.
+        is_alone: Whether no other thread of the process has work.
+    """
+
+    def __init__(
+        self, root_fd: int, rules: Rules, *, clock_ns: Callable[[], int] = lambda: 0, is_alone: bool = False
+    ) -> None:
+        self._root_fd = root_fd
+        self._settled_before_ns = rules.settled_before_ns
+        self._excludes = rules.policy.excludes()
+        self._follow_links = rules.policy.follow_links
+        self._clock_ns = clock_ns
+        self._entries = entries(is_alone=is_alone)
+        self._is_fast = self._entries.are_possible and not self._follow_links
+
+    def __call__(self, rel_path: str, packed: tuple[Any, ...] | None) -> Sight:
+        """What one folder holds; `packed` is its record."""
+        if packed is not None and self._is_fast:
+            same = self._as_recorded(rel_path, packed)
+            if same is not None:
+                return same
+        listing = read_folder(
+            self._root_fd, rel_path, self._excludes, follow_links=self._follow_links, clock_ns=self._clock_ns
+        )
+        if is_unchanged(listing, packed):
+            return Same(
+                len(listing.files),
+                listing.links,
+                listing.others,
+                listing.folders,
+                listing.mtime_ns,
+                listing.ctime_ns,
+                listing.is_plain,
+            )
+        if packed is None and listing.is_plain and listing.is_readable and rel_path:
+            return _new(listing, self._settled_before_ns) or listing
+        return listing
+
+    def _as_recorded(self, rel_path: str, packed: tuple[Any, ...]) -> Same | None:
+        """The answer for a folder whose entries are as recorded, also in their order; None when a closer look is due.
+
+        Cost: what the system takes to list the folder and look at each file, and as little as can be beside it. This is
+        where nearly all of a scan's time goes.
+        """
+        recorded = packed[6] if packed[6] and not packed[0] else packed[:3]
+        if not recorded[0] or packed[7] or (packed[6] and packed[0]):
+            return None
+        try:
+            folder_fd = open_folder(self._root_fd, rel_path)
+        except OSError:
+            return None
+        try:
+            own = os.fstat(folder_fd)
+            names = os.listdir(folder_fd)
+            if self._excludes is not None:
+                names = [name for name in names if not self._excludes(name)]
+            statuses = self._entries.look(folder_fd, names)
+        except OSError:
+            return None
+        finally:
+            os.close(folder_fd)
+        if statuses is None:
+            return None
+        folders: list[str] = []
+        links = others = 0
+        modes = statuses.modes
+        if not all(map(stat.S_ISREG, set(modes))):
+            is_file = list(map(stat.S_ISREG, modes))
+            folders = sorted(name for name, mode in zip(names, modes) if stat.S_ISDIR(mode))
+            links = sum(map(stat.S_ISLNK, modes))
+            others = len(names) - sum(is_file) - len(folders) - links
+            names = list(compress(names, is_file))
+            statuses = statuses.only(is_file)
+        is_same = (
+            SEPARATOR.join(names) == recorded[0]
+            and SEPARATOR.join(folders) == packed[5]
+            and column_holds(recorded[1], statuses.mtimes_ns)
+            and column_holds(recorded[2], statuses.sizes_bytes)
+        )
+        if not is_same:
+            return None
+        return Same(len(names), links, others, folders, own.st_mtime_ns, own.st_ctime_ns, is_plain=not others)
+
+
+def _new(listing: Listing, settled_before_ns: int) -> New | None:
+    mtimes_ns = [fingerprint[0] for fingerprint in listing.files.values()]
+    newest_ns = listing.mtime_ns if FOLDER_ITSELF in listing.files else max(mtimes_ns, default=0)
+    if newest_ns >= settled_before_ns:
+        return None
+    sizes_bytes = [fingerprint[1] for fingerprint in listing.files.values()]
+    return New(
+        listing.rel_path,
+        SEPARATOR.join(listing.files),
+        packed_column(mtimes_ns),
+        packed_column(sizes_bytes),
+        len(mtimes_ns),
+        sum(sizes_bytes),
+        listing.folders,
+        listing.kept,
+        listing.links,
+        listing.mtime_ns,
+        listing.ctime_ns,
+    )
+
+
+def is_unchanged(listing: Listing, packed: tuple[Any, ...] | None) -> bool:
+    """Whether the folder holds exactly what is delivered or in flight: nothing is to be thought about. Cost: C speed.
+
+    What is left out may be there, as long as nothing is recorded of it.
+    """
+    return (
+        packed is not None
+        and is_in_order(packed)
+        and listing.is_readable
+        and not (listing.errors or listing.moved)
+        and "/".join(listing.folders) == packed[5]
+        and listing.files == fingerprints(packed)
+    )

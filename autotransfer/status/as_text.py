@@ -1,0 +1,342 @@
+"""The facts and the verdict in lines for a terminal. Pure; colours are the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Union
+
+from autotransfer.common.errors import ExitStatus
+from autotransfer.common.paths import display
+from autotransfer.common.settings import Settings
+from autotransfer.common.text import age_text, counted, moment_text, shortened, size_text, table
+from autotransfer.common.times import NS_PER_SECOND, local_text
+from autotransfer.datastore.tasks import PREPARED, AnyTask, Task
+from autotransfer.status.folders import Amount
+from autotransfer.status.path import (
+    DELIVERED,
+    EXCLUDED,
+    IN_FLIGHT,
+    MODIFIED,
+    NEW_FILE,
+    RESTING,
+    SPECIAL,
+    SYMLINK,
+    TO_RETRY,
+    UNKNOWN,
+    UNREADABLE,
+    UNSENDABLE,
+    UNSETTLED,
+    VANISHED,
+    VOUCHED,
+    WAITING,
+    FileAnswer,
+    FolderAnswer,
+)
+from autotransfer.status.state import LATENCY_DAYS, State
+from autotransfer.status.verdict import ATTENTION, Verdict, progress, remedy, task_link
+from autotransfer.status.verdict import DELIVERED as ALL_DELIVERED
+
+# (style, text) -> the text as the terminal is to get it.
+Paint = Callable[[str, str], str]
+
+
+GOOD, BUSY, BAD, FAINT, STRONG = "good", "busy", "bad", "faint", "strong"
+
+
+MOST_DETAILS = 10
+
+
+LEAST_COLUMNS = 40
+
+
+BAR_COLUMNS = 20
+
+
+def plain(style: str, text: str) -> str:
+    """No colours."""
+    return text
+
+
+def overview(settings: Settings, state: State, judged: Verdict, *, columns: int, paint: Paint = plain) -> list[str]:
+    """What `status.py` prints.
+
+    Args:
+        columns: How wide the terminal is; names are shortened to that.
+    """
+    style = {ATTENTION: BAD, ALL_DELIVERED: GOOD}.get(judged.kind, BUSY)
+    lines = [paint(style, display(judged.headline)), ""]
+    lines += table(_facts(settings, state, judged))
+    for title, block in (
+        ("Needs a person", _findings(judged)),
+        ("Tasks in flight", _open_tasks(state, columns)),
+        ("To be sent again", _failures(state, columns)),
+        ("Tasks that did not succeed in the last week", _bad_tasks(state)),
+    ):
+        if block:
+            lines += ["", paint(STRONG, title), *(f"  {line}" for line in block)]
+    return lines
+
+
+def _facts(settings: Settings, state: State, judged: Verdict) -> list[tuple[str, str]]:
+    total, run = state.records.total, state.last_run
+    rows = [
+        ("From", f"{display(settings.src_dir)} on {settings.src_id}"),
+        ("To", f"{display(settings.dst_dir)} on {settings.dst_id}"),
+    ]
+    if run is not None:
+        scan = "" if run.scan == "full" else f"{run.scan} scan, "
+        when = _ago(run.started_at_ns, state.now_ns)
+        rows.append(("Last run", f"{when}, {scan}{run.seconds:.1f} s, {_ending(run.status)}"))
+        rows.append(("", _counts(run.counts)))
+    if state.active is not None:
+        rows.append(("Active", f"a run since {_ago(state.active.since_ns, state.now_ns)}, process {state.active.pid}"))
+    if judged.next_run.interval_seconds:
+        at = local_text(judged.next_run.expected_at_ns)
+        late = " (it is late)" if judged.next_run.is_late else ""
+        rows.append(("Next run", f"every {age_text(judged.next_run.interval_seconds)}, the next at {at}{late}"))
+    delivered = _amount(total.delivered)
+    if total.vouched_files:
+        delivered += f"; {total.vouched_files:,} of them because set_time.py said so"
+    rows.append(("Delivered", delivered))
+    if total.last_delivered_ns:
+        rows.append(("", f"the last one {_ago(total.last_delivered_ns, state.now_ns)}"))
+    if state.records.latency.files:
+        latency = state.records.latency
+        rows.append(
+            (
+                "Latency",
+                f"from written to confirmed, last {LATENCY_DAYS} days: half within {age_text(latency.median_seconds)}, "
+                f"95 of 100 within {age_text(latency.p95_seconds)}",
+            )
+        )
+    for name, amount in (
+        ("In flight", total.in_flight),
+        ("To send again", total.to_retry),
+        ("Not submitted", judged.unsubmitted),
+    ):
+        if amount.files:
+            rows.append((name, _amount(amount)))
+    if judged.held_files:
+        rows.append(("Held back", f"{counted(judged.held_files, 'file')}, touched too recently or behind a task"))
+    return rows
+
+
+def _counts(counts: dict[str, int]) -> str:
+    parts = [f"looked at {counted(counts['files'], 'file')} in {counted(counts['folders'], 'folder')}"]
+    found = counts["new"] + counts["modified"] + counts["older"] + counts["retry"]
+    for count, words in (
+        (found, f"found to send ({size_text(counts['bytes'])})"),
+        (counts["sent_files"], f"submitted in {counted(counts['submitted'], 'task')}"),
+        (counts["arrived"], "arrived"),
+        (counts["returned"], "came back"),
+        (counts["unsettled"], "touched too recently"),
+        (counts["waiting"], "waiting for a task or for room"),
+        (counts["pausing"], "resting after failures"),
+        (counts["vanished"], "gone from disk"),
+        (counts["links"], "left out as symlinks"),
+        (counts["others"], "left out as special files"),
+        (counts["errors"], "skipped"),
+    ):
+        if count:
+            parts.append(f"{count:,} {words}")
+    return "; ".join(parts)
+
+
+def _ending(status: int) -> str:
+    try:
+        return f"status {status} ({ExitStatus(status).meaning})"
+    except ValueError:
+        return f"status {status}"
+
+
+def _findings(judged: Verdict) -> list[str]:
+    lines = []
+    for finding in judged.findings:
+        lines.append(f"- {display(finding.what)} {finding.remedy}")
+        for detail in finding.details[:MOST_DETAILS]:
+            lines += [f"    {display(line)}" for line in detail.splitlines()]
+        unshown = len(finding.details) - MOST_DETAILS
+        if unshown > 0:
+            lines.append(f"    ... and {unshown:,} more; --json and the log have them.")
+        if finding.link:
+            lines.append(f"    {finding.link}")
+    return lines
+
+
+def _open_tasks(state: State, columns: int) -> list[str]:
+    lines = []
+    for task in state.open_tasks:
+        come = progress(task)
+        if task.state == PREPARED:
+            lines.append(f"{shortened(task.label, columns - 2)}: prepared; the next run submits it")
+            continue
+        filled = int(come.part * BAR_COLUMNS)
+        rate = f", {size_text(come.bytes_per_second)}/s" if come.bytes_per_second else ""
+        lines.append(
+            f"[{'#' * filled}{'-' * (BAR_COLUMNS - filled)}] {come.part:4.0%}  {size_text(come.done_bytes)} of "
+            f"{_amount(Amount(task.files, task.size_bytes))}{rate}, since {_ago(task.submitted_at_ns, state.now_ns)}"
+        )
+        if task.trouble:
+            lines.append(f"    {display(task.trouble)}")
+        lines.append(f"    {shortened(task.label, columns - 6)}")
+        lines.append(f"    {task_link(task)}")
+    if lines and state.last_run is not None:
+        lines.append(f"(as the last run saw them, {_ago(state.last_run.started_at_ns, state.now_ns)})")
+    return lines
+
+
+def _failures(state: State, columns: int) -> list[str]:
+    lines = []
+    for failure in state.records.failures:
+        tries = f", {counted(failure.attempts, 'try').replace('trys', 'tries')}" if failure.attempts else ""
+        due = f"again from {moment_text(failure.next_try_ns)}" if failure.next_try_ns > state.now_ns else "next run"
+        lines.append(f"{display(failure.code)}: {_amount(failure.amount)}{tries}, {due}")
+        lines.append(f"    {remedy(failure)}")
+        lines += [f"    {shortened(path, columns - 6)}" for path in failure.examples]
+        unshown = failure.amount.files - len(failure.examples)
+        if unshown:
+            lines.append(f"    ... and {unshown:,} more")
+    return lines
+
+
+def _bad_tasks(state: State) -> list[str]:
+    lines = []
+    for task in state.bad_tasks:
+        lines.append(f"{moment_text(task.ended_at_ns)}  {task.state}: {display(task.reason) or 'no reason given'}")
+        lines.append(f"    {task.arrived:,} of {counted(task.files, 'file')} arrived; the rest is sent again")
+        if link := task_link(task):
+            lines.append(f"    {link}")
+    return lines
+
+
+def tasks(found: Iterable[AnyTask], *, now_ns: int) -> list[str]:
+    """What `status.py --tasks N` prints: a line each."""
+    rows: list[tuple[str, ...]] = [("NUMBER", "ENDED", "STATE", "FILES", "ARRIVED", "SIZE", "TASK")]
+    for task in found:
+        ended = moment_text(task.ended_at_ns) if task.ended_at_ns else "in flight"
+        if isinstance(task, Task):
+            arrived = f"{task.arrived:,}" if task.ended_at_ns else ""
+            counts = (f"{task.files:,}", arrived, size_text(task.size_bytes))
+        else:
+            counts = ("", "", "")
+        rows.append((str(task.number), ended, task.state, *counts, task.task_id))
+    return table(rows, right=(0, 3, 4, 5)) if len(rows) > 1 else ["No task has been submitted yet."]
+
+
+def path(answered: Union[FileAnswer, FolderAnswer], *, now_ns: int, paint: Paint = plain) -> list[str]:
+    """What `status.py --path` prints about one path: a yes or no with its reason, then the record."""
+    if isinstance(answered, FolderAnswer):
+        return _folder(answered, now_ns, paint)
+    word = paint(GOOD, "yes") if answered.is_safe else paint(BAD, "no")
+    lines = [f"{display(answered.rel_path)}: {word}, {_file_words(answered, now_ns)}"]
+    record = answered.delivered
+    if record is not None:
+        how = "by set_time.py" if not record.task else _task_words(answered, record.task)
+        lines.append(
+            f"    Recorded as delivered{how and ' '}{how} at {moment_text(record.transferred_at_ns)}: mtime "
+            f"{moment_text(record.mtime_ns)}, {_size(record.size_bytes)}."
+        )
+    if answered.seen is not None:
+        lines.append(f"    On disk now: mtime {moment_text(answered.seen[0])}, {_size(answered.seen[1])}.")
+    if answered.task is not None and (link := task_link(answered.task)):
+        lines.append(f"    {link}")
+    return lines
+
+
+def _task_words(answered: FileAnswer, number: int) -> str:
+    task = answered.task
+    return f"by task {task.task_id}" if task is not None and task.number == number and task.task_id else ""
+
+
+def _file_words(answered: FileAnswer, now_ns: int) -> str:
+    record, retry, task = answered.delivered, answered.retry, answered.task
+    named = f"task {task.task_id or task.label}" if isinstance(task, Task) else "a task"
+    earlier = " An earlier version was delivered." if record is not None else ""
+    if answered.state == DELIVERED and record is not None:
+        return f"delivered at {moment_text(record.transferred_at_ns)}, and unchanged since."
+    if answered.state == VOUCHED:
+        return "it counts as delivered because set_time.py said so; no task of this tool has carried it since."
+    if answered.state == RESTING and retry is not None:
+        return (
+            f"it failed {counted(retry.attempts, 'time')} ({retry.code}) and rests until "
+            f"{moment_text(retry.not_before_ns)}. `set_time.py never --path` has it sent at once."
+        )
+    if answered.state == TO_RETRY and retry is not None:
+        return f"the next run sends it again; its last task ended with {retry.code}."
+    if answered.state == VANISHED:
+        was = f"it was delivered at {moment_text(record.transferred_at_ns)}; " if record is not None else ""
+        return f"{was}it is gone from disk, and the next run forgets it. What arrived stays at the destination."
+    words = {
+        IN_FLIGHT: f"{named} carries it.{earlier}",
+        WAITING: f"it waits until {named} has ended, which carries an earlier version or its folder.",
+        NEW_FILE: "it was never sent; the next run sends it.",
+        MODIFIED: f"it has changed since it was delivered; the next run sends it.{earlier}",
+        UNSETTLED: f"it was touched within SETTLE_SECONDS, so a later run sends it.{earlier}",
+        EXCLUDED: f"it is left out: {answered.why}.{earlier}",
+        SYMLINK: f"it is a symlink, which is left out: {answered.why}.",
+        SPECIAL: f"it is left out: {answered.why}.",
+        UNSENDABLE: f"it cannot be sent: {answered.why}.",
+        UNREADABLE: f"it cannot be looked at: {answered.why}.{earlier}",
+        UNKNOWN: "it is not on disk, and nothing is recorded of it. A record goes when its file disappears.",
+    }
+    return words[answered.state]
+
+
+def _folder(answered: FolderAnswer, now_ns: int, paint: Paint) -> list[str]:
+    name = display(answered.rel_path) or "SRC_DIR"
+    lines = [f"{name}/: {paint(*_folder_word(answered))}"]
+    if answered.vouched_files:
+        lines.append(f"    {answered.vouched_files:,} count as delivered because set_time.py said so.")
+    for amount, words in ((answered.in_flight, "in flight"), (answered.unsent, "not sent yet")):
+        if amount.files:
+            lines.append(f"    {_amount(amount)} {words}.")
+    for state, words in (
+        (UNSETTLED, "touched within SETTLE_SECONDS"),
+        (WAITING, "waiting for a task that carries an earlier version or their folder"),
+        (RESTING, "resting after failures"),
+    ):
+        if answered.held.get(state):
+            lines.append(f"        {answered.held[state]:,} {words}.")
+    if answered.oldest_path:
+        lines.append(
+            f"    Waiting longest: {display(answered.oldest_path)}, last written {moment_text(answered.oldest_ns)}."
+        )
+    lines += [f"    Cannot be sent: {display(path)}: {why}." for path, why in answered.errors]
+    if answered.error_count > len(answered.errors):
+        lines.append(f"    ... and {answered.error_count - len(answered.errors):,} more that cannot be looked at.")
+    if answered.is_on_disk and answered.vanished_files:
+        lines.append(f"    {answered.vanished_files:,} that were recorded are gone from disk.")
+    if any(answered.left_out.values()):
+        left_out = ", ".join(
+            f"{count:,} {what.replace('_', ' ')}" for what, count in answered.left_out.items() if count
+        )
+        lines.append(f"    Left out, as the settings say: {left_out}.")
+    for task in answered.tasks[:5]:
+        if link := task_link(task):
+            lines.append(f"    {'in flight' if not task.ended_at_ns else moment_text(task.ended_at_ns)}  {link}")
+    return lines
+
+
+def _folder_word(answered: FolderAnswer) -> tuple[str, str]:
+    delivered = _amount(answered.delivered)
+    if not answered.is_on_disk:
+        return BAD, f"it is not on disk any more. Recorded as delivered: {delivered}; the next run forgets them."
+    if not answered.is_safe:
+        return BAD, f"no, not all of it. Delivered: {delivered}."
+    if not answered.delivered.files:
+        return GOOD, "there is nothing in it to send."
+    if not answered.last_delivered_ns:
+        return GOOD, f"yes, all of it counts as delivered: {delivered}."
+    return GOOD, f"yes, all of it was delivered by {moment_text(answered.last_delivered_ns)}: {delivered}."
+
+
+def _amount(amount: Amount) -> str:
+    return f"{counted(amount.files, 'file')}, {size_text(amount.size_bytes)}"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes:,} bytes"
+
+
+def _ago(moment_ns: int, now_ns: int) -> str:
+    return f"{moment_text(moment_ns)} ({age_text(max(0, now_ns - moment_ns) / NS_PER_SECOND)} ago)"

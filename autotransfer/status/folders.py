@@ -1,0 +1,214 @@
+"""What is recorded of the paths in one folder, and in it and all below it; the delivered paths one by one.
+
+Straight from the packed records: a folder in which nothing is under way is added up without a record for each path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from autotransfer.common.paths import FOLDER_ITSELF, join
+from autotransfer.datastore.reader import Reader
+from autotransfer.datastore.trie import Folder, is_at_rest, unpacked_column
+
+
+class Amount(NamedTuple):
+    """A number of files, empty folders among them, and their bytes."""
+
+    files: int = 0
+    size_bytes: int = 0
+
+    def __add__(self, other: object) -> Amount:
+        assert isinstance(other, Amount)
+        return Amount(self.files + other.files, self.size_bytes + other.size_bytes)
+
+    def without(self, part: Amount) -> Amount:
+        """What is left; a run may have moved some meanwhile, so never less than nothing."""
+        return Amount(max(0, self.files - part.files), max(0, self.size_bytes - part.size_bytes))
+
+
+NO_FILES = Amount()
+
+
+class Delivery(NamedTuple):
+    """The delivered paths of one folder as columns; cheaper than a record for each."""
+
+    names: list[str]
+    mtimes_ns: list[int]
+    sizes_bytes: list[int]
+    transferred_at_ns: list[int]
+    tasks: list[int]
+
+
+FAILING, TO_RETRY, IN_FLIGHT = "failing", "to_retry", "in_flight"
+
+
+DELIVERED, VOUCHED, EMPTY = "delivered", "vouched", "empty"
+
+
+STANDINGS = (FAILING, TO_RETRY, IN_FLIGHT, DELIVERED, VOUCHED, EMPTY)
+
+
+class FolderState(NamedTuple):
+    """What is recorded of the paths in one folder, or of those in many. Each path counts once.
+
+    Args:
+        delivered: Nothing else is known to be done about these.
+        vouched_files: How many of them count as delivered because set_time.py said so.
+        in_flight: A task carries them; an earlier version of some may have been delivered.
+        to_retry: To be sent again; `failing_files` failed more than once, `resting_files` wait for their next try.
+        last_delivered_ns: When a task last delivered one; 0: never.
+        oldest_ns: The mtime of the oldest that is in flight or to be sent again; 0: there is none.
+    """
+
+    delivered: Amount = Amount()
+    vouched_files: int = 0
+    in_flight: Amount = Amount()
+    to_retry: Amount = Amount()
+    failing_files: int = 0
+    resting_files: int = 0
+    last_delivered_ns: int = 0
+    oldest_ns: int = 0
+
+    def __add__(self, other: object) -> FolderState:
+        assert isinstance(other, FolderState)
+        return FolderState(
+            self.delivered + other.delivered,
+            self.vouched_files + other.vouched_files,
+            self.in_flight + other.in_flight,
+            self.to_retry + other.to_retry,
+            self.failing_files + other.failing_files,
+            self.resting_files + other.resting_files,
+            max(self.last_delivered_ns, other.last_delivered_ns),
+            min(filter(None, (self.oldest_ns, other.oldest_ns)), default=0),
+        )
+
+    @property
+    def files(self) -> int:
+        return self.delivered.files + self.in_flight.files + self.to_retry.files
+
+    @property
+    def size_bytes(self) -> int:
+        return self.delivered.size_bytes + self.in_flight.size_bytes + self.to_retry.size_bytes
+
+    @property
+    def standing(self) -> str:
+        """One word for all of these: the one of STANDINGS that most wants to be known."""
+        if self.failing_files:
+            return FAILING
+        if self.to_retry.files:
+            return TO_RETRY
+        if self.in_flight.files:
+            return IN_FLIGHT
+        if not self.delivered.files:
+            return EMPTY
+        return VOUCHED if self.vouched_files == self.delivered.files else DELIVERED
+
+    def without(self, part: FolderState) -> FolderState:
+        """What is left when some of these are taken away; the moments stay, as nobody knows whose they were."""
+        return FolderState(
+            self.delivered.without(part.delivered),
+            max(0, self.vouched_files - part.vouched_files),
+            self.in_flight.without(part.in_flight),
+            self.to_retry.without(part.to_retry),
+            max(0, self.failing_files - part.failing_files),
+            max(0, self.resting_files - part.resting_files),
+            self.last_delivered_ns,
+            self.oldest_ns,
+        )
+
+
+def delivery(value: tuple[Any, ...]) -> Delivery:
+    """What was delivered, straight from a packed folder."""
+    names = value[0].split("/") if value[0] else []
+    columns = [unpacked_column(column, len(names)) if names else [] for column in value[1:5]]
+    return Delivery(names, *columns)
+
+
+def folder_state(value: tuple[Any, ...], *, now_ns: int) -> FolderState:
+    """The state of the paths in one folder, from its packed record."""
+    if not is_at_rest(value):
+        return _moving_state(Folder.unpack(value), now_ns=now_ns)
+    if not value[0]:
+        return FolderState()
+    columns = delivery(value)
+    count = len(columns.names)
+    vouched = columns.tasks.count(0)
+    if not vouched:
+        last_ns = max(columns.transferred_at_ns)
+    else:
+        last_ns = max((moment for moment, task in zip(columns.transferred_at_ns, columns.tasks) if task), default=0)
+    return FolderState(Amount(count, sum(columns.sizes_bytes)), vouched, last_delivered_ns=last_ns)
+
+
+def _moving_state(folder: Folder, *, now_ns: int) -> FolderState:
+    flying = folder.in_flight
+    retries = {name: record for name, record in folder.retries.items() if name not in flying}
+    at_rest = [record for name, record in folder.delivered.items() if name not in flying and name not in retries]
+    moments = [
+        *(record.mtime_ns for name, record in flying.items() if name != FOLDER_ITSELF),
+        *(record.mtime_ns for name, record in retries.items() if name != FOLDER_ITSELF),
+    ]
+    return FolderState(
+        Amount(len(at_rest), sum(record.size_bytes for record in at_rest)),
+        sum(not record.task for record in at_rest),
+        Amount(len(flying), sum(record.size_bytes for record in flying.values())),
+        Amount(len(retries), sum(record.size_bytes for record in retries.values())),
+        sum(record.attempts > 1 for record in retries.values()),
+        sum(record.not_before_ns > now_ns for record in retries.values()),
+        max((record.transferred_at_ns for record in folder.delivered.values() if record.task), default=0),
+        min(moments, default=0),
+    )
+
+
+class TreeFolder(NamedTuple):
+    """One folder: what is in it itself, and in it and everything below it. `depth` is 0 for SRC_DIR."""
+
+    rel_path: str
+    depth: int
+    own: FolderState
+    whole: FolderState
+
+
+def tree(reader: Reader, *, now_ns: int) -> Iterator[TreeFolder]:
+    """Every recorded folder after all those below it, siblings in order of name; holds one branch at a time."""
+    branch = [_opened(reader, "", now_ns)]
+    while branch:
+        rel_path, own, whole, names = branch[-1]
+        name = next(names, None)
+        if name is not None:
+            branch.append(_opened(reader, join(rel_path, name), now_ns))
+            continue
+        branch.pop()
+        yield TreeFolder(rel_path, len(branch), own, whole)
+        if branch:
+            above = branch[-1]
+            branch[-1] = (above[0], above[1], above[2] + whole, above[3])
+
+
+def _opened(reader: Reader, rel_path: str, now_ns: int) -> tuple[str, FolderState, FolderState, Iterator[str]]:
+    value = reader.trie.packed(rel_path)
+    if value is None:
+        return rel_path, FolderState(), FolderState(), iter(())
+    own = folder_state(value, now_ns=now_ns)
+    return rel_path, own, own, iter(value[5].split("/") if value[5] else ())
+
+
+class DeliveredPath(NamedTuple):
+    """One delivered path; an empty folder's ends in a slash. `task_id` is "" where set_time.py said so."""
+
+    rel_path: str
+    size_bytes: int
+    mtime_ns: int
+    delivered_at_ns: int
+    task_id: str
+
+
+def delivered_paths(reader: Reader, top: str = "") -> Iterator[DeliveredPath]:
+    """Every delivered path, by folder in the order of the keys, and by name in each; holds one folder at a time."""
+    for rel_path, value in reader.folders(top):
+        columns = delivery(value)
+        for name, mtime_ns, size_bytes, moment_ns, task in sorted(zip(*columns)):
+            path = join(rel_path, name) + "/" * (name == FOLDER_ITSELF)
+            yield DeliveredPath(path, size_bytes, mtime_ns, moment_ns, reader.task_id(task))

@@ -1,0 +1,94 @@
+"""Export what was delivered, a row a path, as CSV or JSON Lines; as long as the list may be, memory stays flat."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import IO
+
+from autotransfer.common.errors import UsageProblem
+from autotransfer.common.times import NS_PER_SECOND, utc_text
+from autotransfer.status.folders import DeliveredPath
+
+CSV, JSON_LINES = "csv", "jsonl"
+
+
+FORMATS = (CSV, JSON_LINES)
+
+
+SUFFIXES = {".csv": CSV, ".jsonl": JSON_LINES, ".ndjson": JSON_LINES}
+
+
+COLUMNS = ("path", "size_bytes", "mtime", "delivered_at", "task_id")
+
+
+PROGRESS_EVERY = 10_000
+
+
+def format_of(path: str, chosen: str | None) -> str:
+    """The format that was chosen, or that the file's suffix says; CSV for standard output.
+
+    Raises:
+        UsageProblem: Neither says it.
+    """
+    if chosen:
+        return chosen
+    if path == "-":
+        return CSV
+    found = SUFFIXES.get(os.path.splitext(path)[1].lower())
+    if found is None:
+        raise UsageProblem(
+            f"The name {path} does not say in which format",
+            remedy="End it in .csv or .jsonl, or add --format. Nothing was written.",
+        )
+    return found
+
+
+def write(
+    rows: Iterable[DeliveredPath], stream: IO[str], kind: str, *, on_progress: Callable[[int], None] | None = None
+) -> int:
+    """Write the rows to a stream that does not translate line ends; gives how many."""
+    count = 0
+    put = _csv_writer(stream) if kind == CSV else _json_writer(stream)
+    moments = _Moments()
+    for path, size_bytes, mtime_ns, delivered_at_ns, task_id in rows:
+        put((path, size_bytes, moments.exact(mtime_ns), moments.to_the_second(delivered_at_ns), task_id))
+        count += 1
+        if on_progress is not None and count % PROGRESS_EVERY == 0:
+            on_progress(count)
+    return count
+
+
+def _csv_writer(stream: IO[str]) -> Callable[[tuple[object, ...]], object]:
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    return writer.writerow
+
+
+def _json_writer(stream: IO[str]) -> Callable[[tuple[object, ...]], object]:
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    return lambda values: stream.write(encode(dict(zip(COLUMNS, values))) + "\n")
+
+
+class _Moments:
+    """Moments as ISO 8601 in UTC; files come in bursts, so the text of a second is mostly at hand."""
+
+    def __init__(self) -> None:
+        self._second = lru_cache(maxsize=8192)(_second_text)
+
+    def to_the_second(self, moment_ns: int) -> str:
+        return self._second(moment_ns // NS_PER_SECOND) + "Z"
+
+    def exact(self, moment_ns: int) -> str:
+        seconds, rest_ns = divmod(moment_ns, NS_PER_SECOND)
+        return f"{self._second(seconds)}.{rest_ns:09d}Z"
+
+
+def _second_text(seconds: int) -> str:
+    try:
+        return utc_text(seconds * NS_PER_SECOND)[:-1]
+    except (ValueError, OverflowError, OSError):  # beyond the year 9999: a file system can hold it
+        return f"@{seconds}"

@@ -1,0 +1,354 @@
+"""Where one path stands: delivered when and by which task, or why not. Looks at the disk, with the eyes of a run."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join, split
+from autotransfer.common.settings import Settings
+from autotransfer.common.times import NS_PER_SECOND
+from autotransfer.datastore.reader import Reader
+from autotransfer.datastore.tasks import AnyTask
+from autotransfer.datastore.trie import Delivered, Fingerprint, Folder, InFlight, Retry
+from autotransfer.plan.compare import NEW, RETRY, Rules, compare
+from autotransfer.scan.folders import read_folder, walk
+from autotransfer.scan.listing import Listing, policy
+from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery, folder_state
+
+# What a path can be, the names of `--json`.
+DELIVERED, VOUCHED, IN_FLIGHT = "delivered", "vouched", "in_flight"
+
+
+NEW_FILE, MODIFIED, TO_RETRY, RESTING, UNSETTLED, WAITING = (
+    "new",
+    "modified",
+    "to_retry",
+    "resting",
+    "unsettled",
+    "waiting",
+)
+
+
+EXCLUDED, SYMLINK, SPECIAL, UNSENDABLE, UNREADABLE = "excluded", "symlink", "special", "unsendable", "unreadable"
+
+
+VANISHED, UNKNOWN = "vanished", "unknown"
+
+
+SAFE = (DELIVERED, VOUCHED)
+
+
+MOST_NAMED = 20
+
+
+class FileAnswer(NamedTuple):
+    """Where a file stands.
+
+    Args:
+        state: One of the words above.
+        seen: Its mtime and size on disk now; None when it is not there, or could not be looked at.
+        delivered, in_flight, retry: What is recorded of it.
+        task: The task of the newest of these, as far as it is kept.
+        why: For what cannot be sent: the reason in words.
+    """
+
+    rel_path: str
+    state: str
+    seen: Fingerprint | None = None
+    delivered: Delivered | None = None
+    in_flight: InFlight | None = None
+    retry: Retry | None = None
+    task: AnyTask | None = None
+    why: str = ""
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether what is on disk now counts as delivered."""
+        return self.state in SAFE
+
+
+class FolderAnswer(NamedTuple):
+    """Where all that is in a folder and below stands, each path as it is on disk now.
+
+    Args:
+        is_on_disk: Whether the folder is there; if not, the amounts are those of the records.
+        delivered: As recorded; `vouched_files` of them because set_time.py said so.
+        in_flight: A task carries them, perhaps an earlier version.
+        unsent: Neither; `held` says how many of them are held back for what reason, the others go with the next run.
+        vanished_files: Recorded, and no longer on disk.
+        left_out: How many symlinks, special files and excluded names are not meant to be sent.
+        errors: (rel_path, why) of the first paths that cannot be sent or looked at; `error_count` counts all.
+        last_delivered_ns: When the last of it arrived; 0: a task never delivered any.
+        oldest_ns, oldest_path: The path that has waited longest, and its mtime.
+        tasks: The numbers of the tasks that delivered it, or carry it; the newest MOST_NAMED.
+    """
+
+    rel_path: str
+    is_on_disk: bool
+    delivered: Amount = NO_FILES
+    vouched_files: int = 0
+    in_flight: Amount = NO_FILES
+    unsent: Amount = NO_FILES
+    held: dict[str, int] = {}  # noqa: RUF012 - never changed
+    vanished_files: int = 0
+    left_out: dict[str, int] = {}  # noqa: RUF012
+    errors: tuple[tuple[str, str], ...] = ()
+    error_count: int = 0
+    last_delivered_ns: int = 0
+    oldest_ns: int = 0
+    oldest_path: str = ""
+    tasks: tuple[AnyTask, ...] = ()
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether all that is on disk now, and is meant to be sent, counts as delivered."""
+        return self.is_on_disk and not (self.in_flight.files or self.unsent.files or self.error_count)
+
+
+def answer(
+    settings: Settings,
+    reader: Reader,
+    root_fd: int,
+    rel_path: str,
+    *,
+    clock_ns: Callable[[], int],
+    on_progress: Callable[[int], None] | None = None,
+) -> FileAnswer | FolderAnswer:
+    """Where a path stands, judged as the next run would.
+
+    Args:
+        root_fd: SRC_DIR, open.
+        rel_path: The path; "" is SRC_DIR.
+    """
+    asking = _Asking(settings, reader, root_fd, clock_ns, on_progress)
+    return asking.folder("") if not rel_path else asking.path(rel_path)
+
+
+class _Asking:
+    def __init__(
+        self,
+        settings: Settings,
+        reader: Reader,
+        root_fd: int,
+        clock_ns: Callable[[], int],
+        on_progress: Callable[[int], None] | None,
+    ) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._root_fd = root_fd
+        self._clock_ns = clock_ns
+        self._on_progress = on_progress
+        self._policy = policy(settings)
+        now_ns = clock_ns()
+        settle_ns = int(settings.settle_seconds * NS_PER_SECOND)
+        self._rules = Rules(
+            settled_before_ns=now_ns - settle_ns,
+            settle_ns=settle_ns,
+            sync_level=settings.sync_level,
+            preserve_timestamp=settings.preserve_timestamp,
+            now_ns=now_ns,
+        )
+
+    def path(self, rel_path: str) -> FileAnswer | FolderAnswer:
+        folder_path, name = split(rel_path)
+        answered = self._recorded(rel_path)
+        for part in rel_path.split("/"):
+            if pattern := next((one for one in self._settings.exclude if fnmatch.fnmatchcase(part, one)), None):
+                return answered._replace(state=EXCLUDED, why=f"{part!r} matches the pattern {pattern!r} of EXCLUDE")
+        if not all(map(can_be_sent, rel_path.split("/"))):
+            return answered._replace(state=UNSENDABLE, why="its name is not one that Globus can carry; rename it")
+        try:
+            status = os.lstat(os.path.join(self._settings.src_dir, rel_path))
+        except (FileNotFoundError, NotADirectoryError):
+            return self._missing(answered)
+        except OSError as error:
+            return answered._replace(state=UNREADABLE, why=str(error.strerror or error).lower())
+        if stat.S_ISDIR(status.st_mode):
+            return self.folder(rel_path)
+        listing = self._listing(folder_path)
+        if name in listing.files:
+            return self._file(answered, listing, name)
+        for path_error in listing.errors:
+            if path_error.rel_path in (rel_path, folder_path):
+                return answered._replace(state=UNREADABLE, why=path_error.why)
+        if stat.S_ISLNK(status.st_mode):
+            is_ignored = self._settings.symlinks == "ignore"
+            why = "SYMLINKS is 'ignore'" if is_ignored else "it does not lead to a file"
+            return answered._replace(state=SYMLINK, why=why)
+        if not stat.S_ISREG(status.st_mode):
+            return answered._replace(state=SPECIAL, why="it is a device, a socket or a pipe")
+        return answered._replace(state=UNREADABLE, why="it changed while it was looked at; ask again")
+
+    def _recorded(self, rel_path: str) -> FileAnswer:
+        folder_path, name = split(rel_path)
+        record = self._reader.trie.folder(folder_path)
+        delivered, flying, retry = record.delivered.get(name), record.in_flight.get(name), record.retries.get(name)
+        newest = flying or retry or delivered
+        task = self._reader.task(newest.task) if newest else None
+        return FileAnswer(rel_path, UNKNOWN, None, delivered, flying, retry, task)
+
+    def _missing(self, answered: FileAnswer) -> FileAnswer | FolderAnswer:
+        if answered.delivered or answered.in_flight or answered.retry:
+            return answered._replace(state=VANISHED)
+        if next(self._reader.trie.below(answered.rel_path), None) is not None:
+            return self._gone_folder(answered.rel_path)
+        return answered
+
+    def _file(self, answered: FileAnswer, listing: Listing, name: str) -> FileAnswer:
+        seen = listing.files[name]
+        folder = self._folder_record(listing.rel_path)
+        cover = folder.cover
+        is_known = self._reader.trie.packed(listing.rel_path) is not None
+        change = compare(listing._replace(files={name: seen}, moved=0), folder, self._rules, is_known=is_known)
+        answered = answered._replace(seen=seen)
+        if name in change.outgoing:
+            why = change.outgoing[name].why
+            return answered._replace(state={NEW: NEW_FILE, RETRY: TO_RETRY}.get(why, MODIFIED))
+        if change.pausing:
+            return answered._replace(state=RESTING)
+        if change.unsettled:
+            return answered._replace(state=UNSETTLED)
+        if change.waiting:
+            task = answered.task if answered.in_flight else self._reader.task(cover)
+            return answered._replace(state=WAITING, task=task)
+        if answered.in_flight:
+            return answered._replace(state=IN_FLIGHT)
+        is_vouched = answered.delivered is not None and not answered.delivered.task
+        return answered._replace(state=VOUCHED if is_vouched else DELIVERED)
+
+    def _folder_record(self, rel_path: str) -> Folder:
+        packed = self._reader.trie.packed(rel_path)
+        if packed is not None:
+            return Folder.unpack(packed)
+        folder = Folder()
+        folder.doubt_ns, folder.cover = self._reader.trie.inherited(rel_path)
+        return folder
+
+    def _listing(self, rel_path: str) -> Listing:
+        return read_folder(
+            self._root_fd,
+            rel_path,
+            self._policy.excludes(),
+            follow_links=self._policy.follow_links,
+            clock_ns=self._clock_ns,
+        )
+
+    def folder(self, rel_path: str) -> FolderAnswer:
+        adding = _Adding(self._reader, self._rules)
+        for listing in walk(self._root_fd, self._policy, start=rel_path, clock_ns=self._clock_ns):
+            adding.add(listing)
+            if self._on_progress is not None:
+                self._on_progress(adding.files)
+        return adding.answer(rel_path, is_on_disk=True)
+
+    def _gone_folder(self, rel_path: str) -> FolderAnswer:
+        total = FolderState()
+        tasks: set[int] = set()
+        for _, value in self._reader.folders(rel_path):
+            total += folder_state(value, now_ns=self._rules.now_ns)
+            tasks.update(delivery(value).tasks)
+        return FolderAnswer(
+            rel_path,
+            False,
+            total.delivered,
+            total.vouched_files,
+            total.in_flight,
+            total.to_retry,
+            vanished_files=total.files,
+            last_delivered_ns=total.last_delivered_ns,
+            tasks=tuple(_newest(self._reader, tasks)),
+        )
+
+
+class _Adding:
+    """Adds up the folders below one."""
+
+    def __init__(self, reader: Reader, rules: Rules) -> None:
+        self._reader = reader
+        self._rules = rules
+        self.files = 0
+        self._delivered = self._in_flight = self._unsent = Amount()
+        self._vouched = self._vanished = self._error_count = self._last_ns = self._oldest_ns = 0
+        self._oldest_path = ""
+        self._held = {UNSETTLED: 0, WAITING: 0, RESTING: 0}
+        self._left_out = {"symlinks": 0, "special_files": 0, "excluded": 0}
+        self._errors: list[tuple[str, str]] = []
+        self._tasks: set[int] = set()
+
+    def add(self, listing: Listing) -> None:
+        self.files += len(listing.files)
+        self._count_left_out(listing)
+        packed = self._reader.trie.packed(listing.rel_path)
+        if packed is None:
+            folder = Folder()
+            folder.doubt_ns, folder.cover = self._reader.trie.inherited(listing.rel_path)
+        else:
+            folder = Folder.unpack(packed)
+        names = {*folder.delivered, *folder.in_flight, *folder.retries}
+        change = compare(listing, folder, self._rules, is_known=packed is not None)
+        if listing.is_readable:
+            self._vanished += len(names - {*listing.files, *listing.kept, FOLDER_ITSELF})
+        self._held[UNSETTLED] += change.unsettled
+        self._held[WAITING] += change.waiting
+        self._held[RESTING] += change.pausing
+        for name, seen in listing.files.items():
+            self._add_file(join(listing.rel_path, name), name, seen, folder)
+
+    def _add_file(self, rel_path: str, name: str, seen: Fingerprint, folder: Folder) -> None:
+        record = folder.delivered.get(name)
+        flying = folder.in_flight.get(name)
+        amount = Amount(1, seen[1])
+        if flying is None and record is not None and record.fingerprint == seen:
+            self._delivered += amount
+            self._vouched += not record.task
+            if record.task:
+                self._tasks.add(record.task)
+                self._last_ns = max(self._last_ns, record.transferred_at_ns)
+            return
+        if flying is not None:
+            self._in_flight += amount
+            self._tasks.add(flying.task)
+        else:
+            self._unsent += amount
+        if name != FOLDER_ITSELF and (not self._oldest_path or seen[0] < self._oldest_ns):
+            self._oldest_ns, self._oldest_path = seen[0], rel_path
+
+    def _count_left_out(self, listing: Listing) -> None:
+        self._left_out["symlinks"] += listing.links
+        self._left_out["special_files"] += listing.others
+        paths = {error.rel_path for error in listing.errors}
+        self._left_out["excluded"] += sum(join(listing.rel_path, name) not in paths for name in listing.kept)
+        # What went away while it was looked at may be anything.
+        self._error_count += len(listing.errors) + listing.moved
+        for error in listing.errors[: MOST_NAMED - len(self._errors)]:
+            self._errors.append((error.rel_path, error.why))
+
+    def answer(self, rel_path: str, *, is_on_disk: bool) -> FolderAnswer:
+        return FolderAnswer(
+            rel_path,
+            is_on_disk,
+            self._delivered,
+            self._vouched,
+            self._in_flight,
+            self._unsent,
+            self._held,
+            self._vanished,
+            self._left_out,
+            tuple(self._errors),
+            self._error_count,
+            self._last_ns,
+            self._oldest_ns,
+            self._oldest_path,
+            tuple(_newest(self._reader, self._tasks)),
+        )
+
+
+def _newest(reader: Reader, numbers: set[int]) -> Iterator[AnyTask]:
+    for number in sorted(numbers - {0}, reverse=True)[:MOST_NAMED]:
+        task = reader.task(number)
+        if task is not None:
+            yield task

@@ -1,0 +1,279 @@
+"""The query room: what the datastore says has arrived, is under way and is to be sent again. Reads, and keeps nothing.
+
+The text, the JSON, the page, the metrics and the manifest all get their facts here, and of single folders from
+folder_state.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from autotransfer.common.paths import join
+from autotransfer.common.settings import Settings
+from autotransfer.common.summary import Summary
+from autotransfer.common.times import DAY, NS_PER_SECOND
+from autotransfer.datastore.reader import Reader
+from autotransfer.datastore.tasks import SUCCEEDED, Task
+from autotransfer.datastore.trie import Folder
+from autotransfer.status.folders import Amount, FolderState, delivery, folder_state
+
+QUARTER_NS = 900 * NS_PER_SECOND
+
+
+LATENCY_DAYS = 30
+
+
+EXAMPLES = 3
+
+
+MOST_CODES = 100
+
+
+BAD_TASK_DAYS = 7
+
+
+MOST_BAD_TASKS, MOST_LOOKED_AT = 10, 200
+
+
+class Failure(NamedTuple):
+    """Paths that are to be sent again for one reason.
+
+    Args:
+        code: Globus's, or one of ours.
+        amount: How many, and their bytes.
+        attempts: The most failed tries that one of them has behind it.
+        next_try_ns: When the first of them is tried again; what has passed means the next run.
+        task: The number of a task in which that happened.
+        examples: Some of their rel_paths.
+    """
+
+    code: str
+    amount: Amount
+    attempts: int
+    next_try_ns: int
+    task: int
+    examples: tuple[str, ...]
+
+
+class Latency(NamedTuple):
+    """How long after it was last written a path was known to have arrived; 0 where nothing was counted."""
+
+    files: int = 0
+    median_seconds: float = 0.0
+    p95_seconds: float = 0.0
+
+
+class Records(NamedTuple):
+    """All records in one pass.
+
+    Args:
+        total: The state of all paths.
+        folders: How many folders have a record.
+        failures: What is to be sent again, most paths first.
+        by_day: What tasks delivered on each day of this machine's time zone; a path counts on its latest day.
+        latency: Of what was delivered in the last LATENCY_DAYS days.
+    """
+
+    total: FolderState
+    folders: int
+    failures: tuple[Failure, ...]
+    by_day: dict[date, Amount]
+    latency: Latency
+
+
+def add_up(reader: Reader, *, now_ns: int, top: str = "", on_progress: Callable[[int], None] | None = None) -> Records:
+    """Go through all records, or those of one folder and below; memory does not grow with their number."""
+    total = FolderState()
+    folders = 0
+    failures: dict[str, Failure] = {}
+    series = _Series(latency_since_ns=now_ns - LATENCY_DAYS * DAY * NS_PER_SECOND)
+    for rel_path, value in reader.folders(top):
+        folders += 1
+        total += folder_state(value, now_ns=now_ns)
+        series.add(value)
+        if value[7]:
+            _add_failures(failures, rel_path, Folder.unpack(value))
+        if on_progress is not None and folders % 256 == 0:
+            on_progress(total.files)
+    ordered = sorted(failures.values(), key=lambda failure: (-failure.amount.files, failure.code))
+    return Records(total, folders, tuple(ordered), series.by_day(), series.latency())
+
+
+def _add_failures(failures: dict[str, Failure], rel_path: str, folder: Folder) -> None:
+    for name, retry in folder.retries.items():
+        if name in folder.in_flight:
+            continue
+        code = retry.code if retry.code in failures or len(failures) < MOST_CODES else "OTHER"
+        known = failures.get(code) or Failure(code, Amount(), 0, retry.not_before_ns, 0, ())
+        failures[code] = Failure(
+            code,
+            known.amount + Amount(1, retry.size_bytes),
+            max(known.attempts, retry.attempts),
+            min(known.next_try_ns, retry.not_before_ns),
+            max(known.task, retry.task),
+            known.examples if len(known.examples) >= EXAMPLES else (*known.examples, join(rel_path, name)),
+        )
+
+
+class _Series:
+    """Deliveries by quarter of an hour, and latencies with five significant bits: memory does not grow with paths."""
+
+    def __init__(self, *, latency_since_ns: int) -> None:
+        self._files: Counter[int] = Counter()
+        self._bytes: Counter[int] = Counter()
+        self._latencies: Counter[int] = Counter()
+        self._since_ns = latency_since_ns
+
+    def add(self, value: tuple[Any, ...]) -> None:
+        columns = delivery(value)
+        if isinstance(value[3], int) and isinstance(value[4], int):  # one task brought them all
+            if value[4] and columns.names:
+                quarter = value[3] // QUARTER_NS
+                self._files[quarter] += len(columns.names)
+                self._bytes[quarter] += sum(columns.sizes_bytes)
+        else:
+            for size_bytes, moment_ns, task in zip(columns.sizes_bytes, columns.transferred_at_ns, columns.tasks):
+                if task:
+                    self._files[moment_ns // QUARTER_NS] += 1
+                    self._bytes[moment_ns // QUARTER_NS] += size_bytes
+        if not columns.names or (isinstance(value[3], int) and value[3] < self._since_ns):
+            return
+        latencies = []
+        for mtime_ns, moment_ns, task in zip(columns.mtimes_ns, columns.transferred_at_ns, columns.tasks):
+            if task and 0 < mtime_ns <= moment_ns and moment_ns >= self._since_ns:
+                seconds = (moment_ns - mtime_ns) // NS_PER_SECOND
+                shift = max(0, seconds.bit_length() - 5)
+                latencies.append(seconds >> shift << shift)
+        self._latencies.update(latencies)
+
+    def by_day(self) -> dict[date, Amount]:
+        days: dict[date, Amount] = {}
+        for quarter in sorted(self._files):
+            day = datetime.fromtimestamp(quarter * QUARTER_NS // NS_PER_SECOND).astimezone().date()
+            days[day] = days.get(day, Amount()) + Amount(self._files[quarter], self._bytes[quarter])
+        return days
+
+    def latency(self) -> Latency:
+        files = sum(self._latencies.values())
+        return Latency(files, self._quantile(files, 0.5), self._quantile(files, 0.95)) if files else Latency()
+
+    def _quantile(self, files: int, part: float) -> float:
+        seen = 0
+        for seconds in sorted(self._latencies):
+            seen += self._latencies[seconds]
+            if seen >= part * files:
+                return seconds + (1 << max(0, seconds.bit_length() - 5)) / 2
+        raise AssertionError("no part of the files is more than all of them")
+
+
+SCANS = ("full", "quick", "paths")
+
+
+class LastRun(NamedTuple):
+    """The summary of the last run; the counts have the names of the log's closing line, `scan` is one of SCANS."""
+
+    started_at_ns: int
+    seconds: float
+    status: int
+    problem: str
+    counts: dict[str, int]
+    notices: tuple[str, ...]
+    unlisted_notices: int
+    scan: str = "full"
+
+
+class RunMark(NamedTuple):
+    """When one of the last runs started, how long it took, and its exit status."""
+
+    started_at_ns: int
+    seconds: float
+    status: int
+
+
+class ActiveRun(NamedTuple):
+    """A run that holds the lock now."""
+
+    pid: int
+    since_ns: int
+
+
+class State(NamedTuple):
+    """What is known of one route.
+
+    Args:
+        now_ns: When that was asked.
+        last_run, runs: The last run, and up to 20 of the last ones, oldest first.
+        active: The run that is under way, where this machine can tell.
+        open_tasks: Prepared, or at Globus, as the last run saw them; oldest first.
+        bad_tasks: Those of the last tasks that did not succeed within the last week, newest first.
+        records: All of them, added up.
+    """
+
+    now_ns: int
+    last_run: LastRun | None
+    runs: tuple[RunMark, ...]
+    active: ActiveRun | None
+    open_tasks: tuple[Task, ...]
+    bad_tasks: tuple[Task, ...]
+    records: Records
+
+
+def read_state(
+    settings: Settings, reader: Reader, *, now_ns: int, on_progress: Callable[[int], None] | None = None
+) -> State:
+    """Everything that is known of the route."""
+    return State(
+        now_ns,
+        last_run(reader),
+        tuple(RunMark(*mark) for mark in reader.get("RUNS") or ()),
+        active_run(settings.state_file("lock")),
+        tuple(task for _, task in sorted(reader.read(lambda store: store.ledger).open.items())),
+        bad_tasks(reader, now_ns=now_ns),
+        add_up(reader, now_ns=now_ns, on_progress=on_progress),
+    )
+
+
+def last_run(reader: Reader) -> LastRun | None:
+    """The last run's summary, or None when no run has ended yet."""
+    kept = reader.get("LAST_RUN")
+    if kept is None:
+        return None
+    counts = {name: kept.get(name) for name in Summary.COUNTS}
+    unlisted = kept.get("unlisted_notices")
+    return LastRun(
+        kept.get("started_at_ns", 0),
+        kept.get("seconds", 0.0),
+        kept.get("status", 0),
+        kept.get("problem", ""),
+        {name: count if isinstance(count, int) else 0 for name, count in counts.items()},
+        tuple(kept.get("notices", ())),
+        unlisted if isinstance(unlisted, int) else 0,
+        kept["scan"] if kept.get("scan") in SCANS else "full",
+    )
+
+
+def bad_tasks(reader: Reader, *, now_ns: int) -> tuple[Task, ...]:
+    """Those of the last tasks that did not succeed within the last week, newest first."""
+    since_ns = now_ns - BAD_TASK_DAYS * DAY * NS_PER_SECOND
+    tasks = reader.history(MOST_LOOKED_AT)
+    bad = [task for task in tasks if isinstance(task, Task) and task.state != SUCCEEDED and task.ended_at_ns > since_ns]
+    return tuple(bad[:MOST_BAD_TASKS])
+
+
+def active_run(lock_path: str) -> ActiveRun | None:
+    """The run that holds the lock, where the system lists its locks; asking takes no lock, so it cannot stop a run."""
+    try:
+        with open("/proc/locks", encoding="ascii") as locks, open(lock_path, encoding="ascii") as lock:
+            status = os.fstat(lock.fileno())
+            pid = int(lock.read(100).split()[-1])
+            held = [line.split() for line in locks]
+    except (OSError, ValueError, IndexError):
+        return None
+    for words in held:
+        if words[1] == "FLOCK" and words[4] == str(pid) and words[5].rpartition(":")[2] == str(status.st_ino):
+            return ActiveRun(pid, status.st_mtime_ns)
+    return None

@@ -1,0 +1,280 @@
+"""What the facts come to: is everything delivered, does it only take time, or does something need a person. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from autotransfer.common.errors import ExitStatus
+from autotransfer.common.text import age_text, counted, size_text
+from autotransfer.common.times import DAY, MINUTE, NS_PER_SECOND, local_text
+from autotransfer.datastore.tasks import PREPARED, WEB_APP, AnyTask, Task
+from autotransfer.status.folders import Amount, FolderState
+from autotransfer.status.state import Failure, LastRun, RunMark, State
+
+DELIVERED, WAITING, ATTENTION = "delivered", "waiting", "attention"
+
+
+# Fewer runs than these say nothing of how often they are meant to come.
+LEAST_GAPS = 3
+
+
+# A run may come half an interval and this much late; before anything is known of intervals, a day is too long.
+GRACE_SECONDS = 10 * MINUTE
+
+
+UNKNOWN_INTERVAL_SECONDS = DAY
+
+
+LONGEST_RUN_SECONDS = DAY
+
+
+CALM = (ExitStatus.DONE, ExitStatus.PARTIAL)
+
+
+REMEDIES = {
+    "CHANGED_UNDER_TRANSFER": "They changed while a task carried them. If a writer pauses for long, raise "
+    "SETTLE_SECONDS.",
+    "FILE_NOT_FOUND": "The source collection does not see them. If they are there, SRC_PATH is wrong: run "
+    "test_config.py.",
+    "PERMISSION_DENIED": "Give the user that the source collection acts as permission to read them.",
+    "INVALID_PATH_NAME": "Rename them.",
+    "QUOTA_EXCEEDED": "Make room at the destination.",
+    "TASK_UNKNOWN": "Nothing need be done: their contents are compared. Sign in as one identity always.",
+    "NOT_SEEN": "Nothing need be done: they were away when their task came by.",
+    "SKIPPED": "Nothing need be done: their contents are compared.",
+    "ADOPTED": "Nothing need be done: another task carried them, so their contents are compared.",
+    "CANCELED": "Somebody canceled their task; they are sent again.",
+    "EXPIRED": "Their task's deadline passed; they are sent again.",
+}
+
+
+OTHER_REMEDY = "The events of their last task say more."
+
+
+class Finding(NamedTuple):
+    """One thing that needs a person: what it is, what to do, and where more is to be seen.
+
+    Args:
+        kind: late_run, no_run, failed_run, long_run, stuck_task or failing_paths.
+        details: What the run itself said, a line each.
+    """
+
+    kind: str
+    what: str
+    remedy: str
+    link: str = ""
+    details: tuple[str, ...] = ()
+
+
+class NextRun(NamedTuple):
+    """When a run is expected, as far as the last ones tell; 0 where they do not. `is_late`: it should have come."""
+
+    expected_at_ns: int
+    interval_seconds: float
+    is_late: bool
+
+
+class Verdict(NamedTuple):
+    """The judgement.
+
+    Args:
+        kind: DELIVERED, WAITING or ATTENTION.
+        headline: The same in one line.
+        as_of_ns: When the last run that went through SRC_DIR started; 0: none has.
+        pending: In flight, to be sent again, or found and not submitted yet.
+        unsubmitted: The last of these.
+        held_files: Touched too recently when last seen, or new behind a task that is under way. Their bytes are not
+            known, and some may be among `pending`.
+        findings: What needs a person.
+    """
+
+    kind: str
+    headline: str
+    as_of_ns: int
+    pending: Amount
+    unsubmitted: Amount
+    held_files: int
+    next_run: NextRun
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        return ExitStatus.PARTIAL if self.kind == ATTENTION else ExitStatus.DONE
+
+
+def verdict(state: State) -> Verdict:
+    """What the state of a route comes to."""
+    total = state.records.total
+    unsubmitted, held_files = left_out(state.last_run, total)
+    pending = total.in_flight + total.to_retry + unsubmitted
+    next_run = next_expected(state)
+    findings = tuple(_findings(state, next_run))
+    run = state.last_run
+    as_of_ns = run.started_at_ns if run is not None and run.status in CALM else 0
+    if findings:
+        kind = ATTENTION
+    elif pending.files or held_files or not as_of_ns:
+        kind = WAITING
+    else:
+        kind = DELIVERED
+    headline = _headline(kind, findings, total, pending, held_files, as_of_ns)
+    return Verdict(kind, headline, as_of_ns, pending, unsubmitted, held_files, next_run, findings)
+
+
+def left_out(run: LastRun | None, total: FolderState) -> tuple[Amount, int]:
+    """What the last run found and did not submit, and how many files it held back."""
+    if run is None:
+        return Amount(), 0
+    counts = run.counts
+    found = counts["new"] + counts["modified"] + counts["older"] + counts["retry"]
+    # What is to be sent again is recorded, and counted there.
+    due_again = min(counts["retry"], max(0, total.to_retry.files - counts["pausing"]))
+    files = max(0, found - counts["sent_files"] - due_again)
+    size_bytes = max(0, counts["bytes"] - counts["sent_bytes"]) if files else 0
+    behind = max(0, counts["waiting"] - max(0, found - counts["sent_files"]))
+    return Amount(files, size_bytes), counts["unsettled"] + behind
+
+
+def next_expected(state: State) -> NextRun:
+    """When the next run should come, judged by the intervals between the last ones."""
+    if state.last_run is None:
+        return NextRun(0, 0.0, False)
+    last_ns = max([state.last_run.started_at_ns, *(mark.started_at_ns for mark in state.runs)])
+    interval_seconds = usual_interval_seconds(state.runs)
+    late_seconds = 1.5 * interval_seconds + GRACE_SECONDS if interval_seconds else UNKNOWN_INTERVAL_SECONDS
+    # A run that took long held up those that would have come meanwhile.
+    late_at_ns = last_ns + int((late_seconds + state.last_run.seconds) * NS_PER_SECOND)
+    expected_at_ns = last_ns + int(interval_seconds * NS_PER_SECOND) if interval_seconds else 0
+    return NextRun(expected_at_ns, interval_seconds, state.active is None and state.now_ns > late_at_ns)
+
+
+def usual_interval_seconds(runs: tuple[RunMark, ...]) -> float:
+    """The time between two runs that cron starts; 0.0 when there are too few to tell.
+
+    Three quarters of the gaps are as long or shorter: runs that a person starts in between make many short ones.
+    """
+    starts = [run.started_at_ns for run in runs]
+    gaps = sorted(later - earlier for earlier, later in zip(starts, starts[1:]) if later > earlier)
+    if len(gaps) < LEAST_GAPS:
+        return 0.0
+    return gaps[(3 * len(gaps) - 1) // 4] / NS_PER_SECOND
+
+
+def _findings(state: State, next_run: NextRun) -> list[Finding]:
+    findings = []
+    run = state.last_run
+    if run is None:
+        if state.active is None:
+            findings.append(
+                Finding("no_run", "No run has been recorded yet.", "Run main.py, or look if cron starts it.")
+            )
+        return findings
+    if next_run.is_late:
+        age = age_text((state.now_ns - run.started_at_ns) / NS_PER_SECOND)
+        usual = f"usually there is one every {age_text(next_run.interval_seconds)}" if next_run.interval_seconds else ""
+        findings.append(
+            Finding(
+                "late_run",
+                f"The last run was {age} ago{usual and '; '}{usual}.",
+                "Look if cron still starts main.py: its line in `crontab -l`, cron's own log, the disk of CODE_PATH.",
+            )
+        )
+    if state.active and state.now_ns - state.active.since_ns > LONGEST_RUN_SECONDS * NS_PER_SECOND:
+        age = age_text((state.now_ns - state.active.since_ns) / NS_PER_SECOND)
+        findings.append(
+            Finding(
+                "long_run",
+                f"A run has been active for {age} (process {state.active.pid}).",
+                "No other can start meanwhile. If its disk or its network hangs, end it: nothing is lost.",
+            )
+        )
+    if run.status != ExitStatus.DONE:
+        findings.append(_of_run(run))
+    for task in state.open_tasks:
+        if task.trouble and not any(task.task_id in notice for notice in run.notices):
+            findings.append(
+                Finding(
+                    "stuck_task",
+                    f"{task.title} is not getting on: {task.trouble}.",
+                    "Its events say more.",
+                    events_link(task),
+                )
+            )
+    failing = state.records.total.failing_files
+    if failing:
+        codes = ", ".join(failure.code for failure in state.records.failures if failure.attempts > 1)
+        findings.append(
+            Finding(
+                "failing_paths",
+                f"{counted(failing, 'path')} failed more than once ({codes}).",
+                "They are tried again with growing pauses; mend the cause that is named with each below.",
+            )
+        )
+    return findings
+
+
+def _of_run(run: LastRun) -> Finding:
+    try:
+        meaning = f": {ExitStatus(run.status).meaning}"
+    except ValueError:
+        meaning = ""
+    details = (*([run.problem] if run.problem else ()), *run.notices)
+    if run.unlisted_notices:
+        details = (*details, f"... and {run.unlisted_notices:,} more; the log has them.")
+    remedy = "Do what is said here." if details else "Look into the log."
+    return Finding("failed_run", f"The last run ended with status {run.status}{meaning}.", remedy, "", details)
+
+
+def _headline(
+    kind: str, findings: tuple[Finding, ...], total: FolderState, pending: Amount, held_files: int, as_of_ns: int
+) -> str:
+    delivered = f"{counted(total.delivered.files, 'file')}, {size_text(total.delivered.size_bytes)}"
+    waiting = []
+    if pending.files:
+        waiting.append(f"{counted(pending.files, 'file')}, {size_text(pending.size_bytes)} waiting")
+    if held_files:
+        waiting.append(f"{held_files:,} held back for a later run")
+    if kind == DELIVERED:
+        return f"Everything delivered as of {local_text(as_of_ns)}: {delivered}."
+    if kind == WAITING:
+        return f"{'; '.join(waiting) or 'The first run is under way'}. Delivered: {delivered}."
+    what = findings[0].what if len(findings) == 1 else f"{len(findings)} things need a person."
+    return f"Attention: {what} {'; '.join(waiting) or 'Nothing waits'}. Delivered: {delivered}."
+
+
+def remedy(failure: Failure) -> str:
+    """What to do about paths that are to be sent again."""
+    return REMEDIES.get(failure.code, OTHER_REMEDY)
+
+
+def task_link(task: AnyTask) -> str:
+    """The task's page in the Globus web app; "" where its task_id is not known."""
+    return f"{WEB_APP}/{task.task_id}/overview" if task.task_id else ""
+
+
+def events_link(task: AnyTask) -> str:
+    """The page of the task's events."""
+    return f"{WEB_APP}/{task.task_id}/event_log" if task.task_id else ""
+
+
+class Progress(NamedTuple):
+    """How far an open task had come when the last run asked: 0 to 1, and bytes a second until it last moved."""
+
+    part: float
+    done_files: int
+    done_bytes: int
+    bytes_per_second: float
+    moved_at_ns: int
+
+
+def progress(task: Task) -> Progress:
+    """How far an open task had come; counters as Globus gave them (see ledger.PROGRESS_FIELDS)."""
+    if task.state == PREPARED or not task.progress:
+        return Progress(0.0, 0, 0, 0.0, task.progress_at_ns)
+    done_bytes, copied_files, skipped_files = task.progress[:3]
+    done_files = copied_files + skipped_files
+    parts = [done_bytes / task.size_bytes if task.size_bytes else 0.0, done_files / task.files if task.files else 0.0]
+    seconds = (task.progress_at_ns - task.submitted_at_ns) / NS_PER_SECOND
+    return Progress(
+        min(1.0, max(parts)), done_files, done_bytes, done_bytes / seconds if seconds > 0 else 0.0, task.progress_at_ns
+    )

@@ -1,0 +1,1 @@
+"""Recurring transfers hosted by Globus."""

@@ -1,0 +1,294 @@
+"""What the documents of timers and of their tasks mean to a person, in words. Pure.
+
+A job is what the service's first interface calls a timer; its commands and ids keep that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from unicodedata import category, east_asian_width
+
+from autotransfer.common.errors import UsageProblem
+from autotransfer.common.times import local_text, parse_date_ns
+
+NONE = "-"
+
+
+STATUS_WORDS = {
+    "new": "has not run yet",
+    "loaded": "runs on schedule",
+    "updated": "was changed a moment ago",
+    "inactive": "does not run",
+    "ended": "runs no more",
+}
+
+
+JOINERS = "\u200c\u200d"  # invisible, and part of words in some scripts
+
+
+class Job(NamedTuple):
+    """What a person wants to know of a timer, as text.
+
+    Args:
+        activity: What it is doing when it is not merely waiting for its next run, or "".
+        last_result: What its last run came to; `with_task` adds what the task itself came to.
+        inactive: Why it does not run, and what mends it; "" when it does.
+        task_id: The transfer task of its last run, or "".
+        is_troubled: Whether a person should look: its last run failed or left out paths, or it waits for a sign-in.
+    """
+
+    job_id: str
+    name: str
+    status: str
+    activity: str
+    start: str
+    interval: str
+    next_run: str
+    stop: str
+    last_run: str
+    last_result: str
+    runs: str
+    errors: str
+    inactive: str
+    task_id: str
+    is_troubled: bool
+
+    def with_task(self, task: Mapping[str, Any] | None) -> Job:
+        """The job with the outcome of its last task, which the service's own result does not follow.
+
+        Args:
+            task: None when Globus no longer shows it.
+        """
+        if task is None:
+            return self._replace(last_result=f"{self.last_result} (Globus does not show what the task came to)")
+        is_bad = (
+            task.get("status") == "FAILED" or bool(task.get("subtasks_skipped_errors")) or task.get("is_ok") is False
+        )
+        return self._replace(last_result=task_outcome(task), is_troubled=self.is_troubled or is_bad)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Titles and values for a person."""
+        rows = [
+            ("Name", self.name),
+            ("Job ID", self.job_id),
+            ("Status", self.status + (f" ({words})" if (words := STATUS_WORDS.get(self.status)) else "")),
+            ("Inactive", self.inactive),
+            ("Activity", self.activity),
+            ("Start", self.start),
+            ("Interval", self.interval),
+            ("Stop After", self.stop),
+            ("Next Run", self.next_run),
+            ("Last Run", self.last_run),
+            ("Last Result", self.last_result),
+            ("Last Task", self.task_id or NONE),
+            ("Runs", self.runs),
+            ("Errors", self.errors),
+        ]
+        return [(title, value) for title, value in rows if value]
+
+
+def read_job(document: Mapping[str, Any], *, command: str = "timer.py") -> Job:
+    """What a timer's document, of either interface of the service, tells a person. Missing fields show as "-".
+
+    Args:
+        command: How this script is called, for the remedies.
+    """
+    schedule = document.get("schedule") or {}
+    interval = schedule.get("interval_seconds", document.get("interval"))
+    result = _last_result(document)
+    job_id = str(document.get("job_id") or NONE)
+    runs = document.get("n_runs", document.get("number_of_runs"))
+    cause = (document.get("inactive_reason") or {}).get("cause")
+    return Job(
+        job_id=job_id,
+        name=plain(str(document.get("name") or "[unnamed]")),
+        status=str(document.get("status") or NONE),
+        activity=_activity(document.get("activity") or {}),
+        start=_moment(schedule.get("start") or schedule.get("datetime") or document.get("start")),
+        interval="once" if interval is None else duration(int(interval)),
+        next_run=_moment(document.get("next_run")) if _is_running(document) else NONE,
+        stop=_stop(document, schedule),
+        last_run=_moment(document.get("last_ran_at")),
+        last_result=_result_words(result, runs),
+        runs=NONE if runs is None else str(runs),
+        errors=str(document.get("n_errors", document.get("number_of_errors", NONE))),
+        inactive=_inactive(document, job_id, command),
+        task_id=_task_id(result),
+        is_troubled=cause not in (None, "user") or _has_failed(result),
+    )
+
+
+def collection_ids(document: Mapping[str, Any]) -> list[str]:
+    """The collections that a transfer timer's document, of either interface, names; none for other timers."""
+    callback = document.get("callback_body") or {}
+    found: list[str] = []
+    for body in (document.get("body"), callback, callback.get("body")):
+        if isinstance(body, Mapping):
+            for end in ("source_endpoint", "destination_endpoint"):
+                found += [str(body[name]) for name in (end, f"{end}_id") if body.get(name)]
+    return list(dict.fromkeys(found))
+
+
+def session_demand(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a timer that stands still asks of a person's session, as Globus wrote it; None when it asks nothing."""
+    detail = (document.get("inactive_reason") or {}).get("detail") or {}
+    parameters = detail.get("authorization_parameters") or {}
+    asks = any(name.startswith("session_required") and value for name, value in parameters.items())
+    return dict(detail) if asks else None
+
+
+def unchanged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+    """The names of the changes that a timer's document, as answered to them, does not show."""
+    left = [name for name in ("name", "interval") if name in changes and document.get(name) != changes[name]]
+    stop = document.get("stop_after") or {}
+    for name, wanted in (changes.get("stop_after") or {}).items():
+        found = stop.get(name)
+        is_same = found == wanted or (name == "date" and wanted and found and _ns(found) == _ns(wanted))
+        if not is_same:
+            left.append("stop_after")
+    return list(dict.fromkeys(left))
+
+
+def overview(found: list[Job]) -> list[str]:
+    """The lines of a table with a line for each job."""
+    rows: list[tuple[str, ...]] = [("Name", "Job ID", "Status", "Next Run", "Last Result")]
+    return table(rows + [(job.name, job.job_id, job.status, job.next_run, job.last_result) for job in found])
+
+
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of text as lines with aligned columns, also where characters are two columns wide or none."""
+    widths = [max(map(columns, column)) for column in zip(*rows)]
+    lines = [" | ".join(cell + " " * (width - columns(cell)) for cell, width in zip(row, widths)) for row in rows]
+    return [line.rstrip() for line in lines]
+
+
+def columns(text: str) -> int:
+    """The columns that a text takes on a terminal."""
+    return sum(
+        0 if category(mark) in ("Mn", "Me", "Cf") else 2 if east_asian_width(mark) in "WF" else 1 for mark in text
+    )
+
+
+def plain(text: str) -> str:
+    """A text on one line, with control characters written as escapes: names come from anywhere."""
+    return "".join(
+        mark if category(mark)[0] != "C" or mark in JOINERS else mark.encode("unicode_escape").decode("ascii")
+        for mark in text
+    )
+
+
+def duration(seconds: int) -> str:
+    """Seconds as a person writes them, and as `--interval` reads them: 1h30m, 7d."""
+    parts = []
+    for unit, length in (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, seconds = divmod(seconds, length)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def task_outcome(task: Mapping[str, Any]) -> str:
+    """What a transfer task came to, in one line."""
+    status = str(task.get("status") or "unknown")
+    skipped = task.get("subtasks_skipped_errors") or 0
+    left_out = f"; {_count(skipped, 'path')} SKIPPED because of errors" if skipped else ""
+    if status == "SUCCEEDED":
+        copied = (
+            f"{_count(task.get('files_transferred') or 0, 'file')} copied, {task.get('bytes_transferred') or 0} bytes"
+        )
+        return f"SUCCEEDED: {copied}{left_out}"
+    if status == "FAILED":
+        fatal = task.get("fatal_error") or {}
+        return f"FAILED: {fatal.get('code') or 'no reason given'} {fatal.get('description') or ''}".rstrip()
+    nice = task.get("nice_status")
+    trouble = f": {nice}" if nice and not task.get("is_ok", True) else ""
+    return f"{status}{trouble} (under way){left_out}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _ns(text: Any) -> int | None:
+    try:
+        return parse_date_ns(str(text))
+    except UsageProblem:
+        return None
+
+
+def _moment(text: Any) -> str:
+    if not text:
+        return NONE
+    moment_ns = _ns(text)
+    return str(text) if moment_ns is None else local_text(moment_ns)
+
+
+def _is_running(document: Mapping[str, Any]) -> bool:
+    return not document.get("inactive_reason") and document.get("status") not in ("inactive", "ended", "deleted")
+
+
+def _activity(activity: Mapping[str, Any]) -> str:
+    code = activity.get("code")
+    since = _moment(activity.get("start_timestamp"))
+    if code == "run_in_progress":
+        return f"a run is in progress since {since}"
+    if code == "retrying":
+        return f"its run could not be started; tried again since {since}"
+    return ""
+
+
+def _last_result(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    results = document.get("results")
+    rows = results.get("data") if isinstance(results, Mapping) else results
+    return rows[0] if rows else None
+
+
+def _has_failed(result: Mapping[str, Any] | None) -> bool:
+    if result is None:
+        return False
+    status = result.get("status")
+    return bool(result.get("errors")) or not isinstance(status, int) or status >= 400
+
+
+def _result_words(result: Mapping[str, Any] | None, runs: Any) -> str:
+    if result is None:
+        return "unknown; `job status` may show it" if runs else "NOT RUN"
+    if not _has_failed(result):
+        return "SUBMITTED"
+    errors = result.get("errors") or result.get("data")
+    if isinstance(errors, Mapping):
+        words = [str(errors[name]) for name in ("code", "description", "message", "detail") if errors.get(name)]
+        errors = ": ".join(words) or dict(errors)
+    status = result.get("status")
+    where = f" (HTTP {status})" if isinstance(status, int) else ""
+    return plain(f"FAILURE: {errors or 'no reason given'}{where}")
+
+
+def _task_id(result: Mapping[str, Any] | None) -> str:
+    document = (result or {}).get("data")
+    details = document.get("details") if isinstance(document, Mapping) else None
+    return str(details.get("task_id") or "") if isinstance(details, Mapping) else ""
+
+
+def _stop(document: Mapping[str, Any], schedule: Mapping[str, Any]) -> str:
+    if schedule.get("type") == "once":
+        return "1 run"
+    end = schedule.get("end") or {}
+    stop_after = document.get("stop_after") or {}
+    runs = end.get("count") or end.get("iterations") or stop_after.get("n_runs")
+    date = end.get("datetime") or stop_after.get("date")
+    words = [_count(int(runs), "run")] if runs else []
+    return " or ".join([*words, *([_moment(date)] if date else [])]) or "never"
+
+
+def _inactive(document: Mapping[str, Any], job_id: str, command: str) -> str:
+    reason = document.get("inactive_reason")
+    if not reason:
+        return ""
+    if reason.get("cause") == "user":
+        return f"paused by a person; `{command} job resume {job_id}` lets it run again"
+    detail = reason.get("detail") or {}
+    parameters = detail.get("authorization_parameters") or {}
+    words = parameters.get("session_message") or detail.get("code") or reason.get("cause")
+    return plain(f"{words}; `{command} session login --job {job_id}`, then `{command} job resume {job_id}`, mends it")

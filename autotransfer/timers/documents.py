@@ -1,0 +1,216 @@
+"""Timers as documents that are asked of the Timers service: what runs when, and how. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from autotransfer.common.errors import UsageProblem
+from autotransfer.common.settings import Settings
+from autotransfer.common.times import MINUTE, NS_PER_SECOND, iso_text, local_text
+from autotransfer.globus.documents import SYNC_LEVELS, transfer_document
+from autotransfer.timers.items_file import TimerItem
+
+LONGEST_LABEL = 128
+
+
+# A start so little ago was meant as "now".
+JUST_PASSED_SECONDS = MINUTE
+
+
+class Schedule(NamedTuple):
+    """When a timer runs, as the command line asks for it; None where it is silent."""
+
+    interval_seconds: int | None
+    start_ns: int | None
+    stop_date_ns: int | None
+    stop_runs: int | None
+
+    def from_now(self, now_ns: int) -> Schedule:
+        """The same schedule without a start that has passed, which the service refuses: the next tick takes its place.
+
+        Raises:
+            UsageProblem: There is no next tick.
+        """
+        if self.start_ns is None or self.start_ns >= now_ns:
+            return self
+        if now_ns - self.start_ns <= JUST_PASSED_SECONDS * NS_PER_SECOND:
+            return self._replace(start_ns=None)
+        if self.stop_runs == 1 or self.interval_seconds is None:
+            raise UsageProblem(
+                f"--start {local_text(self.start_ns)} has passed",
+                remedy="Leave it out to run now. Nothing was created.",
+            )
+        interval_ns = self.interval_seconds * NS_PER_SECOND
+        ticks = -((self.start_ns - now_ns) // interval_ns)
+        return self._replace(start_ns=self.start_ns + ticks * interval_ns)
+
+    def stop_after(self) -> dict[str, Any] | None:
+        """The end as the first interface of the service takes it; None without one.
+
+        Raises:
+            UsageProblem: It would never run.
+        """
+        if self.stop_runs is not None and self.stop_runs < 1:
+            raise UsageProblem(
+                f"--stop-after-runs {self.stop_runs} would never run",
+                remedy="Give at least 1, or leave it out to run without an end. Nothing was created or changed.",
+            )
+        if self.stop_runs is None and self.stop_date_ns is None:
+            return None
+        date = None if self.stop_date_ns is None else iso_text(self.stop_date_ns)
+        return {"date": date, "n_runs": self.stop_runs}
+
+    def document(self) -> dict[str, Any]:
+        """The schedule as POST /v2/timer takes it.
+
+        Raises:
+            UsageProblem: It cannot be expressed there.
+        """
+        stop = self.stop_after()
+        if stop is not None and None not in stop.values():
+            raise UsageProblem(
+                "--stop-after-date and --stop-after-runs do not go together",
+                why="the Timers service ends a transfer timer by one of them",
+                remedy="Give the one that matters. Nothing was created.",
+            )
+        if self.stop_runs == 1:  # the service's own form for a single run; an interval has no meaning then
+            once: dict[str, Any] = {"type": "once"}
+            return once if self.start_ns is None else {**once, "datetime": iso_text(self.start_ns)}
+        if self.interval_seconds is None:
+            raise UsageProblem(
+                "--interval is missing", remedy="Give one such as 8h, or --stop-after-runs 1. Nothing was created."
+            )
+        document: dict[str, Any] = {"type": "recurring", "interval_seconds": self.interval_seconds}
+        if self.start_ns is not None:
+            document["start"] = iso_text(self.start_ns)
+        if self.stop_runs is not None:
+            document["end"] = {"condition": "iterations", "count": self.stop_runs}
+        if self.stop_date_ns is not None:
+            if self.start_ns is not None and self.stop_date_ns <= self.start_ns:
+                raise UsageProblem(
+                    f"It would never run: the first run would be {local_text(self.start_ns)}, and "
+                    f"--stop-after-date is {local_text(self.stop_date_ns)}",
+                    remedy="Nothing was created.",
+                )
+            document["end"] = {"condition": "time", "datetime": iso_text(self.stop_date_ns)}
+        return document
+
+
+class TransferOptions(NamedTuple):
+    """What the command line says of the transfer; None means the configuration's own."""
+
+    source_id: str
+    destination_id: str
+    items: list[TimerItem]
+    label: str
+    sync_level: str | None
+    flags: dict[str, bool]
+    exclude: list[str]
+    recursive_symlinks: str | None
+
+
+def timer_document(settings: Settings, name: str, schedule: Schedule, options: TransferOptions) -> dict[str, Any]:
+    """A transfer timer as POST /v2/timer takes it; every option is sent explicitly, as main.py does.
+
+    Raises:
+        UsageProblem: The label or the schedule is not possible.
+    """
+    label = options.label or name
+    if len(label) > LONGEST_LABEL or label != label.strip() or any(mark in label for mark in "\r\n"):
+        whose = "--label" if options.label else "--name, which is the label of its tasks too,"
+        raise UsageProblem(
+            f"{whose} is not one that Globus takes",
+            why=f"it has {len(label)} characters" if len(label) > LONGEST_LABEL else "of its blanks and line breaks",
+            remedy=f"Give a --label of at most {LONGEST_LABEL} characters on one line, without blanks at its ends. "
+            "Nothing was created.",
+        )
+    if options.recursive_symlinks not in (None, "ignore"):
+        raise UsageProblem(
+            f"--recursive-symlinks {options.recursive_symlinks} cannot be had",
+            why="transfer timers of the Timers service leave symlinks out",
+            remedy="`job submit` with the Transfer action provider still takes it. Nothing was created.",
+        )
+    level = options.sync_level or settings.sync_level
+    body = transfer_document(
+        settings._replace(deadline_hours=0),  # a fixed moment makes no sense in what recurs
+        sync_level=level,
+        label=label,
+        now_ns=0,
+        has_folders=any(item.is_recursive for item in options.items),
+    )
+    body.update(options.flags)
+    body["source_endpoint"], body["destination_endpoint"] = options.source_id, options.destination_id
+    if options.exclude:
+        body["filter_rules"] = [*body.get("filter_rules", []), *map(_exclude_rule, options.exclude)]
+    body["DATA"] = [
+        {
+            "DATA_TYPE": "transfer_item",
+            "source_path": item.source_path,
+            "destination_path": item.destination_path,
+            "recursive": item.is_recursive,
+        }
+        for item in options.items
+    ]
+    return {"timer_type": "transfer", "name": name, "schedule": schedule.document(), "body": body}
+
+
+def generic_document(
+    name: str, schedule: Schedule, *, scope: str, action_url: str, action_body: Any, now_ns: int
+) -> dict[str, Any]:
+    """A timer that calls any action provider, as POST /jobs/ takes it.
+
+    Raises:
+        UsageProblem: The interval is missing, or the action's URL is none.
+    """
+    if schedule.interval_seconds is None and schedule.stop_runs != 1:
+        raise UsageProblem(
+            "--interval is missing", remedy="Give one such as 8h, or --stop-after-runs 1. Nothing was created."
+        )
+    if not re.match(r"https?://[^/\s]", action_url):
+        raise UsageProblem(f"--action-url {action_url!r} is not a URL", remedy="Nothing was created.")
+    document = {
+        "name": name,
+        "start": iso_text(schedule.start_ns or now_ns),
+        "interval": None if schedule.stop_runs == 1 else schedule.interval_seconds,
+        "scope": scope,
+        "callback_url": action_url,
+        "callback_body": action_body,
+    }
+    stop_after = schedule.stop_after()
+    return document if stop_after is None else {**document, "stop_after": stop_after}
+
+
+def changes_document(name: str | None, schedule: Schedule) -> dict[str, Any]:
+    """The changes to a timer as PATCH /jobs/ID takes them; what was not given stays.
+
+    Raises:
+        UsageProblem: There are none.
+    """
+    changes: dict[str, Any] = {} if name is None else {"name": name}
+    if schedule.interval_seconds is not None:
+        changes["interval"] = schedule.interval_seconds
+    stop_after = schedule.stop_after()
+    if stop_after is not None:
+        changes["stop_after"] = stop_after
+    if not changes:
+        raise UsageProblem("Nothing to change was given", remedy="Give --name, --interval or a stop condition.")
+    return changes
+
+
+def sync_level_name(text: str) -> str:
+    """The name of a sync level given by name or by number.
+
+    Raises:
+        UsageProblem: There is no such level.
+    """
+    numbers = {str(number): name for name, number in SYNC_LEVELS.items()}
+    name = numbers.get(text, text.lower())
+    if name not in SYNC_LEVELS:
+        known = ", ".join(f"{number} ({level})" for number, level in sorted(numbers.items()))
+        raise UsageProblem(f"{text!r} is not a sync level", remedy=f"They are {known}.")
+    return name
+
+
+def _exclude_rule(pattern: str) -> dict[str, str]:
+    return {"DATA_TYPE": "filter_rule", "method": "exclude", "name": pattern}

@@ -1,0 +1,1 @@
+"""Tasks: submitted, watched, ended."""

@@ -1,0 +1,258 @@
+"""Settle the ledger: ask Globus what became of each open task, and record what arrived."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from autotransfer.common.errors import GlobusProblem, TaskUnknown, Unreachable
+from autotransfer.common.paths import display, from_collection
+from autotransfer.common.summary import Summary
+from autotransfer.common.text import counted
+from autotransfer.datastore import tasks as ledger
+from autotransfer.datastore.store import Store
+from autotransfer.datastore.tasks import WEB_APP, Task
+from autotransfer.globus.tasks import Tasks
+from autotransfer.plan.rescan import look_again
+from autotransfer.transfer import task_status
+from autotransfer.transfer.results import Closing, Look, Tally
+from autotransfer.transfer.task_status import judge
+
+MEND = "Mend its permissions."
+
+
+REMEDIES = {
+    "FILE_NOT_FOUND": "If it is there, SRC_PATH is wrong: run test_config.py.",
+    "INVALID_PATH_NAME": "Rename it.",
+}
+
+
+ENDED_BADLY = (ledger.FAILED, ledger.CANCELED, ledger.EXPIRED)
+
+
+class Settling:
+    """Brings the open tasks up to date with Globus, one commit for each that moved.
+
+    Args:
+        tasks: How to ask Globus.
+        look: Tells what a path is now, so that what changed under way is not taken for delivered.
+        may_act: Whether a stuck task may be canceled; a dry run only looks.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tasks: Tasks,
+        summary: Summary,
+        *,
+        look: Look,
+        stuck_hours: float,
+        clock_ns: Callable[[], int],
+        commit: Callable[[], None],
+        may_act: bool = True,
+    ) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._summary = summary
+        self._look = look
+        self._stuck_hours = stuck_hours
+        self._clock_ns = clock_ns
+        self._commit = commit
+        self._may_act = may_act
+
+    def settle_all(self) -> list[dict[str, Any]]:
+        """Settle every acknowledged open task; gives the documents of those that are still under way.
+
+        Raises:
+            Unreachable, SignInNeeded: Nothing more can be asked; what was settled before is recorded.
+        """
+        under_way = []
+        for task in list(self._store.ledger.open.values()):
+            if task.state != ledger.SUBMITTED:
+                continue
+            try:
+                document = self._settle(task)
+            except Unreachable:
+                raise
+            except GlobusProblem as problem:  # one task that cannot be shown must not hold up the others
+                self._summary.watch(task.number, str(problem))
+                continue
+            if document is not None:
+                under_way.append(document)
+        return under_way
+
+    def _settle(self, task: Task) -> dict[str, Any] | None:
+        now_ns = self._clock_ns()
+        try:
+            document = self._tasks.get(task.task_id)
+        except TaskUnknown as problem:
+            self._end(
+                task,
+                ledger.LOST,
+                str(problem.why),
+                lambda closing: closing.close(has_arrived=False, code="TASK_UNKNOWN", is_counted=False),
+            )
+            self._summary.notice(
+                f"{task.title} is no longer known to Globus ({problem.why}). What it carried, "
+                f"{counted(task.files, 'path')}, is sent again."
+            )
+            return None
+        verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
+        if verdict.state == task_status.STUCK and self._may_act and not task.is_adopted:
+            task = self._cancel(task, verdict.trouble)
+            document = self._tasks.get(task.task_id)
+            verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
+        task = task._replace(ended_at_ns=verdict.ended_at_ns)
+        if verdict.state == ledger.SUCCEEDED:
+            self._end_succeeded(task, verdict)
+            return None
+        if verdict.state in ENDED_BADLY:
+            self._end_failed(task, verdict)
+            return None
+        self._keep_watching(task, verdict, now_ns)
+        return document
+
+    def _end_succeeded(self, task: Task, verdict: task_status.Verdict) -> None:
+        skipped = verdict.skipped
+        if task.is_adopted:
+            # It was submitted before our own look at these paths, so what it carried is not known.
+            self._end(
+                task,
+                ledger.SUCCEEDED,
+                "adopted",
+                lambda closing: closing.close(has_arrived=False, code="ADOPTED", is_counted=False),
+            )
+            return
+        failures = list(self._failures(task)) if skipped else []
+        if len(failures) < skipped:  # the list is no longer kept, or is withheld: any path may be missing
+            tally = self._end(
+                task,
+                ledger.SUCCEEDED,
+                f"{skipped} paths skipped",
+                lambda closing: closing.close(has_arrived=False, code="SKIPPED", is_counted=False),
+            )
+            self._summary.notice(
+                f"{task.title} left out {counted(skipped, 'path')}, and Globus does not say which any more. All of it, "
+                f"{counted(tally.returned, 'path')}, is sent again, compared by checksum."
+            )
+            return
+        reason = f"{skipped} paths skipped" if skipped else ""
+        still_there: list[tuple[str, str]] = []
+
+        def close(closing: Closing) -> Tally:
+            has_seen_all = not 0 <= verdict.files < task.files or self._saw_all(task, verdict, failures, closing)
+            tally, returned = closing.give_back(failures)
+            still_there.extend(returned)
+            if has_seen_all:
+                return tally + closing.close(has_arrived=True)
+            tally += closing.credit(self._arrived(task))
+            return tally + closing.close(has_arrived=False, code="NOT_SEEN", is_counted=False)
+
+        self._end(task, ledger.SUCCEEDED, reason, close)
+        for rel_path, code in still_there:
+            path = display(rel_path)
+            self._summary.notice(
+                f"{task.title} left out {path}: Globus could not read it ({code}). {REMEDIES.get(code, MEND)} It is "
+                f"tried again with growing pauses, at once after `set_time.py never --path={shlex.quote(path)}`."
+            )
+
+    def _saw_all(
+        self, task: Task, verdict: task_status.Verdict, failures: list[tuple[str, str]], closing: Closing
+    ) -> bool:
+        """Whether Globus came across every file that the task carries; some may have been away, and may be back.
+
+        A file that is an item of its own and was skipped is not counted as seen, one found in a folder is. If Globus
+        counts otherwise, this errs on the side of sending again.
+        """
+        own_items = {row[0] for row in self._store.items(task.number) if not row[1]}
+        skipped_items = sum(rel_path in own_items for rel_path, _ in failures)
+        return verdict.files + skipped_items >= closing.count_files()
+
+    def _end_failed(self, task: Task, verdict: task_status.Verdict) -> None:
+        arrived: Iterator[str] = iter(()) if task.is_adopted else self._arrived(task)
+        tally = self._end(
+            task,
+            verdict.state,
+            verdict.reason,
+            lambda closing: (
+                closing.credit(arrived)
+                + closing.close(has_arrived=False, code=verdict.reason.split(":")[0], is_counted=not task.is_canceling)
+            ),
+        )
+        self._summary.notice(
+            f"{task.title} ended {verdict.state} ({verdict.reason}): {tally.arrived} of {counted(task.files, 'path')} "
+            f"arrived, the rest is sent again. Its events: {WEB_APP}/{task.task_id}/event_log"
+        )
+
+    def _end(self, task: Task, state: str, reason: str, close: Callable[[Closing], Tally]) -> Tally:
+        now_ns = self._clock_ns()
+        items = [(row[0], row[1]) for row in self._store.items(task.number)]
+        # The lists of an ended task come in pages: when one cannot be had, none of it may be recorded.
+        with self._store.all_or_nothing():
+            closing = Closing(
+                self._store.trie,
+                task.number,
+                items,
+                now_ns=now_ns,
+                look=self._look,
+                ended_at_ns=task.ended_at_ns,
+            )
+            tally = close(closing)
+            if tally.returned or tally.gone:  # what is gone may have been the last thing in its folder
+                look_again(self._store, (rel_path for rel_path, _ in items))
+            # The paths' records have the same moment.
+            ended_at_ns = max(now_ns, task.ended_at_ns)
+            self._store.archive(
+                task.ended(state, now_ns=ended_at_ns, reason=reason, arrived=tally.arrived, returned=tally.returned)
+            )
+        self._commit()
+        self._summary.watch(task.number, "")
+        self._summary.arrived += tally.arrived
+        self._summary.returned += tally.returned
+        if state == ledger.SUCCEEDED:
+            self._summary.succeeded += 1
+        else:
+            self._summary.failed += 1
+        return tally
+
+    def _keep_watching(self, task: Task, verdict: task_status.Verdict, now_ns: int) -> None:
+        since_ns = min(task.progress_at_ns, now_ns) if verdict.progress == task.progress else now_ns
+        watched = task._replace(progress=verdict.progress, progress_at_ns=since_ns, trouble=verdict.trouble)
+        if watched != task:
+            self._store.put_task(watched)
+            self._commit()
+        trouble = (
+            f"{task.title} is not getting on: {verdict.trouble}. It holds {counted(task.files, 'path')}; without "
+            f"progress it is canceled after {self._stuck_hours:g} hours and they are sent again. Its events: "
+            f"{WEB_APP}/{task.task_id}/event_log"
+        )
+        if any(code in verdict.trouble for code in ("NOT_A_DIRECTORY", "IS_A_DIRECTORY", "IS_A_FILE")):
+            trouble += (
+                " A file took the place of a folder, or a folder that of a file, and this tool deletes nothing at the "
+                "destination: move the old one there away."
+            )
+        self._summary.watch(task.number, trouble if verdict.trouble else "")
+
+    def _cancel(self, task: Task, trouble: str) -> Task:
+        task = task._replace(is_canceling=True)
+        self._store.put_task(task)
+        self._commit()
+        self._tasks.cancel(task.task_id)
+        self._summary.notice(
+            f"{task.title} made no progress for {self._stuck_hours:g} hours ({trouble}), so it was canceled. What "
+            "had not arrived is sent again."
+        )
+        return task
+
+    def _failures(self, task: Task) -> Iterator[tuple[str, str]]:
+        for source_path, code in self._tasks.skipped(task.task_id):
+            rel_path = None if source_path is None else from_collection(task.src_path, source_path)
+            if rel_path is not None:
+                yield rel_path, code
+
+    def _arrived(self, task: Task) -> Iterator[str]:
+        for source_path in self._tasks.successful(task.task_id):
+            rel_path = from_collection(task.src_path, source_path)
+            if rel_path:
+                yield rel_path

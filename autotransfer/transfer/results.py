@@ -1,0 +1,203 @@
+"""What an ended task means for its paths: delivered, to be sent again, or gone. Pure: it changes a trie, no files.
+
+A path counts as delivered only when it still is what was observed before the task was submitted. If it changed while
+the task was under way, the destination may hold either content, so it is sent again and compared by checksum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby, islice
+from typing import NamedTuple, Optional
+
+from autotransfer.common.paths import FOLDER_ITSELF, join, split
+from autotransfer.common.times import DAY, NS_PER_SECOND
+from autotransfer.datastore.trie import Delivered, Fingerprint, Folder, PathTrie, Retry
+from autotransfer.plan.in_flight import ItemKey, _carried, touched_folders
+from autotransfer.transfer.task_status import pause_ns
+
+# (folder, name) -> the path's fingerprint now, or None when it is gone; OSError when it cannot be looked at.
+Look = Callable[[str, str], Optional[Fingerprint]]
+
+
+CHANGED = "CHANGED_UNDER_TRANSFER"
+
+
+# What a task left at the destination, half-written or swept up by a folder item, may be as new as its end; a day covers
+# clocks that differ.
+PIECE = 10_000
+
+
+SWEEP_DOUBT_NS = DAY * NS_PER_SECOND
+
+
+class Tally(NamedTuple):
+    """How many paths of a task arrived, must be sent again, and are gone from disk meanwhile."""
+
+    arrived: int = 0
+    returned: int = 0
+    gone: int = 0
+
+    def __add__(self, other: object) -> Tally:
+        assert isinstance(other, Tally)
+        return Tally(*(mine + theirs for mine, theirs in zip(self, other)))
+
+
+class Closing:
+    """Closes one ended task in the trie, path by path.
+
+    Args:
+        trie: Changed by every call.
+        number: The task's.
+        items: Its items.
+        now_ns: When this is recorded.
+        ended_at_ns: When the task ended by Globus's clock, where that is known: what it left at the destination carries
+            such times, and our clock may be days behind.
+        look: Tells what a path is now.
+    """
+
+    def __init__(
+        self,
+        trie: PathTrie,
+        number: int,
+        items: Iterable[ItemKey],
+        *,
+        now_ns: int,
+        look: Look,
+        ended_at_ns: int = 0,
+    ) -> None:
+        self._trie = trie
+        self._number = number
+        self._items = list(items)
+        self._now_ns = now_ns
+        self._latest_ns = max(now_ns, ended_at_ns)
+        self._look = look
+
+    def count_files(self) -> int:
+        """How many files, not folders, the task carries. Cost: a look at every folder it touches."""
+        return sum(
+            name != FOLDER_ITSELF
+            for folder_path, names in touched_folders(self._trie, self._items)
+            for name in _carried(self._trie.folder(folder_path), names, self._number)
+        )
+
+    def give_back(self, failures: Iterable[tuple[str, str]]) -> tuple[Tally, list[tuple[str, str]]]:
+        """Mark paths that Globus left out, each (rel_path, code), as to be sent again.
+
+        Returns:
+            The tally, and the paths that are still there with their codes: what vanished was rightly left out.
+        """
+        tally, still_there = Tally(), []
+        ordered = sorted(set(failures), key=lambda failure: split(failure[0]))
+        for folder_path, group in groupby(ordered, key=lambda failure: split(failure[0])[0]):
+            codes = {split(rel_path)[1]: code for rel_path, code in group}
+            tally += self._close_folder(folder_path, set(codes), codes, has_arrived=False)
+            retries = self._trie.folder(folder_path).retries
+            still_there += [
+                (join(folder_path, name), code)
+                for name, code in codes.items()
+                if name in retries and retries[name].task == self._number
+            ]
+        for rel_path, code in ordered:
+            # Also where Globus does not call it a folder: an item that could not be looked at has no type.
+            if self._trie.packed(rel_path) is None:
+                continue
+            below = Tally()
+            for folder_path in self._trie.below(rel_path):
+                below += self._close_folder(folder_path, None, code, has_arrived=False)
+            tally += below
+            if below.returned:
+                still_there.append((rel_path, code))
+        return tally, still_there
+
+    def credit(self, rel_paths: Iterable[str]) -> Tally:
+        """Mark files that are known to have arrived although their task failed."""
+        tally = Tally()
+        remaining = iter(rel_paths)
+        # Globus lists them in the order in which they arrived; sorted in pieces, each folder is written once a piece.
+        while piece := sorted(map(split, islice(remaining, PIECE))):
+            for folder_path, group in groupby(piece, key=lambda pair: pair[0]):
+                names = {name for _, name in group}
+                tally += self._close_folder(folder_path, names, "", has_arrived=True)
+        return tally
+
+    def close(self, *, has_arrived: bool, code: str = "", is_counted: bool = True) -> Tally:
+        """Close all that the task still carries, and lift its cover.
+
+        Args:
+            has_arrived: Whether it was delivered; otherwise it is sent again.
+            code: Why it was not.
+            is_counted: Whether this counts as a failed try of each path.
+        """
+        tally = Tally()
+        for folder_path, names in touched_folders(self._trie, self._items):
+            tally += self._close_folder(folder_path, names, code, has_arrived=has_arrived, is_counted=is_counted)
+        return tally
+
+    def strike_out(self) -> None:
+        """Undo the preparation of a task that Globus refused: its paths are as they were before."""
+        for folder_path, names in touched_folders(self._trie, self._items):
+            folder = self._trie.folder(folder_path)
+            for name in _carried(folder, names, self._number):
+                del folder.in_flight[name]
+            if folder.cover == self._number:
+                folder.cover = 0
+            if names is None and not (folder.delivered or folder.in_flight or folder.retries):
+                folder.folders.clear()  # unknown again, so that it can travel whole again
+            self._trie.put(folder_path, folder)
+
+    def _close_folder(
+        self,
+        folder_path: str,
+        names: set[str] | None,
+        code: str | Mapping[str, str],
+        *,
+        has_arrived: bool,
+        is_counted: bool = True,
+    ) -> Tally:
+        folder = self._trie.folder(folder_path)
+        ours = _carried(folder, names, self._number)
+        ends_cover = names is None and folder.cover == self._number
+        if not ours and not ends_cover:
+            return Tally()
+        tally = Tally()
+        for name in ours:
+            one_code = code if isinstance(code, str) else code[name]
+            tally += self._close_path(folder, folder_path, name, one_code, has_arrived, is_counted)
+        if ends_cover:
+            folder.cover = 0
+            folder.doubt_ns = max(folder.doubt_ns, self._latest_ns + SWEEP_DOUBT_NS)
+        self._trie.put(folder_path, folder)
+        return tally
+
+    def _close_path(
+        self, folder: Folder, folder_path: str, name: str, code: str, has_arrived: bool, is_counted: bool
+    ) -> Tally:
+        flying = folder.in_flight.pop(name)
+        try:
+            seen = self._look(folder_path, name)
+        except OSError:  # it cannot be looked at now; the scan reports that
+            seen = flying.fingerprint
+        if seen is None:
+            folder.forget(name)
+            folder.doubt_ns = max(folder.doubt_ns, flying.mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)
+            return Tally(gone=1)
+        if has_arrived and seen == flying.fingerprint:
+            folder.delivered[name] = Delivered(*flying.fingerprint, self._latest_ns, self._number)
+            folder.retries.pop(name, None)
+            return Tally(arrived=1)
+        # Should it vanish before it is sent again, what is new under its name is compared with what was left there.
+        folder.doubt_ns = max(folder.doubt_ns, flying.mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)
+        earlier = folder.retries.get(name)
+        # A file that changed under way did not fail: it starts afresh.
+        is_failure = is_counted and not has_arrived
+        attempts = (earlier.attempts if earlier and earlier.fingerprint == flying.fingerprint else 0) + is_failure
+        folder.delivered.pop(name, None)
+        folder.retries[name] = Retry(
+            *flying.fingerprint,
+            attempts if is_failure else 0,
+            self._now_ns + pause_ns(attempts) if is_failure else 0,
+            code if not has_arrived else CHANGED,
+            self._number,
+        )
+        return Tally(returned=1)

@@ -1,0 +1,253 @@
+"""Submit, three commit points: prepared, posted, acknowledged. Whatever dies wherever, a batch becomes one task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autotransfer.common.errors import (
+    GlobusProblem,
+    IdenticalPaths,
+    OutcomeUnknown,
+    Problem,
+    RequestRefused,
+    RequestTooLarge,
+    SignInNeeded,
+)
+from autotransfer.common.settings import Settings
+from autotransfer.common.summary import Summary
+from autotransfer.common.times import DAY, NS_PER_SECOND
+from autotransfer.datastore import tasks as ledger
+from autotransfer.datastore.store import ITEM_LIMIT, Store, StoredItem
+from autotransfer.datastore.tasks import Task
+from autotransfer.globus.documents import item_documents, transfer_document
+from autotransfer.globus.failures import NEXT_RUN
+from autotransfer.globus.tasks import Tasks
+from autotransfer.plan.in_flight import renumber
+from autotransfer.plan.planner import Prepared
+from autotransfer.plan.rescan import look_again
+from autotransfer.transfer.results import Closing
+from autotransfer.transfer.task_status import label_for
+
+# How long a task may stay prepared while its every POST ends without an answer that says what became of it.
+LONGEST_DOUBT_NS = DAY * NS_PER_SECOND
+
+
+NOTHING_RECORDED = "Nothing of it was transferred and nothing was recorded."
+
+
+NOTHING_LOST = "Nothing of it is lost: a later run sends it."
+
+
+KEPT = "It is recorded, and sent again with the same submission_id by the next run, so it cannot run twice."
+
+
+class Submitting:
+    """Turns prepared batches into tasks.
+
+    Args:
+        store: Committed at each of the three points.
+        on_submitted: Told each task that Globus accepted.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        tasks: Tasks,
+        summary: Summary,
+        *,
+        clock_ns: Callable[[], int],
+        on_submitted: Callable[[Task], None],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._tasks = tasks
+        self._summary = summary
+        self._clock_ns = clock_ns
+        self._on_submitted = on_submitted
+
+    def prepare(self, batches: list[Prepared]) -> None:
+        """Commit point (a): what each task carries, and the submission_id it will be posted with.
+
+        Raises:
+            SignInNeeded, GlobusProblem: No submission_id was to be had; nothing was committed.
+        """
+        for batch in batches:
+            now_ns = self._clock_ns()
+            submission_id = self._tasks.submission_id()
+            label = label_for(self._settings.label, batch.number, submission_id, now_ns=now_ns)
+            self._store.put_task(
+                Task(
+                    number=batch.number,
+                    submission_id=submission_id,
+                    label=label,
+                    sync_level=batch.sync_level,
+                    document=transfer_document(
+                        self._settings,
+                        sync_level=batch.sync_level,
+                        label=label,
+                        now_ns=now_ns,
+                        has_folders=batch.has_folders,
+                    ),
+                    src_path=self._settings.src_path,
+                    dst_dir=self._settings.dst_dir,
+                    files=batch.files,
+                    size_bytes=batch.size_bytes,
+                    items=batch.items,
+                    prepared_at_ns=now_ns,
+                    has_failed=batch.has_failed,
+                )
+            )
+        self._store.commit()
+
+    def post_all(self, *, is_again: bool = False) -> None:
+        """Post every prepared task, oldest first: (b) the POST, (c) its task_id is committed.
+
+        Args:
+            is_again: Whether an earlier run prepared them, so that they may have been accepted already.
+
+        Raises:
+            OutcomeUnknown: An answer was lost; that task and those after it stay prepared.
+            SignInNeeded, ConfigurationProblem, GlobusProblem: Globus refused one. It is struck out, and with it, if
+                they are this run's own, those after it: their paths are found again by the next run. But a task of an
+                earlier run stays prepared when the refusal is about the login.
+        """
+        todo = self._prepared_numbers()
+        refused: RequestRefused | None = None
+        while todo:
+            number = todo.pop(0)
+            task = self._store.ledger.open[number]
+            try:
+                self._post(task, is_again=is_again)
+            except RequestTooLarge as problem:
+                todo[:0] = self._halve(task, problem)
+            except IdenticalPaths as problem:
+                self._adopt(task, problem)
+            except RequestRefused as problem:  # for what is in it: that says nothing about the others
+                if not (is_again and self._recognize(task)):
+                    self._strike_out([number])
+                    refused = refused or problem
+            except OutcomeUnknown:
+                # One that is never answered must not hold up the route for ever.
+                if not is_again or self._clock_ns() - task.prepared_at_ns < LONGEST_DOUBT_NS:
+                    raise
+                if not self._recognize(task):
+                    self._strike_out([number])
+            except SignInNeeded:
+                # Refused before Globus looked at the submission_id: an earlier acceptance may stand.
+                if not is_again:
+                    self._strike_out([number, *todo])
+                raise
+            except Problem:
+                if not (is_again and self._recognize(task)):
+                    self._strike_out([number] if is_again else [number, *todo])
+                    raise
+
+        if refused is not None:
+            raise refused
+
+    def _prepared_numbers(self) -> list[int]:
+        return sorted(number for number, task in self._store.ledger.open.items() if task.state == ledger.PREPARED)
+
+    def _post(self, task: Task, *, is_again: bool) -> None:
+        rows = self._store.items(task.number)
+        document: dict[str, Any] = {
+            **task.document,
+            "submission_id": task.submission_id,
+            "DATA": item_documents(_keys(rows), src_path=task.src_path, dst_dir=task.dst_dir),
+        }
+        refused_effect = NOTHING_LOST if is_again else NOTHING_RECORDED
+        task_id = self._tasks.submit(document, effect=KEPT, refused_effect=refused_effect)
+        accepted = task.accepted(task_id, now_ns=self._clock_ns())
+        self._store.put_task(accepted)
+        self._store.commit()
+        self._summary.count_submitted(task_id, items=task.items, files=task.files, size_bytes=task.size_bytes)
+        self._on_submitted(accepted)
+
+    def _recognize(self, task: Task) -> bool:
+        """Find the task under its label, which is only ever used once: it was accepted, and the answer was lost."""
+        document = self._tasks.find_by_label(task.label)
+        if document is None:
+            return False
+        self._store.put_task(task.accepted(str(document["task_id"]), now_ns=self._clock_ns()))
+        self._store.commit()
+        return True
+
+    def _adopt(self, task: Task, problem: IdenticalPaths) -> None:
+        """Wait for the open task that carries these paths; when it ends, they are sent again by checksum."""
+        if self._recognize(task):
+            return
+        known = {other.task_id for other in self._store.ledger.open.values()}
+        ends = (task.document["source_endpoint"], task.document["destination_endpoint"])
+        candidates = [
+            document
+            for document in self._tasks.open_tasks()
+            if (document.get("source_endpoint_id"), document.get("destination_endpoint_id")) == ends
+            and document.get("task_id") not in known
+        ]
+        ours = [one for one in candidates if str(one.get("label") or "").startswith(self._settings.label + " ")]
+        found = next(iter(ours or candidates), None)
+        if found is None:
+            self._strike_out([task.number])
+            raise GlobusProblem(
+                problem.what, why=problem.why, remedy=f"No such task was found. {NOTHING_RECORDED} {NEXT_RUN}"
+            )
+        self._store.put_task(task.accepted(str(found["task_id"]), now_ns=self._clock_ns(), is_adopted=True))
+        self._store.commit()
+        self._summary.notice(
+            f"Globus already has an open task with the paths of {task.label!r}: {found['task_id']}, which this "
+            "datastore did not know. It is waited for; then these paths are compared by checksum."
+        )
+
+    def _halve(self, task: Task, problem: RequestTooLarge) -> list[int]:
+        """Make two tasks of one that Globus called too large; gives their numbers."""
+        rows = self._store.items(task.number)
+        if len(rows) <= 1:
+            self._strike_out([task.number])
+            raise GlobusProblem(
+                problem.what, why=problem.why, remedy=f"It holds one item. {NOTHING_RECORDED} {NEXT_RUN}"
+            )
+        middle = (len(rows) + 1) // 2
+        numbers = [self._part(task, task.number, rows[:middle])]
+        if len(self._store.ledger.open) < self._settings.max_tasks_in_flight:
+            second_number = self._store.ledger.next_number
+            renumber(self._store.trie, _keys(rows[middle:]), task.number, second_number)
+            numbers.append(self._part(task, second_number, rows[middle:]))
+        else:  # no room for a second task: these wait for the next run
+            self._give_up(task.number, rows[middle:])
+            self._summary.waiting += sum(row[2] for row in rows[middle:])
+        self._store.shelf[ITEM_LIMIT] = middle
+        self._store.commit()
+        return numbers
+
+    def _part(self, task: Task, number: int, rows: list[StoredItem]) -> int:
+        # A refused id is not used again with another body.
+        submission_id = self._tasks.submission_id()
+        label = label_for(self._settings.label, number, submission_id, now_ns=task.prepared_at_ns)
+        part = task._replace(
+            number=number,
+            submission_id=submission_id,
+            label=label,
+            document={**task.document, "label": label},
+            items=len(rows),
+            files=sum(row[2] for row in rows),
+            size_bytes=sum(row[3] for row in rows),
+        )
+        self._store.put_items(number, rows)
+        self._store.put_task(part)
+        return number
+
+    def _strike_out(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self._give_up(number, self._store.items(number))
+            self._store.drop(number)
+        self._store.commit()
+
+    def _give_up(self, number: int, rows: list[StoredItem]) -> None:
+        Closing(self._store.trie, number, _keys(rows), now_ns=0, look=lambda folder, name: None).strike_out()
+        look_again(self._store, (row[0] for row in rows))
+
+
+def _keys(rows: list[StoredItem]) -> list[tuple[str, bool]]:
+    return [(row[0], row[1]) for row in rows]
