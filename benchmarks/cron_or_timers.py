@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the emulator runs in this process
 
-from emulator.server import Emulator  # noqa: E402
+from emulator.http.server import Emulator  # noqa: E402
 from emulator.world import Collection  # noqa: E402
 
 FILES_A_FOLDER = 50

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from .board import Progress
-from .collection import ENTITY_TYPES, Collection
-from .server import Emulator
+from .http.server import Emulator
+from .transfer.collection import ENTITY_TYPES, Collection
+from .transfer.queue import Progress
 
 _DESCRIPTION = """\
 A local Globus: Auth and Transfer on 127.0.0.1, with folders of this computer as

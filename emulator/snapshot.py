@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .clock import iso
-from .collection import Collection
-from .tasks import Task
-from .timer_documents import timer_state
-
-if TYPE_CHECKING:
-    from .world import World
+from .timers.documents import timer_state
+from .transfer.collection import Collection
+from .transfer.task import Task
+from .world import World
 
 _COUNTERS = [
     "faults",
@@ -32,7 +30,13 @@ _COUNTERS = [
 
 
 def world_state(world: World) -> dict[str, Any]:
-    """The world in one document: now, tasks, conflicts, collections, timers."""
+    """The world as it is now, in one document: tasks, conflicts, collections, timers."""
+    with world.lock:
+        world.advance()
+        return _state(world)
+
+
+def _state(world: World) -> dict[str, Any]:
     details = [
         {"path": conflict.path, "task_ids": list(conflict.task_ids), "at": iso(conflict.at)}
         for conflict in world.conflicts

@@ -10,21 +10,20 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from .auth import AuthState, Caller, Token
-from .board import Board, PathConflict, Progress
+from .auth.scopes import TIMERS, TRANSFER, TRANSFER_ALL, chain_text, data_access_scope
+from .auth.state import AuthState, Caller, Token
 from .clock import Clock
-from .collection import Collection
-from .documents import task_document
 from .errors import TimersRefusal, TransferRefusal, endpoint_not_found, unauthenticated
-from .gate_rules import Fault, FaultRules, LoggedRequest
-from .outcomes import OutcomeRule, OutcomeRules
-from .scopes import TIMERS, TRANSFER, TRANSFER_ALL, chain_text, data_access_scope
-from .snapshot import world_state
-from .submit import Limits, Submission
-from .tasks import Task
-from .timer_bodies import submission
-from .timer_requests import UPDATABLE
-from .timers import THROUGH, Timer, Timers
+from .faults import Fault, FaultRules, LoggedRequest
+from .timers.bodies import submission
+from .timers.requests import UPDATABLE
+from .timers.scheduler import THROUGH, Timer, Timers
+from .transfer.collection import Collection
+from .transfer.documents import task_document
+from .transfer.outcome_rules import OutcomeRule, OutcomeRules
+from .transfer.queue import Board, PathConflict, Progress
+from .transfer.submission import Limits, Submission
+from .transfer.task import Task
 
 __all__ = ["Collection", "Fault", "Limits", "OutcomeRule", "Task", "World"]
 
@@ -252,12 +251,6 @@ class World:
             self._followed_until = now
             self.board.advance()
             self.timers.settle()
-
-    def snapshot(self) -> dict[str, Any]:
-        """The state in one JSON document, as GET /_emulator/state gives it."""
-        with self.lock:
-            self.advance()
-            return world_state(self)
 
     # --- what tests do ----------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from suite import DST_ID, SRC_ID, Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from emulator.world import Collection
 from prove.crashes_points import AFTER_TROUBLE, FIRST, KINDS, WHEN_SENDING
 from prove.crashes_tree import Tree

@@ -16,7 +16,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from emulator.tasks import SUCCEEDED, Task
+from emulator.transfer.task import SUCCEEDED, Task
 from emulator.world import World
 from prove.crashes_tree import Tree
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from suite import DST_ID, SRC_ID, Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from emulator.world import Collection
 from prove.crashes_watch import differences, processes_of
 from prove.native import environment

@@ -11,7 +11,7 @@ from pathlib import Path
 from real_cron import RealCron, crontab_of_the_readme, why_not
 from suite import DST_ID, SRC_ID, Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from emulator.world import Collection
 from prove.proof import Effort, Proof
 

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from emulator.auth import RESEARCHER
-from emulator.scopes import TIMER, TRANSFER_ALL, parse_scopes
-from emulator.server import create_app
+from emulator.auth.scopes import TIMER, TRANSFER_ALL, parse_scopes
+from emulator.auth.state import RESEARCHER
+from emulator.http.server import create_app
 from emulator.world import Collection, World, make_world
 from prove.mutations import JSON_VALUES, SOME_TEXT, mutated, mutated_bytes
 
@@ -124,13 +124,13 @@ class EmulatorTargets:
         for each in (self._source, self._destination):
             each.mkdir(parents=True)
         (self._source / "a.dat").write_text("a")
-        logging.getLogger("emulator.server").setLevel(logging.CRITICAL + 1)  # the answer says what failed
+        logging.getLogger("emulator.http.server").setLevel(logging.CRITICAL + 1)  # the answer says what failed
 
     def __enter__(self) -> EmulatorTargets:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        logging.getLogger("emulator.server").setLevel(logging.NOTSET)
+        logging.getLogger("emulator.http.server").setLevel(logging.NOTSET)
 
     def services(self, data: st.DataObject) -> None:
         """The imitated services: whatever is asked, the answer is one of theirs."""

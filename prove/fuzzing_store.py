@@ -19,7 +19,7 @@ from autotransfer.datastore.schema import is_sound
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import Ledger, Task, pack_tasks, unpack_tasks
 from autotransfer.datastore.trie import Folder, fingerprints, is_at_rest
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from emulator.world import Collection
 from prove.mutations import PLAIN_VALUES, mutated, mutated_bytes
 

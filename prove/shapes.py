@@ -23,7 +23,7 @@ from shapes import (
 )
 from suite import DST_ID, SRC_ID, Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from emulator.world import Collection
 from prove.proof import Effort, Proof
 

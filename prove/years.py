@@ -10,7 +10,7 @@ from suite import DST_ID, SRC_ID
 
 from autotransfer.datastore import history as limits
 from autotransfer.datastore.tasks import Task
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from emulator.world import Collection
 from prove.proof import Effort, Proof
 from prove.years_route import Lived, Years

@@ -21,7 +21,7 @@ from autotransfer.common.paths import join, split
 from autotransfer.common.settings import check_settings
 from autotransfer.datastore.store import Store
 from autotransfer.run import Run, Watcher
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 OLD_FILES = 60
 FOLDERS_AT_ONCE = 30

@@ -10,7 +10,7 @@ import pytest
 import secrets_kept
 from suite import DST_ID, SRC_ID, Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from emulator.world import Collection
 
 secrets_kept.watch()

@@ -12,7 +12,7 @@ import pytest
 from suite import Route
 
 from autotransfer.datastore.store import Store
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from prove import crashes, native
 from prove.crashes_tree import Tree
 from prove.crashes_watch import Watch

@@ -15,8 +15,8 @@ from collections.abc import Callable
 import pytest
 from suite import LONG_AGO, Route
 
-from emulator.gate_rules import Fault
-from emulator.server import Emulator
+from emulator.faults import Fault
+from emulator.http.server import Emulator
 
 # Longer than a test needs to notice that a request is held, and to kill its sender.
 HELD_SECONDS = 2.0

@@ -24,7 +24,7 @@ from autotransfer.scan.feed import place_names, split_names
 from autotransfer.scan.folders import open_root
 from autotransfer.scan.listing import Policy
 from autotransfer.scan.worker import Rules
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from utils import load_settings
 
 SEEDS = (7, 292)  # 292: a folder whose last file went away while a task carried it

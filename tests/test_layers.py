@@ -33,6 +33,20 @@ MAY_IMPORT: dict[str, list[str]] = {
     "status": ["common", "datastore", "scan", "plan"],
     "monitoring": ["common", "datastore", "status"],
 }
+# The same for the emulator.
+EMULATOR_MAY_IMPORT: dict[str, list[str]] = {
+    "clock": [],
+    "errors": [],
+    "faults": ["clock", "errors"],
+    "auth": ["clock", "errors"],
+    "transfer": ["clock", "errors", "auth"],
+    "timers": ["clock", "errors", "auth", "transfer"],
+    "world": ["clock", "errors", "faults", "auth", "transfer", "timers"],
+    "snapshot": ["clock", "transfer", "timers", "world"],
+    "http": ["clock", "errors", "faults", "auth", "transfer", "timers", "world", "snapshot"],
+    "__main__": ["clock", "errors", "auth", "transfer", "world", "http"],
+}
+TABLES = {CORE: MAY_IMPORT, "emulator": EMULATOR_MAY_IMPORT}
 # Modules that only certain rooms may import. jwt comes with globus_sdk; login and failures name sqlite3 to catch the
 # errors of the SDK's token storage.
 ONLY_IN: dict[str, set[str]] = {
@@ -109,12 +123,12 @@ class Module(NamedTuple):
 
     @property
     def room(self) -> str:
-        """Its name inside autotransfer, "" for the package itself and for what lies outside it."""
-        return self.name[len(CORE) + 1 :] if self.name.startswith(f"{CORE}.") else ""
+        """Its name inside autotransfer or the emulator, "" for these themselves and for what lies outside them."""
+        return self.name.partition(".")[2] if self.top in TABLES else ""
 
     @property
     def package(self) -> str:
-        """The package of autotransfer that it is in; `run` stands for itself."""
+        """The package in autotransfer or the emulator that it is in; `run` and the like stand for themselves."""
         return self.room.partition(".")[0]
 
     @property
@@ -152,7 +166,7 @@ PRODUCT = modules("autotransfer/**/*.py")
 EMULATOR = modules("emulator/**/*.py")
 TOP = [module for module in modules("*.py") if module.name]
 TESTS = modules("tests/**/*.py")
-BY_NAME = {module.name: module for module in (*PRODUCT, *TOP)}
+BY_NAME = {module.name: module for module in (*PRODUCT, *TOP, *EMULATOR)}
 
 
 def imports(module: Module) -> Iterator[Imported]:
@@ -207,9 +221,10 @@ def imports_point_one_way(module: Module) -> Iterator[str]:
     if not module.room:
         return
     for imported in imports(module):
-        if imported.module == CORE or imported.module.startswith(f"{CORE}."):
-            target = imported.module[len(CORE) + 1 :].partition(".")[0]
-            if target != module.package and target not in MAY_IMPORT.get(module.package, []):
+        top, _, rest = imported.module.partition(".")
+        if top == module.top:
+            target = rest.partition(".")[0]
+            if target != module.package and target not in TABLES[top].get(module.package, []):
                 yield f"{module.package} may not import {target or 'everything'}"
 
 
@@ -355,7 +370,7 @@ def no_test_imports_a_script(module: Module) -> Iterator[str]:
 
 
 RULES: dict[Rule, list[Module]] = {
-    imports_point_one_way: PRODUCT,
+    imports_point_one_way: [*PRODUCT, *EMULATOR],
     core_needs_the_sdk_alone: PRODUCT,
     special_modules_stay_in_their_rooms: PRODUCT,
     the_engine_neither_prints_nor_asks_nor_exits: PRODUCT,
@@ -388,6 +403,7 @@ OFFENDERS = [
         "autotransfer.plan.compare",
         "if TYPE_CHECKING:\n    from autotransfer.globus.tasks import Tasks",
     ),
+    (imports_point_one_way, "emulator.transfer.task", "from emulator.world import World"),
     (imports_point_one_way, "autotransfer.brand_new", "from autotransfer.common.errors import Problem"),
     (core_needs_the_sdk_alone, "autotransfer.run", "import requests"),
     (special_modules_stay_in_their_rooms, "autotransfer.transfer.submit", "from globus_sdk import TransferData"),
@@ -407,9 +423,9 @@ OFFENDERS = [
     (pure_rooms_touch_nothing, "autotransfer.transfer.results", "def f(p):\n    return open(p)"),
     (pure_rooms_touch_nothing, "autotransfer.datastore.tasks", "def f():\n    return datetime.now()"),
     (pure_rooms_touch_nothing, "autotransfer.plan.compare", "import stat"),
-    (product_and_emulator_are_strangers, "autotransfer.run", "from emulator.server import Emulator"),
+    (product_and_emulator_are_strangers, "autotransfer.run", "from emulator.http.server import Emulator"),
     (product_and_emulator_are_strangers, "main", "def f():\n    import emulator"),
-    (product_and_emulator_are_strangers, "emulator.tasks", "from autotransfer.common.paths import join"),
+    (product_and_emulator_are_strangers, "emulator.transfer.task", "from autotransfer.common.paths import join"),
     (rooms_know_no_script, "autotransfer.run", "import utils"),
     (nothing_imports_the_configuration, "utils", "import config"),
     (nothing_imports_the_configuration, "autotransfer.common.settings", "from config import SRC_DIR"),
@@ -423,7 +439,7 @@ OFFENDERS = [
     (nothing_happens_at_import, "utils", "if IS_LINUX:\n    FAST = True"),
     (nothing_happens_at_import, "main", "if TYPE_CHECKING:\n    import json\nelse:\n    json = None"),
     (nothing_happens_at_import, "autotransfer.globus.login", "HOME = os.environ['HOME']"),
-    (nothing_happens_at_import, "emulator.server", "SERVER = Server()"),
+    (nothing_happens_at_import, "emulator.http.server", "SERVER = Server()"),
     (configuration_is_plain_values, "config", "import os"),
     (configuration_is_plain_values, "config", "SRC_DIR = os.getcwd()"),
     (configuration_is_plain_values, "config", "src_dir = ''"),
@@ -443,19 +459,33 @@ def test_every_rule_has_an_offender() -> None:
     assert {rule for rule, _, _ in OFFENDERS} == set(RULES)
 
 
-def test_the_table_of_rooms_points_one_way_and_names_every_room() -> None:
-    order = list(MAY_IMPORT)
+@pytest.mark.parametrize("top", TABLES)
+def test_the_table_points_one_way_and_names_every_package(top: str) -> None:
+    order = list(TABLES[top])
 
-    wrong = [(room, other) for room, others in MAY_IMPORT.items() for other in others if other not in order]
     upward = [
-        (room, other)
-        for room, others in MAY_IMPORT.items()
+        (package, other)
+        for package, others in TABLES[top].items()
         for other in others
-        if other in order and order.index(other) >= order.index(room)
+        if order.index(other) >= order.index(package)
     ]
 
-    assert (wrong, upward) == ([], [])
-    assert {module.package for module in PRODUCT} - {""} == set(order)
+    assert upward == []
+    assert {module.package for module in (*PRODUCT, *EMULATOR) if module.top == top} - {""} == set(order)
+
+
+def test_modules_are_free_of_circles() -> None:
+    names = {module.name: module for module in (*PRODUCT, *EMULATOR)}
+    needs = {
+        name: {found.module for found in imports(module) if found.module in names} for name, module in names.items()
+    }
+    while free := {name for name, others in needs.items() if not others & set(needs)}:
+        needs = {name: others for name, others in needs.items() if name not in free}
+
+    assert needs == {}
+
+
+def test_the_pure_modules_are_there() -> None:
     assert {module.room for module in PRODUCT} >= PURE
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from suite import LONG_AGO, Route, start_with_one_file_away
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 
 def test_a_new_tree_arrives_and_a_second_run_submits_nothing(route: Route) -> None:

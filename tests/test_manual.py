@@ -9,7 +9,7 @@ import pytest
 from manual import DST_ID, SRC_ID, Command, Outcome, Reader, agrees, blocks
 from suite import ROOT
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from emulator.world import Collection
 
 PAGES = [path for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))) if blocks(path.read_text("utf-8"))]

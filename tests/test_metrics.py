@@ -16,7 +16,7 @@ from suite import ROOT, Result, Route
 
 from autotransfer.common.summary import Summary
 from autotransfer.monitoring.metrics import KINDS_OF_FINDING
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 PREFIX = "globus_transfer_"
 

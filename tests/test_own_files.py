@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from suite import Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 
 def make_link(path: Path) -> None:

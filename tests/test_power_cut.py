@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from suite import Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from prove import native, power
 from prove.native import Call
 from prove.power_disk import Disk

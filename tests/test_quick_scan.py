@@ -13,7 +13,7 @@ from autotransfer.datastore.folder_times import Mark, Marks
 from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.scan.listing import Same
 from autotransfer.scan.quick import Marking
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from utils import load_settings
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 from suite import LONG_AGO, Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 NOT_ITS_OWN = ("site-packages", "dist-packages", "__pycache__", "config-*", "*.so", "*.a")
 NFC, NFD = "r\u00e9sum\u00e9.txt", "re\u0301sume\u0301.txt"

@@ -7,7 +7,7 @@ from suite import Route, start_with_one_file_away
 
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.trie import Retry
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 pytestmark = pytest.mark.usefixtures("hasty")  # most runs here try again and again
 

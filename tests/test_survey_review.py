@@ -12,7 +12,7 @@ import pytest
 from suite import LONG_AGO, ROOT, Route
 
 from autotransfer.datastore.store import Store
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 
 def settle_folders(top: Path) -> None:

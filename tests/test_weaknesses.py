@@ -23,7 +23,7 @@ from suite import DST_ID, LONG_AGO, SRC_ID, Route
 from autotransfer.datastore.store import FORMAT_VERSION
 from autotransfer.scan.folders import open_root, walk
 from autotransfer.scan.listing import Policy
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 MTIME, CHECKSUM = 2, 3  # sync levels
 HOUR, DAY = 3600, 86400

@@ -11,7 +11,7 @@ from terminal import on_a_terminal
 
 from autotransfer.datastore import history
 from autotransfer.datastore.tasks import EndedTask
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from prove.years import LOG_MAX_BYTES, STEP_HOURS, findings
 from prove.years_route import Years
 

@@ -18,9 +18,9 @@ import globus_sdk
 import pytest
 import requests
 
-from emulator.auth import RESEARCHER
-from emulator.scopes import TIMER, TRANSFER_ALL, parse_scopes
-from emulator.server import Emulator
+from emulator.auth.scopes import TIMER, TRANSFER_ALL, parse_scopes
+from emulator.auth.state import RESEARCHER
+from emulator.http.server import Emulator
 from emulator.world import Collection
 
 SOURCE = "5a0c9d5e-0000-4000-8000-000000000001"

@@ -13,9 +13,9 @@ import requests
 from globus_sdk.gare import GlobusAuthorizationParameters
 from globus_sdk.login_flows import LoginFlowManager
 
-from emulator.auth import RESEARCHER
-from emulator.scopes import AUTH, TRANSFER, TRANSFER_ALL, Scope, ScopeError, parse_scopes
-from emulator.server import Emulator
+from emulator.auth.scopes import AUTH, TRANSFER, TRANSFER_ALL, Scope, ScopeError, parse_scopes
+from emulator.auth.state import RESEARCHER
+from emulator.http.server import Emulator
 
 SOURCE = "5a0c9d5e-0000-4000-8000-000000000001"
 MAPPED = "5a0c9d5e-0000-4000-8000-000000000003"

@@ -11,7 +11,7 @@ import globus_sdk
 import pytest
 import requests
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 SOURCE = "5a0c9d5e-0000-4000-8000-000000000001"
 DESTINATION = "5a0c9d5e-0000-4000-8000-000000000002"

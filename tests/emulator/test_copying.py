@@ -13,7 +13,7 @@ from typing import Any
 import globus_sdk
 import pytest
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 DESTINATION = "5a0c9d5e-0000-4000-8000-000000000002"
 Copy = Callable[..., "dict[str, Any]"]

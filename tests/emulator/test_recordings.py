@@ -11,10 +11,10 @@ import pytest
 import requests
 from globus_sdk.testing import RegisteredResponse, get_response_set
 
-from emulator.auth import RESEARCHER
+from emulator.auth.scopes import TIMER, TRANSFER_ALL
+from emulator.auth.state import RESEARCHER
 from emulator.clock import iso
-from emulator.scopes import TIMER, TRANSFER_ALL
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 SOURCE = "5a0c9d5e-0000-4000-8000-000000000001"
 DESTINATION = "5a0c9d5e-0000-4000-8000-000000000002"

@@ -10,8 +10,9 @@ from typing import Any
 import globus_sdk
 import pytest
 
-from emulator.scopes import TIMER, TRANSFER_ALL, data_access_scope
-from emulator.server import Emulator
+from emulator.auth.scopes import TIMER, TRANSFER_ALL, data_access_scope
+from emulator.http.server import Emulator
+from emulator.snapshot import world_state
 
 SOURCE = "5a0c9d5e-0000-4000-8000-000000000001"
 DESTINATION = "5a0c9d5e-0000-4000-8000-000000000002"
@@ -301,7 +302,7 @@ def test_a_service_account_has_timers_of_its_own(globus: Emulator, source: Path,
         job_id = client.create_timer(timer)["timer"]["job_id"]
         assert client.get_job(job_id)["n_errors"] == 0
 
-    (state,) = globus.world.snapshot()["timers"]
+    (state,) = world_state(globus.world)["timers"]
     (task,) = globus.world.tasks.values()
     assert (state["owner_id"], state["task_ids"], state["status"]) == (CLIENT, [task.task_id], "ended")
     assert (task.owner_id, task.status) == (CLIENT, "SUCCEEDED")

@@ -11,10 +11,10 @@ import globus_sdk
 import pytest
 from globus_sdk.gare import to_gare
 
-from emulator.auth import RESEARCHER
+from emulator.auth.scopes import TIMER, TRANSFER_ALL, data_access_scope
+from emulator.auth.state import RESEARCHER
 from emulator.clock import parse_time
-from emulator.scopes import TIMER, TRANSFER_ALL, data_access_scope
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 SOURCE = "5a0c9d5e-0000-4000-8000-000000000001"
 DESTINATION = "5a0c9d5e-0000-4000-8000-000000000002"

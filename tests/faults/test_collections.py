@@ -8,7 +8,7 @@ import pytest
 from faulty import FaultCheck, assert_recovers
 from suite import DST_ID, SRC_ID, Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 UNSENT = "Nothing was sent or recorded."
 MISSING_ID = "aaaaaaaa-0000-4000-8000-0000000000ff"

@@ -14,7 +14,7 @@ from faulty import FaultCheck, assert_recovers
 from suite import Result, Route
 from terminal import on_a_terminal, sign_in
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 KB = 1024
 DISK_BYTES = 400 * KB

@@ -9,8 +9,8 @@ from faulty import FaultCheck, assert_recovers
 from suite import DST_ID, SRC_ID, Route
 from terminal import on_a_terminal, sign_in
 
-from emulator.auth import Person
-from emulator.server import Emulator
+from emulator.auth.state import Person
+from emulator.http.server import Emulator
 
 UNSENT = "Nothing was sent or recorded."
 REFUSED = "Nothing of it was transferred and nothing was recorded."

@@ -12,7 +12,7 @@ import wire
 from faulty import FaultCheck, assert_recovers
 from suite import Result, Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 ASKING = "GET /v0.10/endpoint/*"
 SUBMITTING = "POST /v0.10/transfer"

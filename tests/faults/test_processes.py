@@ -12,7 +12,7 @@ import pytest
 from faulty import FaultCheck, assert_recovers
 from suite import Result, Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 RUNS = 100 if os.environ.get("PROVE") else 20
 DELIVERED = "2 paths delivered; 1 task succeeded"

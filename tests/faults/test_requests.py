@@ -6,7 +6,7 @@ import pytest
 from faulty import FaultCheck, assert_recovers
 from suite import Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 REFUSED = "Nothing of it was transferred and nothing was recorded."
 SUBMITTING = "POST /v0.10/transfer"

@@ -9,7 +9,7 @@ from faulty import FaultCheck, assert_recovers
 from suite import DST_ID, Route, start_with_one_file_away
 
 from autotransfer.datastore.store import Store
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 HELD = "It holds 2 paths; without progress it is canceled after 24 hours and they are sent again. Its events: https://"
 AGAIN = "of 2 paths arrived, the rest is sent again. Its events: https://"

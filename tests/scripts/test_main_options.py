@@ -14,7 +14,7 @@ import pytest
 from suite import Route
 
 from autotransfer.common.errors import MEANINGS
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 
 @pytest.mark.parametrize("script", ["main.py", "set_time.py"])

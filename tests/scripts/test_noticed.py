@@ -21,7 +21,7 @@ import wire
 from suite import Result, Route
 from terminal import on_a_terminal
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 SECRET_PART = "eb095278-f28d-448d-87fb-7b75c171a6aa"
 DAY_SECONDS = 86400

@@ -16,7 +16,7 @@ import pytest
 from suite import LONG_AGO, ROOT, Route
 
 from autotransfer.datastore.store import AGAIN, Store
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 INOTIFY_FEED = ROOT / "samples/inotify_feed.py"
 ZFS_FEED = ROOT / "samples/zfs-feed.sh"

@@ -15,7 +15,7 @@ import pytest
 from suite import DST_ID, LONG_AGO, Route
 from terminal import on_a_terminal
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 
 def test_before_the_first_run_it_says_so_and_makes_nothing(lonely_route: Route) -> None:

@@ -20,7 +20,7 @@ from suite import DST_ID, ROOT, SRC_ID, Result, Route
 from terminal import LINK, asked, code_from, on_a_terminal, sign_in
 
 from autotransfer.datastore.store import FORMAT_VERSION, Store
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from emulator.world import Collection
 
 ALL = (
@@ -410,7 +410,7 @@ def shift_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         def date_time_string(handler: object, timestamp: float | None = None) -> str:
             return formatdate((timestamp or time.time()) + seconds, usegmt=True)
 
-        monkeypatch.setattr("emulator.server._Handler.date_time_string", date_time_string)
+        monkeypatch.setattr("emulator.http.server._Handler.date_time_string", date_time_string)
 
     return shift
 

@@ -18,8 +18,8 @@ from globus_sdk.token_storage import SQLiteTokenStorage
 from suite import CLIENT_ID, DST_ID, ROOT, SRC_ID, Result, Route
 from terminal import Answer, asked, code_from, on_a_terminal, sign_in
 
-from emulator.server import Emulator
-from emulator.timers import Timer
+from emulator.http.server import Emulator
+from emulator.timers.scheduler import Timer
 from emulator.world import Collection
 
 HOUR = 3600

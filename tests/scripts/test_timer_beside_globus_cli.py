@@ -20,7 +20,7 @@ import pytest
 import requests
 from suite import DST_ID, ROOT, SRC_ID, Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from emulator.world import Collection
 
 CLI = Path(os.environ.get("GLOBUS_CLI") or ROOT / ".venv-cli/bin/globus")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from suite import ROOT, SRC_ID, Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 SCRIPTS = [("main.py",), ("test_config.py", "--no-login"), ("timer.py", "job", "list")]
 REFUSED_URLS = [

@@ -9,7 +9,7 @@ import secrets_kept
 from suite import SECRET, Route
 from terminal import on_a_terminal
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 LOUD = {"LOG_LEVEL": "DEBUG"}
 

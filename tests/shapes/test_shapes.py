@@ -27,7 +27,7 @@ from shapes import (
 )
 from suite import Route
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux says who opens a file (inotify), takes long paths")
 LEVEL = "a_level_of_a_deep_tree"

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from suite import CLIENT_ID, LONG_AGO, ROOT, SECRET
 
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 # The collections of the manual's own examples.
 SRC_ID = "11111111-1111-4111-8111-111111111111"

@@ -28,7 +28,7 @@ from autotransfer.plan.set_times import set_times
 from autotransfer.run import Run, Watcher
 from autotransfer.scan.folders import open_root
 from emulator.clock import Clock
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 from emulator.world import Collection, Task
 
 # 2031-03-30 00:30 UTC, half an hour before summer time begins in Europe; far from the machine's own time, so that what

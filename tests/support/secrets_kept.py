@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from emulator.auth import AuthState
+from emulator.auth.state import AuthState
 
 # An access or refresh token of an emulator in another process, and a signed statement of who logged in.
 LOOKS_SECRET = re.compile(r"\bAg[\w-]{40}\b|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")

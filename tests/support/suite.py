@@ -22,7 +22,7 @@ import utils
 from autotransfer import run
 from autotransfer.common.errors import Problem
 from autotransfer.scan import scanner as survey
-from emulator.server import Emulator
+from emulator.http.server import Emulator
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SRC_ID = "aaaaaaaa-0000-4000-8000-000000000001"

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Response, request
 
-from .errors import bad_request
+from emulator.errors import bad_request
 
 MAX_PAGE = 1000
 

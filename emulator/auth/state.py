@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from emulator.clock import Clock
+from emulator.errors import OAuthRefusal
+
 from . import signing
-from .clock import Clock
 from .consents import ConsentBook
-from .errors import OAuthRefusal
 from .scopes import AUTH, Scope, ScopeError, merge_scopes, parse_scopes, resource_server_of
 
 ACCESS_TOKEN_LIFETIME_SECONDS = 172_800  # recorded

@@ -15,16 +15,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from .auth import Caller
-from .board import Board
-from .clock import Clock
-from .consents import ConsentBook
-from .errors import TimersRefusal, TransferRefusal
-from .schedules import Schedule
-from .scopes import TIMER, TRANSFER_ALL, chain_text
-from .submit import Submission
-from .tasks import Task
-from .timer_bodies import document_of_action, is_transfer_action
+from emulator.auth.consents import ConsentBook
+from emulator.auth.scopes import TIMER, TRANSFER_ALL, chain_text
+from emulator.auth.state import Caller
+from emulator.clock import Clock
+from emulator.errors import TimersRefusal, TransferRefusal
+from emulator.transfer.queue import Board
+from emulator.transfer.submission import Submission
+from emulator.transfer.task import Task
+
+from .bodies import document_of_action, is_transfer_action
+from .schedule import Schedule
 
 RETRY_EVERY_SECONDS = 60
 RETRY_AT_MOST_SECONDS = 45 * 60

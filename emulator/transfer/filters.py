@@ -7,9 +7,10 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .clock import parse_time
-from .errors import bad_request
-from .submit import FilterRule
+from emulator.clock import parse_time
+from emulator.errors import bad_request
+
+from .submission import FilterRule
 
 Record = Mapping[str, Any]
 Test = Callable[[Any], bool]

@@ -6,13 +6,14 @@ import posixpath
 import uuid
 from typing import Any
 
-from .auth import AuthState
-from .board import Board
-from .clock import Clock, iso
+from emulator.auth.state import AuthState
+from emulator.clock import Clock, iso
+from emulator.errors import new_request_id
+
 from .collection import Collection
-from .errors import new_request_id
-from .tasks import Event, SkippedError, Task, describe
-from .work import item_paths
+from .copy_job import item_paths
+from .queue import Board
+from .task import Event, SkippedError, Task, describe
 
 
 def result(data_type: str, code: str, message: str, resource: str, **extra: Any) -> dict[str, Any]:

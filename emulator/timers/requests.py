@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from .auth import Caller
-from .errors import InvalidTimer
-from .schedules import check_first_interface, check_interval, check_schedule, check_time, stop_after
-from .submit import Limits
-from .timer_bodies import TRANSFER_ACTION_URL, action_body, check_body, document_of_action, is_transfer_action
-from .timers import Timer, Timers
+from emulator.auth.state import Caller
+from emulator.errors import InvalidTimer
+from emulator.transfer.submission import Limits
+
+from .bodies import TRANSFER_ACTION_URL, action_body, check_body, document_of_action, is_transfer_action
+from .schedule import check_first_interface, check_interval, check_schedule, check_time, stop_after
+from .scheduler import Timer, Timers
 
 # What PATCH may change. The OpenAPI description of today has `name` alone; the service's former command line and
 # documentation changed the rest as well. A world can be told to keep to `name`: other fields are then ignored.

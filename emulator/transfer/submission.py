@@ -10,9 +10,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from .clock import parse_time
+from emulator.clock import parse_time
+from emulator.errors import TransferRefusal, bad_request
+
 from .collection import check_path
-from .errors import TransferRefusal, bad_request
 
 _LABEL_MAX_CHARACTERS = 128
 _NO_ITEMS = "ClientError.BadRequest.NoTransferItems"  # recorded

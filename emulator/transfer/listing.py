@@ -10,10 +10,11 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
-from .clock import spaced_iso
+from emulator.clock import spaced_iso
+from emulator.errors import TransferRefusal
+
 from .collection import Collection, decode_name
 from .copying import ItemFault, Permissions, fault_of
-from .errors import TransferRefusal
 
 _TYPES = {
     stat.S_IFREG: "file",

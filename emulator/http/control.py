@@ -21,12 +21,13 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from .clock import iso, parse_time
-from .errors import ControlRefusal
-from .gate import CONTROL_PREFIX
-from .snapshot import collection_state, task_state
-from .wire import json_body, json_response
-from .world import World
+from emulator.clock import iso, parse_time
+from emulator.errors import ControlRefusal
+from emulator.snapshot import collection_state, task_state, world_state
+from emulator.world import World
+
+from .middleware import CONTROL_PREFIX
+from .requests import json_body, json_response
 
 
 def control_blueprint(world: World) -> Blueprint:
@@ -35,7 +36,7 @@ def control_blueprint(world: World) -> Blueprint:
 
     @routes.get("/state")
     def state() -> Response:
-        return json_response(world.snapshot())
+        return json_response(world_state(world))
 
     @routes.get("/requests")
     def requests() -> Response:

@@ -12,9 +12,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import InvalidTimer, TimersRefusal, TransferRefusal, bad_request
-from .schedules import Location
-from .submit import Limits, Submission, check_transfer
+from emulator.errors import InvalidTimer, TimersRefusal, TransferRefusal, bad_request
+from emulator.transfer.submission import Limits, Submission, check_transfer
+
+from .schedule import Location
 
 TRANSFER_ACTION_URL = "https://transfer.actions.globus.org/transfer/run"
 _TRANSFER_ACTION = re.compile(

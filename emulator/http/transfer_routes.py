@@ -8,14 +8,15 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from . import documents
-from .auth import Caller
-from .errors import TransferRefusal, bad_request
-from .filters import ordered, parse_filter
-from .submit import check_deadline, check_delete, check_label, check_transfer
-from .tasks import Event, Task
-from .wire import bearer, json_body, json_response, number, page
-from .world import World
+from emulator.auth.state import Caller
+from emulator.errors import TransferRefusal, bad_request
+from emulator.transfer import documents
+from emulator.transfer.filters import ordered, parse_filter
+from emulator.transfer.submission import check_deadline, check_delete, check_label, check_transfer
+from emulator.transfer.task import Event, Task
+from emulator.world import World
+
+from .requests import bearer, json_body, json_response, number, page
 
 _TASK_FILTERS = {
     "task_id": "exact",

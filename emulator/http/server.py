@@ -14,17 +14,18 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
+from emulator.clock import Clock
+from emulator.errors import Refusal, TransferRefusal, not_built
+from emulator.world import Collection, World, make_world
+
 from .auth_api_routes import auth_api_blueprint
 from .auth_routes import auth_blueprint
-from .clock import Clock
 from .control import control_blueprint
-from .errors import Refusal, TransferRefusal, not_built
 from .file_routes import file_blueprint
-from .gate import Gate
+from .middleware import Gate
+from .requests import json_response
 from .timer_routes import timer_blueprint
 from .transfer_routes import transfer_blueprint
-from .wire import json_response
-from .world import Collection, World, make_world
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -8,10 +8,11 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 
-from .clock import Clock
+from emulator.clock import Clock
+
 from .collection import Collection, decode_name
 from .copying import fault_of
-from .tasks import Task
+from .task import Task
 
 
 class DeletionFailed(Exception):

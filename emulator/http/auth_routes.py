@@ -10,12 +10,14 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from . import authorize_page, signing
-from .auth import Token
-from .errors import AuthApiRefusal, OAuthRefusal
-from .scopes import AUTH
-from .wire import bearer, json_response
-from .world import World
+from emulator.auth import signing
+from emulator.auth.scopes import AUTH
+from emulator.auth.state import Token
+from emulator.errors import AuthApiRefusal, OAuthRefusal
+from emulator.world import World
+
+from . import login_page
+from .requests import bearer, json_response
 
 _CODE_PAGE = "/v2/web/auth-code"
 
@@ -39,7 +41,7 @@ def auth_blueprint(world: World) -> Blueprint:
     @routes.get(_CODE_PAGE)
     def code_page() -> Response:
         code, error = request.args.get("code"), request.args.get("error")
-        page = authorize_page.code_page(code) if code else authorize_page.error_page(error or "no code")
+        page = login_page.code_page(code) if code else login_page.error_page(error or "no code")
         return Response(page, content_type="text/html; charset=utf-8")
 
     @routes.post("/v2/oauth2/token")
@@ -160,7 +162,7 @@ def _authorize(world: World) -> BaseResponse:
         return _error_page(refusal.description or refusal.error)
     if world.auth.is_login_required and request.method == "GET":
         person = world.auth.identity(world.auth.person_at_the_browser)
-        page = authorize_page.login_page(person.username, [scope.name for scope in scopes])
+        page = login_page.login_page(person.username, [scope.name for scope in scopes])
         return Response(page, content_type="text/html; charset=utf-8")
     state = {"state": args["state"]} if "state" in args else {}
     if world.auth.are_consents_refused:
@@ -183,7 +185,7 @@ def _with_query(uri: str, parameters: dict[str, str]) -> str:
 
 
 def _error_page(message: str) -> Response:
-    return Response(authorize_page.error_page(message), status=400, content_type="text/html; charset=utf-8")
+    return Response(login_page.error_page(message), status=400, content_type="text/html; charset=utf-8")
 
 
 def _token(world: World) -> Any:

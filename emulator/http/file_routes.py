@@ -7,13 +7,14 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from . import documents, listing
-from .auth import RESEARCHER, Caller
-from .collection import Collection, check_path
-from .errors import bad_request
-from .filters import ordered, parse_filter
-from .wire import bearer, json_body, json_response, number, page
-from .world import World
+from emulator.auth.state import RESEARCHER, Caller
+from emulator.errors import bad_request
+from emulator.transfer import documents, listing
+from emulator.transfer.collection import Collection, check_path
+from emulator.transfer.filters import ordered, parse_filter
+from emulator.world import World
+
+from .requests import bearer, json_body, json_response, number, page
 
 _FILE_FILTERS = {
     "name": "pattern",

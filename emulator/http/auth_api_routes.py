@@ -6,12 +6,13 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from .auth import Client, Person
+from emulator.auth.scopes import scope_id
+from emulator.auth.state import Client, Person
+from emulator.errors import AuthApiRefusal
+from emulator.world import World
+
 from .auth_routes import auth_token, basic_credentials
-from .errors import AuthApiRefusal
-from .scopes import scope_id
-from .wire import json_body, json_response
-from .world import World
+from .requests import json_body, json_response
 
 
 def auth_api_blueprint(world: World) -> Blueprint:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from .clock import Clock, hours
+from emulator.clock import Clock, hours
+from emulator.errors import TransferRefusal, task_not_found
+
 from .collection import Collection
-from .errors import TransferRefusal, task_not_found
-from .outcomes import OutcomeRule, OutcomeRules
-from .removing import DeletionFailed, delete_steps
-from .submit import Submission
-from .tasks import ACTIVE, FAILED, INACTIVE, SUCCEEDED, Task, describe
-from .work import STALLED, Surroundings, TransferWork
+from .copy_job import STALLED, Surroundings, TransferWork
+from .delete_job import DeletionFailed, delete_steps
+from .outcome_rules import OutcomeRule, OutcomeRules
+from .submission import Submission
+from .task import ACTIVE, FAILED, INACTIVE, SUCCEEDED, Task, describe
 
 ACTIVE_TASKS_PER_KIND = 3  # documented, per person
 PENDING_TASKS = 100  # documented, per person

@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from emulator.clock import Clock
+
 from . import copying, filters
-from .clock import Clock
 from .collection import Collection, decode_name
 from .copying import ItemFault, Permissions, fault_of
-from .landing import Landing
-from .outcomes import OutcomeRule, OutcomeRules
-from .reach import Reach
-from .removing import remove_extra, remove_tree
-from .submit import Item
-from .tasks import Arrival, SkippedError, Task
+from .delete_job import remove_extra, remove_tree
+from .destination import Landing
+from .long_paths import Reach
+from .outcome_rules import OutcomeRule, OutcomeRules
+from .submission import Item
+from .task import Arrival, SkippedError, Task
 
 STALLED = -1  # a step's cost when nothing can go on before something changes
 

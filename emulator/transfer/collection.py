@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import bad_request
+from emulator.errors import bad_request
 
 ENTITY_TYPES = {
     "gcp": "GCP_mapped_collection",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .clock import iso
-from .timers import Result, Timer, Timers
+from emulator.clock import iso
+
+from .scheduler import Result, Timer, Timers
 
 _DEFAULT_PAGE = 10  # assumed
 

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .clock import iso
-from .gate_rules import Fault, LoggedRequest
+from emulator.clock import iso
+from emulator.faults import Fault, LoggedRequest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from .world import World
+    from emulator.world import World
 
 CONTROL_PREFIX = "/_emulator"
 

@@ -7,15 +7,16 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from .auth import Caller
-from .clock import parse_time
-from .errors import InvalidTimer, TimersRefusal, TransferRefusal
-from .schedules import check_time
-from .timer_documents import first_page, job_document, timer_document
-from .timer_requests import change_timer, new_job, new_timer
-from .timers import Timer
-from .wire import MAX_PAGE, bearer, json_body, json_response, number
-from .world import World
+from emulator.auth.state import Caller
+from emulator.clock import parse_time
+from emulator.errors import InvalidTimer, TimersRefusal, TransferRefusal
+from emulator.timers.documents import first_page, job_document, timer_document
+from emulator.timers.requests import change_timer, new_job, new_timer
+from emulator.timers.schedule import check_time
+from emulator.timers.scheduler import Timer
+from emulator.world import World
+
+from .requests import MAX_PAGE, bearer, json_body, json_response, number
 
 _STATUSES = {"inactive": "inactive", "ended": "ended", "new": "active", "loaded": "active", "updated": "active"}
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from .clock import iso, parse_time
-from .errors import InvalidTimer
+from emulator.clock import iso, parse_time
+from emulator.errors import InvalidTimer
 
 SHORTEST_INTERVAL_SECONDS = 60
 LONGEST_INTERVAL_SECONDS = 365 * 86_400

@@ -1,0 +1,1 @@
+"""People, clients, tokens and what they were allowed."""

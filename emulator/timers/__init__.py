@@ -1,0 +1,1 @@
+"""Timers, their schedules, and what they run."""

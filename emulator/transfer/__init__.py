@@ -1,0 +1,1 @@
+"""Collections, tasks, and bytes on their way."""
