@@ -63,7 +63,7 @@ def _pickles(folder: Path) -> tuple[list[tuple[str, str, float]], int]:
 def _tests(effort: Effort) -> tuple[int, list[str]]:
     """How many tests held, and those that did not."""
     report = effort.folder / "report.xml"
-    where = ["tests/security/test_source.py"] if effort.is_short else ["tests/security", "tests/shapes"]
+    where = ["tests/security/test_source.py"] if effort.is_short else ["tests/security", "tests/scripts/test_shapes.py"]
     words = ["-q", "-n", "2", f"--junitxml={report}", "-k", "security or terminal", *where]
     subprocess.run([sys.executable, "-m", "pytest", *words], cwd=ROOT, capture_output=True, check=False)
     cases = list(ElementTree.parse(report).getroot().iter("testcase"))

@@ -16,7 +16,9 @@ from emulator.world import Collection
 secrets_kept.watch()
 
 # They begin first, so that at the end no process is left alone with one of them.
-LONGEST_FILES = ("test_manual", "test_crash_series", "test_benchmarks", "test_browser", "test_model", "test_executors")
+LONGEST_FILES = (
+    *("test_manual", "test_crash_series", "test_benchmarks", "test_browser", "test_model", "test_scan_executor"),
+)
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from autotransfer.datastore import history
 from autotransfer.datastore.tasks import EndedTask
 from emulator.http.server import Emulator
 from prove.years import LOG_MAX_BYTES, STEP_HOURS, findings
-from prove.years_route import Years
+from prove.years.route import Years
 
 
 def test_hundreds_of_runs_leave_bounded_files_and_every_delivery_known(

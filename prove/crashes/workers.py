@@ -12,7 +12,7 @@ from suite import DST_ID, SRC_ID, Route
 
 from emulator.http.server import Emulator
 from emulator.world import Collection
-from prove.crashes_watch import differences, processes_of
+from prove.crashes.watch import differences, processes_of
 from prove.native import environment
 
 FOLDERS = 240

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from prove import native
-from prove.crashes_points import KINDS
-from prove.crashes_series import Series, SeriesFailure
-from prove.crashes_workers import kill_with_workers
+from prove.crashes.points import KINDS
+from prove.crashes.series import Series, SeriesFailure
+from prove.crashes.workers import kill_with_workers
 from prove.proof import Effort, Proof
 
 TITLE = "Crashes"

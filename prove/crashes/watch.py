@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from emulator.transfer.task import SUCCEEDED, Task
 from emulator.world import World
-from prove.crashes_tree import Tree
+from prove.crashes.tree import Tree
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

@@ -18,9 +18,9 @@ from suite import DST_ID, SRC_ID, Route
 
 from emulator.http.server import Emulator
 from emulator.world import Collection
-from prove.crashes_points import AFTER_TROUBLE, FIRST, KINDS, WHEN_SENDING
-from prove.crashes_tree import Tree
-from prove.crashes_watch import Watch, differences, newer_python, overlaps, processes_of, read_as_shelf
+from prove.crashes.points import AFTER_TROUBLE, FIRST, KINDS, WHEN_SENDING
+from prove.crashes.tree import Tree
+from prove.crashes.watch import Watch, differences, newer_python, overlaps, processes_of, read_as_shelf
 from prove.native import DIVISIBLE, Call, Point, calls, environment
 
 KNOWN_FILES = {"datastore", "lock", "log", "log.1", "told"}

@@ -11,8 +11,8 @@ from suite import Route
 from emulator.http.server import Emulator
 from prove import native, power
 from prove.native import Call
-from prove.power_disk import Disk
-from prove.power_series import put
+from prove.power.disk import Disk
+from prove.power.series import put
 from prove.proof import Effort
 
 needs_library = pytest.mark.skipif(bool(native.why_not()), reason=native.why_not())

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from prove import native
 from prove.crashes import AT_A_TIME, failure_of, seeds
-from prove.power_series import PowerSeries
+from prove.power.series import PowerSeries
 from prove.proof import Effort, Proof
 
 TITLE = "Power cuts"

@@ -13,7 +13,7 @@ from autotransfer.datastore.tasks import Task
 from emulator.http.server import Emulator
 from emulator.world import Collection
 from prove.proof import Effort, Proof
-from prove.years_route import Lived, Years
+from prove.years.route import Lived, Years
 
 STEP_HOURS = 3.0
 LONG_RUNS, SHORT_RUNS = 10_000, 300

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import hypothesis
 from hypothesis import HealthCheck, Phase, strategies
 
-from prove.fuzzing_emulator import EmulatorTargets
-from prove.fuzzing_store import StoreTargets
-from prove.fuzzing_text import dates, intervals, items, moments
+from prove.fuzzing.emulator import EmulatorTargets
+from prove.fuzzing.store import StoreTargets
+from prove.fuzzing.text import dates, intervals, items, moments
 from prove.proof import Effort, Proof
 
 LONG_SECONDS, SHORT_SECONDS = 15 * 60, 8

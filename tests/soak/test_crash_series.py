@@ -14,8 +14,8 @@ from suite import Route
 from autotransfer.datastore.store import Store
 from emulator.http.server import Emulator
 from prove import crashes, native
-from prove.crashes_tree import Tree
-from prove.crashes_watch import Watch
+from prove.crashes.tree import Tree
+from prove.crashes.watch import Watch
 from prove.proof import Effort
 
 pytestmark = pytest.mark.skipif(bool(native.why_not()), reason=native.why_not())

@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 from autotransfer.datastore.store import Store
-from prove.crashes_series import Ended, Series
+from prove.crashes.series import Ended, Series
 from prove.native import Call, Point
-from prove.power_disk import WATCHED, Disk
+from prove.power.disk import WATCHED, Disk
 
 Content = dict[bytes, bytes]
 STATES_PER_CUT = 5

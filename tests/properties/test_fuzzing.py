@@ -9,9 +9,9 @@ import pytest
 from hypothesis import strategies
 
 from prove.fuzzing import fuzz
-from prove.fuzzing_emulator import EmulatorTargets
-from prove.fuzzing_store import StoreTargets
-from prove.fuzzing_text import dates, intervals, items, moments
+from prove.fuzzing.emulator import EmulatorTargets
+from prove.fuzzing.store import StoreTargets
+from prove.fuzzing.text import dates, intervals, items, moments
 
 
 @pytest.fixture(scope="module")
