@@ -15,8 +15,7 @@ from autotransfer.common.errors import ConfigurationProblem, ExitStatus, UsagePr
 from autotransfer.common.text import counted
 from autotransfer.datastore.reader import Reader, open_reader
 from autotransfer.scan.folders import open_root
-from autotransfer.status import as_text as state_text
-from autotransfer.status import manifest
+from autotransfer.status import as_text, manifest
 from autotransfer.status.folders import delivered_paths
 from autotransfer.status.path import FileAnswer, FolderAnswer, answer
 from autotransfer.status.state import read_state
@@ -31,11 +30,11 @@ if TYPE_CHECKING:
 # Wide enough that nothing is cut off where nobody's screen is.
 UNLIMITED_COLUMNS = 10_000
 COLOURS = {
-    state_text.GOOD: "32",
-    state_text.BUSY: "36",
-    state_text.BAD: "1;31",
-    state_text.FAINT: "2",
-    state_text.STRONG: "1",
+    as_text.GOOD: "32",
+    as_text.BUSY: "36",
+    as_text.BAD: "1;31",
+    as_text.FAINT: "2",
+    as_text.STRONG: "1",
 }
 EXAMPLES = """\
   python status.py                                 is everything delivered, and if not, what waits and why
@@ -111,11 +110,11 @@ def _overview(settings: Settings, reader: Reader, chosen: argparse.Namespace, li
     line.clear()
     judged = verdict(state)
     if chosen.json:
-        from autotransfer.status import as_json as state_json
+        from autotransfer.status import as_json
 
-        _say_json(state_json.overview(settings, state, judged))
+        _say_json(as_json.overview(settings, state, judged))
     else:
-        _say(state_text.overview(settings, state, judged, columns=_columns(), paint=_paint()))
+        _say(as_text.overview(settings, state, judged, columns=_columns(), paint=_paint()))
     return int(judged.exit_status)
 
 
@@ -144,20 +143,20 @@ def _answer(settings: Settings, reader: Reader, chosen: argparse.Namespace, line
         _say_answers(answers, tasks, chosen)
     else:
         for answered in answers:
-            _say(state_text.path(answered, now_ns=time.time_ns(), paint=_paint()))
+            _say(as_text.path(answered, now_ns=time.time_ns(), paint=_paint()))
         if chosen.tasks:
-            _say(state_text.tasks(tasks, now_ns=time.time_ns()))
+            _say(as_text.tasks(tasks, now_ns=time.time_ns()))
     return int(ExitStatus.DONE if all(answered.is_safe for answered in answers) else ExitStatus.PARTIAL)
 
 
 def _say_answers(answers: list[FileAnswer | FolderAnswer], tasks: list[AnyTask], chosen: argparse.Namespace) -> None:
-    from autotransfer.status import as_json as state_json
+    from autotransfer.status import as_json
 
     document: dict[str, Any] = {}
     if chosen.path:
-        document["paths"] = [state_json.path_document(answered) for answered in answers]
+        document["paths"] = [as_json.path_document(answered) for answered in answers]
     if chosen.tasks:
-        document["tasks"] = [state_json.task_document(task) for task in tasks]
+        document["tasks"] = [as_json.task_document(task) for task in tasks]
     _say_json(document)
 
 
@@ -250,9 +249,9 @@ def _columns() -> int:
     return max(40, shutil.get_terminal_size().columns) if _is_on_terminal() else UNLIMITED_COLUMNS
 
 
-def _paint() -> state_text.Paint:
+def _paint() -> as_text.Paint:
     if not _is_on_terminal() or os.environ.get("NO_COLOR"):
-        return state_text.plain
+        return as_text.plain
     return lambda style, text: f"\033[{COLOURS[style]}m{text}\033[0m"
 
 

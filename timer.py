@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 import utils
 from autotransfer.common.errors import ExitStatus, SignInNeeded, UsageProblem
 from autotransfer.common.times import local_text
-from autotransfer.timers import describe as jobs
-from autotransfer.timers import documents, options
+from autotransfer.timers import describe, documents, options
 
 if TYPE_CHECKING:
     from autotransfer.common.settings import Settings
-    from autotransfer.timers.service import Hosting
+    from autotransfer.timers.service import TimerService
 
 EXAMPLES = """\
   python timer.py session login                          sign in, with the consents that timers need
@@ -207,7 +206,7 @@ def job_submit(chosen: argparse.Namespace, settings: Settings) -> int:
     )
     with _hosting(chosen, settings) as hosting:
         if "/transfer/" in chosen.action_url:  # other actions may mean other things by the same names
-            hosting.must_reach(jobs.collection_ids(document), effect="Nothing was created.")
+            hosting.must_reach(describe.collection_ids(document), effect="Nothing was created.")
         timer = hosting.timers.create_generic(document)
         _tell_moved_start(chosen, schedule)
         _show(hosting, [timer], chosen)
@@ -221,7 +220,7 @@ def job_list(chosen: argparse.Namespace, settings: Settings) -> int:
         if chosen.json or chosen.verbose or not found:
             _show(hosting, found, chosen)
             return int(ExitStatus.DONE)
-        for line in jobs.overview([hosting.with_task(document).job for document in found]):
+        for line in describe.overview([hosting.with_task(document).job for document in found]):
             utils.say(line)
     return int(ExitStatus.DONE)
 
@@ -340,11 +339,11 @@ def _ask_for_code(url: str) -> str:
 
 def _hosting(
     chosen: argparse.Namespace, settings: Settings, *, ask: Callable[[str], str] | None = None, must_hold: bool = True
-) -> Hosting:
-    from autotransfer.timers.service import Hosting
+) -> TimerService:
+    from autotransfer.timers.service import TimerService
 
     command = f"timer.py --config {shlex.quote(chosen.config)}" if chosen.config else "timer.py"
-    return Hosting(settings, command=command, ask=ask, must_hold=must_hold)
+    return TimerService(settings, command=command, ask=ask, must_hold=must_hold)
 
 
 def _schedule(chosen: argparse.Namespace) -> documents.Schedule:
@@ -363,7 +362,7 @@ def _tell_moved_start(chosen: argparse.Namespace, schedule: documents.Schedule) 
         utils.warn(f"timer.py: --start has passed; the first run is at its next tick, {local_text(schedule.start_ns)}.")
 
 
-def _each(chosen: argparse.Namespace, settings: Settings, act: Callable[[Hosting, str], dict[str, Any]]) -> int:
+def _each(chosen: argparse.Namespace, settings: Settings, act: Callable[[TimerService, str], dict[str, Any]]) -> int:
     """Do one thing to each timer, tell every problem, and show what came of the others; gives the exit status."""
     with _hosting(chosen, settings) as hosting:
         done, problems = hosting.each(chosen.job_ids, act)
@@ -376,7 +375,7 @@ def _each(chosen: argparse.Namespace, settings: Settings, act: Callable[[Hosting
     return int(ExitStatus.PARTIAL if is_partial else ExitStatus.DONE)
 
 
-def _show(hosting: Hosting, timers: list[dict[str, Any]], chosen: argparse.Namespace) -> bool:
+def _show(hosting: TimerService, timers: list[dict[str, Any]], chosen: argparse.Namespace) -> bool:
     """Show timers whole; gives whether a person should look at one of them.
 
     In JSON, a timer is the service's own document and its last task's; a command that takes several timers gives an

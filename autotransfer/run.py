@@ -24,13 +24,13 @@ from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, S
 from autotransfer.datastore.tasks import PREPARED, Task
 from autotransfer.plan.planner import Plan
 from autotransfer.plan.source_check import check_root
-from autotransfer.scan.folders import Looker, open_root
+from autotransfer.scan.folders import FolderReader, open_root
 from autotransfer.scan.listing import policy
 
 if TYPE_CHECKING:
     from autotransfer.globus.login import Login
     from autotransfer.globus.tasks import Tasks
-    from autotransfer.scan.pool import Crew
+    from autotransfer.scan.pool import Pool
     from autotransfer.scan.scanner import Pace
     from autotransfer.transfer.reconcile import Settling
     from autotransfer.transfer.submit import Submitting
@@ -93,7 +93,7 @@ class Run:
         is_dry: bool = False,
         is_full: bool = False,
         names: Sequence[str] | None = None,
-        choose: Callable[[Pace], Crew | None] | None = None,
+        choose: Callable[[Pace], Pool | None] | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -134,14 +134,14 @@ class Run:
         device = os.fstat(root_fd).st_dev
         self._store.claim(self._settings.route)
         check_root(self._settings, self._store, root_fd, device)
-        look = Looker(root_fd, follow_links=policy(self._settings).follow_links)
+        look = FolderReader(root_fd, follow_links=policy(self._settings).follow_links)
         self._stack.callback(look.close)
         self._settle(look)
         self._plan_and_submit(root_fd, device)
         if wait_seconds is not None and not self._is_dry:
             self._wait(look, wait_seconds)
 
-    def _settle(self, look: Looker) -> None:
+    def _settle(self, look: FolderReader) -> None:
         if not self._store.ledger.open:
             return
         if self._is_dry:
@@ -199,7 +199,7 @@ class Run:
         submitting.prepare(prepared)
         submitting.post_all()
 
-    def _wait(self, look: Looker, wait_seconds: float) -> None:
+    def _wait(self, look: FolderReader, wait_seconds: float) -> None:
         waited_for = {task.number: task.size_bytes for task in self._store.ledger.open.values()}
         settling = self._settling(look) if waited_for else None
         until_ns = self._clock_ns() + int(wait_seconds * NS_PER_SECOND)
@@ -251,7 +251,7 @@ class Run:
 
         return Tasks(self._signed_in().transfer)
 
-    def _settling(self, look: Looker) -> Settling:
+    def _settling(self, look: FolderReader) -> Settling:
         from autotransfer.transfer.reconcile import Settling
 
         return Settling(

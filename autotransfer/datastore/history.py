@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from autotransfer.common.paths import display
 from autotransfer.common.times import DAY, NS_PER_SECOND
-from autotransfer.datastore import pickles as plain
+from autotransfer.datastore import pickles
 from autotransfer.datastore.shelf import Shelf
 from autotransfer.datastore.tasks import SUCCEEDED, AnyTask, EndedTask, Task, find_task, pack_tasks, unpack_tasks
 from autotransfer.datastore.trie import PathTrie
@@ -150,7 +150,7 @@ def _number_in(key: str) -> int:
     """The number in a key such as `task 7`."""
     digits = key.partition(" ")[2]
     if not (digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS):
-        raise plain.NotPlain(f"its key {display(key)} has no number")
+        raise pickles.NotPlain(f"its key {display(key)} has no number")
     return int(digits)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from autotransfer.common.files import open_own
 from autotransfer.common.paths import display
-from autotransfer.datastore import pickles as plain
+from autotransfer.datastore import pickles
 from autotransfer.datastore.schema import is_sound
 
 # 32 KiB pages: a folder's record is a few KB, and with small pages most of each would stay empty.
@@ -57,7 +57,7 @@ class Table(MutableMapping[bytes, bytes]):
             raise KeyError(key)
         value: bytes = row[0]
         if type(value) is not bytes:
-            raise plain.NotPlain("a value in it is no bytes")
+            raise pickles.NotPlain("a value in it is no bytes")
         return value
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
@@ -93,7 +93,7 @@ class Table(MutableMapping[bytes, bytes]):
             keys = self._connection.execute(query, (first,) if end is None else (first, end)).fetchall()
             for (key,) in keys:
                 if type(key) is not bytes:  # the file is damaged
-                    raise plain.NotPlain("a key in it is no bytes")
+                    raise pickles.NotPlain("a key in it is no bytes")
                 yield key
             if len(keys) < KEYS_AT_A_TIME:
                 return
@@ -110,9 +110,9 @@ class Shelf(shelve.Shelf[Any]):
         self.table = table
 
     def __getitem__(self, key: str) -> Any:
-        value = plain.load(self.table[key.encode()])
+        value = pickles.load(self.table[key.encode()])
         if not is_sound(key, value):
-            raise plain.NotPlain(f"its entry {display(key)} has not the form that it should have")
+            raise pickles.NotPlain(f"its entry {display(key)} has not the form that it should have")
         return value
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -145,7 +145,7 @@ def _text(key: bytes) -> str:
     try:
         return key.decode()
     except UnicodeDecodeError:
-        raise plain.NotPlain(f"a key in it is not UTF-8: {key!r}") from None
+        raise pickles.NotPlain(f"a key in it is not UTF-8: {key!r}") from None
 
 
 def connect(path: str, *, is_read_only: bool) -> sqlite3.Connection:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Callable, Optional
 
 from autotransfer.common.errors import ConfigurationProblem, Problem, reason
-from autotransfer.datastore import pickles as plain
+from autotransfer.datastore import pickles
 from autotransfer.datastore.folder_times import Marks
 from autotransfer.datastore.history import History
 from autotransfer.datastore.shelf import Shelf, Table, connect, connect_in_memory, shrink
@@ -40,7 +40,7 @@ FULL_SCAN = "FULL_SCAN"
 
 
 # The key of what the next run with a change feed looks at although none names it again (see feed).
-AGAIN = "FEED"
+RESCAN = "FEED"
 
 
 # The key that says that a person has confirmed an empty SRC_DIR; it holds until something is there again.
@@ -256,7 +256,7 @@ class Store:
                 remedy="Check that its folder exists, is this user's, and that the disk is not full. What was recorded "
                 "before is unharmed.",
             ) from None
-        except (sqlite3.DatabaseError, plain.NotPlain) as error:
+        except (sqlite3.DatabaseError, pickles.NotPlain) as error:
             raise self._damaged(str(error)) from None
 
 

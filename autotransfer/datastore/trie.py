@@ -3,7 +3,7 @@
 One entry per folder, so that memory does not grow with the tree. A folder's value is a tuple of builtins with its
 columns packed, about 30 bytes a path with its name, so that a plain shelf can read it:
 
-    (names, mtimes_ns, sizes_bytes, transferred_at_ns, tasks, folders, in_flight, retries, doubt_ns, cover)
+    (names, mtimes_ns, sizes_bytes, transferred_at_ns, tasks, folders, in_flight, retries, verify_until_ns, cover)
 
 `in_flight` is (names, mtimes_ns, sizes_bytes, tasks), or () when nothing is; `retries` is a dict: few paths fail.
 """
@@ -77,32 +77,36 @@ class Folder:
     Attributes:
         delivered, in_flight, retries: Name to record. A name may be in flight and in one of the others.
         folders: Names of the folders below it that have, or may have, entries of their own.
-        doubt_ns: A path that is new here with an mtime up to this one may already lie at the destination with
+        verify_until_ns: A path that is new here with an mtime up to this one may already lie at the destination with
             another content (its record was dropped, or a folder item swept it up), so it is compared by checksum.
         cover: The number of the task whose folder item carries everything here, or 0. What appears meanwhile waits.
     """
 
-    __slots__ = ("cover", "delivered", "doubt_ns", "folders", "in_flight", "retries")
+    __slots__ = ("cover", "delivered", "folders", "in_flight", "retries", "verify_until_ns")
 
     def __init__(self) -> None:
         self.delivered: dict[str, Delivered] = {}
         self.in_flight: dict[str, InFlight] = {}
         self.retries: dict[str, Retry] = {}
         self.folders: set[str] = set()
-        self.doubt_ns = 0
+        self.verify_until_ns = 0
         self.cover = 0
 
     @property
     def is_blank(self) -> bool:
         """Whether there is nothing worth keeping."""
-        return not (self.delivered or self.in_flight or self.retries or self.folders or self.doubt_ns or self.cover)
+        return not (
+            self.delivered or self.in_flight or self.retries or self.folders or self.verify_until_ns or self.cover
+        )
 
     def forget(self, name: str) -> None:
         """Drop what is recorded of a name; should it appear again, it is compared by checksum."""
         for records in (self.delivered, self.retries):
             record = records.pop(name, None)
             if record is not None:
-                self.doubt_ns = max(self.doubt_ns, record.mtime_ns, getattr(record, "transferred_at_ns", 0))
+                self.verify_until_ns = max(
+                    self.verify_until_ns, record.mtime_ns, getattr(record, "transferred_at_ns", 0)
+                )
 
     def pack(self) -> tuple[Any, ...]:
         """The folder as builtins, for the shelf."""
@@ -116,7 +120,7 @@ class Folder:
             SEPARATOR.join(sorted(self.folders)),
             self._pack_in_flight(),
             {name: tuple(record) for name, record in self.retries.items()},
-            self.doubt_ns,
+            self.verify_until_ns,
             self.cover,
         )
 
@@ -134,7 +138,7 @@ class Folder:
     @classmethod
     def unpack(cls, value: tuple[Any, ...]) -> Folder:
         """The folder that `pack` gave."""
-        names, mtimes, sizes, moments, tasks, folders, in_flight, retries, folder_doubt_ns, cover = value
+        names, mtimes, sizes, moments, tasks, folders, in_flight, retries, folder_verify_until_ns, cover = value
         folder = cls()
         if names:
             parts = names.split(SEPARATOR)
@@ -148,7 +152,7 @@ class Folder:
             columns = (unpacked_column(column, len(parts)) for column in in_flight[1:])
             folder.in_flight = dict(zip(parts, map(InFlight._make, zip(*columns))))
         folder.retries = {name: Retry(*record) for name, record in retries.items()}
-        folder.doubt_ns = folder_doubt_ns
+        folder.verify_until_ns = folder_verify_until_ns
         folder.cover = cover
         return folder
 
@@ -283,7 +287,7 @@ class PathTrie:
                 yield key[1:]
 
     def inherited(self, rel_path: str) -> tuple[int, int]:
-        """The doubt_ns and cover that a folder without an entry has from the nearest folder above that has one."""
+        """The verify_until_ns and cover of a folder without an entry, from the nearest folder above that has one."""
         while rel_path:
             rel_path = rel_path.rpartition("/")[0]
             value = self.packed(rel_path)
@@ -300,7 +304,7 @@ class PathTrie:
             if name in folder.folders:
                 return
             if value is None:
-                folder.doubt_ns, folder.cover = self.inherited(above)
+                folder.verify_until_ns, folder.cover = self.inherited(above)
             folder.folders.add(name)
             self.put(above, folder)
             rel_path = above

@@ -25,7 +25,7 @@ UNCHANGED = "Nothing was changed."
 
 
 # Nothing here runs by itself: a person does it again.
-AGAIN = "Try again later."
+RESCAN = "Try again later."
 
 
 class Timers:
@@ -113,4 +113,6 @@ class Timers:
             self._client.retry_config = usual
 
     def _explained(self, doing: str, *, effect: str = "", is_submission: bool = False) -> AbstractContextManager[None]:
-        return failures.explained(doing, effect=effect, is_submission=is_submission, sign_in=self._sign_in, again=AGAIN)
+        return failures.explained(
+            doing, effect=effect, is_submission=is_submission, sign_in=self._sign_in, again=RESCAN
+        )

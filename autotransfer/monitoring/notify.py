@@ -20,7 +20,7 @@ from autotransfer.common.settings import Settings
 from autotransfer.common.summary import Summary
 from autotransfer.common.times import HOUR, NS_PER_SECOND
 from autotransfer.datastore.store import Store
-from autotransfer.monitoring import alerts as telling
+from autotransfer.monitoring import alerts
 from autotransfer.monitoring.alerts import Ending, Memory, News
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Notifier:
         if ending.status == ExitStatus.DONE:
             self._well_at = now
         remind_seconds = self._settings.remind_hours * HOUR
-        news, memory = telling.judge(ending, memory, now=now, remind_seconds=remind_seconds)
+        news, memory = alerts.judge(ending, memory, now=now, remind_seconds=remind_seconds)
         # What a person saw on a terminal, those who read the mail have not seen.
         self._memory = None if self._is_watched and news.texts else memory
         if not self.has_ended:
@@ -217,7 +217,7 @@ class Notifier:
         import json  # a run that finds nothing wrong, which is nearly every one, need not load it
 
         try:
-            return well_at, telling.from_builtins(json.loads(kept))
+            return well_at, alerts.from_builtins(json.loads(kept))
         except (ValueError, RecursionError):  # cut off by a crash: it is told again
             return well_at, {}
 
@@ -226,7 +226,7 @@ class Notifier:
         if memory:
             import json
 
-            text = json.dumps(telling.as_builtins(memory))
+            text = json.dumps(alerts.as_builtins(memory))
         line = f"{self._well_at:0{MOMENT_WIDTH}.3f} {text}".encode("ascii")
         try:
             told_fd = open_own(self._settings.state_file(TOLD), os.O_WRONLY)

@@ -234,7 +234,7 @@ def _fate(
         return PAUSING
     why = RETRY if retry is not None else _why(record, seen)
     has_failed = retry is not None and retry.fingerprint == seen and retry.attempts > 0
-    return Outgoing(*seen, why, _level(why, seen, record, folder.doubt_ns, rules), has_failed)
+    return Outgoing(*seen, why, _level(why, seen, record, folder.verify_until_ns, rules), has_failed)
 
 
 def _why(record: Delivered | None, seen: Fingerprint) -> str:
@@ -243,7 +243,7 @@ def _why(record: Delivered | None, seen: Fingerprint) -> str:
     return OLDER if seen[0] < record.mtime_ns else MODIFIED
 
 
-def _level(why: str, seen: Fingerprint, record: Delivered | None, doubt_ns: int, rules: Rules) -> str:
+def _level(why: str, seen: Fingerprint, record: Delivered | None, verify_until_ns: int, rules: Rules) -> str:
     """The sync level that cannot skip this change at the destination.
 
     Globus compares modification times in whole seconds and copies when the source's is newer or the sizes differ, so a
@@ -253,9 +253,11 @@ def _level(why: str, seen: Fingerprint, record: Delivered | None, doubt_ns: int,
     if why == RETRY:
         return CHECKSUM
     if record is None:
-        is_newer = rules.preserve_timestamp and rules.sync_level == "mtime" and second > doubt_ns // NS_PER_SECOND
-        return CHECKSUM if doubt_ns and not is_newer else rules.sync_level
-    # Without a task a person vouched for it, so the time that the destination carries is not known.
+        is_newer = (
+            rules.preserve_timestamp and rules.sync_level == "mtime" and second > verify_until_ns // NS_PER_SECOND
+        )
+        return CHECKSUM if verify_until_ns and not is_newer else rules.sync_level
+    # Without a task a person assumed for it, so the time that the destination carries is not known.
     if not rules.preserve_timestamp or not record.task:
         return CHECKSUM
     # A copy made while PRESERVE_TIMESTAMP was False carries the time of its arrival.

@@ -13,7 +13,7 @@ from autotransfer.plan.whole_folders import Item, Note
 ItemKey = tuple[str, bool]  # (rel_path, is_folder), as the items of a task are stored
 
 
-def note_in_flight(trie: PathTrie, top: str, number: int) -> None:
+def record_in_flight(trie: PathTrie, top: str, number: int) -> None:
     """Give everything that was noted below a folder item to its task, and cover it. `number` 0 takes it out again."""
     for folder_path in trie.below(top):
         value = trie.packed(folder_path)
@@ -30,16 +30,16 @@ def forget_gone(trie: PathTrie, rel_path: str, folder: Folder, names: Iterable[s
     dropped, carried = 0, set()
     for name in names:
         gone_path = join(rel_path, name)
-        count, doubt_ns = _forget_below(trie, gone_path)
+        count, verify_until_ns = _forget_below(trie, gone_path)
         dropped += count
-        folder.doubt_ns = max(folder.doubt_ns, doubt_ns)
+        folder.verify_until_ns = max(folder.verify_until_ns, verify_until_ns)
         if trie.packed(gone_path) is not None:
             carried.add(name)
     return dropped, carried
 
 
 def _forget_below(trie: PathTrie, top: str) -> tuple[int, int]:
-    dropped, doubt_ns = 0, 0
+    dropped, verify_until_ns = 0, 0
     carried = []
     for folder_path in trie.below(top):
         folder = trie.folder(folder_path)
@@ -49,16 +49,16 @@ def _forget_below(trie: PathTrie, top: str) -> tuple[int, int]:
             folder.forget(name)
         folder.delivered.clear()
         folder.retries.clear()
-        doubt_ns = max(doubt_ns, folder.doubt_ns)
+        verify_until_ns = max(verify_until_ns, folder.verify_until_ns)
         folder.folders.clear()
         if folder.in_flight or folder.cover:
             carried.append(folder_path)
         else:
-            folder.doubt_ns = 0
+            folder.verify_until_ns = 0
         trie.put(folder_path, folder)
     for folder_path in carried:
         trie.link(folder_path, top)
-    return dropped, doubt_ns
+    return dropped, verify_until_ns
 
 
 def renumber(trie: PathTrie, items: Iterable[ItemKey], number: int, new_number: int) -> None:
@@ -128,7 +128,7 @@ class _Marker:
         if not item.name:
             self.flush()
             if not number or self._noted != {number}:
-                note_in_flight(self._trie, item.folder, number)
+                record_in_flight(self._trie, item.folder, number)
             return
         if item.folder != self._rel_path:
             self.flush()

@@ -25,12 +25,12 @@ from autotransfer.plan.compare import (
     gone_folders,
 )
 from autotransfer.plan.in_flight import _Marker, forget_gone
-from autotransfer.plan.rescan import Again, kept_paths
+from autotransfer.plan.rescan import Rescan, kept_paths
 from autotransfer.plan.whole_folders import Note, Planner, Step
-from autotransfer.scan import worker as looking
+from autotransfer.scan import worker
 from autotransfer.scan.feed import SRC_DIR_ITSELF, Feed, place_names
-from autotransfer.scan.listing import Listing, New, Same, Sight, policy
-from autotransfer.scan.pool import Crew
+from autotransfer.scan.listing import FolderResult, Listing, New, Same, policy
+from autotransfer.scan.pool import Pool
 from autotransfer.scan.quick import Marking
 from autotransfer.scan.scanner import Pace, Survey
 
@@ -88,7 +88,7 @@ class Plan:
         on_change: Optional[OnChange] = None,
         on_progress: Optional[OnProgress] = None,
         on_remark: Optional[Callable[[str], None]] = None,
-        choose: Optional[Callable[[Pace], Optional[Crew]]] = None,
+        choose: Optional[Callable[[Pace], Optional[Pool]]] = None,
         names: Optional[Sequence[str]] = None,
     ) -> None:
         self._settings = settings
@@ -103,7 +103,7 @@ class Plan:
         self._is_full = is_full
         self._choose = choose
         self._names = names
-        self._again = Again(store, is_used=names is not None)
+        self._again = Rescan(store, is_used=names is not None)
         self.outside: list[tuple[int, str]] = []
         self._planner = Planner()
         self._marker = _Marker(store.trie)
@@ -125,7 +125,7 @@ class Plan:
             preserve_timestamp=self._settings.preserve_timestamp,
             now_ns=now_ns,
         )
-        look_rules = looking.Rules(policy(self._settings), rules.settled_before_ns)
+        look_rules = worker.Rules(policy(self._settings), rules.settled_before_ns)
         rel_paths = None if self._names is None else self._find(self._names)
         if rel_paths is None or SRC_DIR_ITSELF in rel_paths:
             prepared = self._scan(rules, look_rules)
@@ -144,7 +144,7 @@ class Plan:
         self.outside = found.examples
         return found.rel_paths
 
-    def _scan(self, rules: Rules, look_rules: looking.Rules) -> list[Prepared]:
+    def _scan(self, rules: Rules, look_rules: worker.Rules) -> list[Prepared]:
         is_full = self._is_full or self._names is not None
         marking = Marking(self._settings, self._store, now_ns=rules.now_ns, is_full=is_full)
         survey = Survey(
@@ -180,7 +180,9 @@ class Plan:
         prepared.extend(map(self._put_away, self._batcher.rest()))
         return sorted(prepared)
 
-    def _steps(self, sights: Iterable[tuple[str, Sight]], marking: Marking | None, rules: Rules) -> Iterator[Step]:
+    def _steps(
+        self, sights: Iterable[tuple[str, FolderResult]], marking: Marking | None, rules: Rules
+    ) -> Iterator[Step]:
         taken_paths: set[str] = set()
         taken_path: str | None = None
         for rel_path, sight in sights:
@@ -212,9 +214,9 @@ class Plan:
             folder = Folder.unpack(packed)
         else:
             folder = Folder()
-            folder.doubt_ns, folder.cover = self._trie.inherited(rel_path)
+            folder.verify_until_ns, folder.cover = self._trie.inherited(rel_path)
         if isinstance(sight, New):
-            if packed is None and not (folder.doubt_ns or folder.cover):
+            if packed is None and not (folder.verify_until_ns or folder.cover):
                 return compare_new(sight, rules)
             sight = sight.as_listing(seen_at_ns=self._clock_ns())
         dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(sight, folder))
@@ -246,7 +248,7 @@ class Plan:
             batch.number, batch.sync_level, batch.has_failed, len(rows), batch.files, batch.size_bytes, has_folders
         )
 
-    def _count(self, sight: Sight) -> None:
+    def _count(self, sight: FolderResult) -> None:
         summary = self._summary
         summary.folders += 1
         summary.links += sight.links

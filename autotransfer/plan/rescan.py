@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join
-from autotransfer.datastore.store import AGAIN, Store
+from autotransfer.datastore.store import RESCAN, Store
 from autotransfer.plan.compare import FolderChange
 from autotransfer.scan.feed import SRC_DIR_ITSELF
 from autotransfer.scan.listing import Listing
@@ -18,7 +18,7 @@ NUL = "\0"
 
 def kept_paths(store: Store) -> set[str]:
     """What earlier runs left to be looked at; all of SRC_DIR when no run has had a feed yet."""
-    value = store.shelf.get(AGAIN)
+    value = store.shelf.get(RESCAN)
     if value is None or value == FOLDER_ITSELF:
         return {SRC_DIR_ITSELF}
     return set(value.split(NUL)) if value else set()
@@ -26,16 +26,16 @@ def kept_paths(store: Store) -> set[str]:
 
 def look_again(store: Store, rel_paths: Iterable[str]) -> None:
     """Have the next run with a feed look at these paths, as if one had named them. Nothing where there are no feeds."""
-    if store.shelf.get(AGAIN) is not None:
-        store.shelf[AGAIN] = _packed(kept_paths(store).union(rel_paths))
+    if store.shelf.get(RESCAN) is not None:
+        store.shelf[RESCAN] = _packed(kept_paths(store).union(rel_paths))
 
 
-class Again:
+class Rescan:
     """Gathers, in one run, what later ones must look at; does nothing where there are no feeds."""
 
     def __init__(self, store: Store, *, is_used: bool) -> None:
         self._store = store
-        self._is_used = is_used or store.shelf.get(AGAIN) is not None
+        self._is_used = is_used or store.shelf.get(RESCAN) is not None
         self._rel_paths: set[str] = set()
 
     def add(self, rel_path: str) -> None:
@@ -61,7 +61,7 @@ class Again:
         """Write it, in place of what was kept before if that was looked at too."""
         if self._is_used:
             before = set() if has_seen_all else kept_paths(self._store)
-            self._store.shelf[AGAIN] = _packed(before | self._rel_paths)
+            self._store.shelf[RESCAN] = _packed(before | self._rel_paths)
 
 
 def _packed(rel_paths: set[str]) -> str:

@@ -142,7 +142,7 @@ class _Setting:
         packed = self._trie.packed(listing.rel_path)
         folder = Folder() if packed is None else Folder.unpack(packed)
         if packed is None:
-            folder.doubt_ns, folder.cover = self._trie.inherited(listing.rel_path)
+            folder.verify_until_ns, folder.cover = self._trie.inherited(listing.rel_path)
         for name, seen in listing.files.items():
             if names is not None and name not in names:
                 continue

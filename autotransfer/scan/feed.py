@@ -15,7 +15,7 @@ from typing import NamedTuple
 from autotransfer.common.paths import FOLDER_ITSELF, below, can_be_sent, is_within, join, split
 from autotransfer.datastore.trie import SEPARATOR, PathTrie
 from autotransfer.scan.folders import open_folder, read_names
-from autotransfer.scan.listing import Policy, Sight
+from autotransfer.scan.listing import FolderResult, Policy
 from autotransfer.scan.worker import Look, Rules
 
 # More is not looked at path by path: then everything is.
@@ -101,7 +101,7 @@ class Feed:
         for rel_path in _outermost(rel_paths):
             self._want(rel_path)
 
-    def __iter__(self) -> Iterator[tuple[str, Sight]]:
+    def __iter__(self) -> Iterator[tuple[str, FolderResult]]:
         """Each folder's rel_path with what was seen, parents before children, siblings in order of name."""
         todo = [(_parts(folder), folder, False) for folder in self._wanted]
         heapify(todo)
@@ -137,7 +137,7 @@ class Feed:
             self._linked[rel_path] = known
         return known
 
-    def _see(self, rel_path: str, names: dict[str, bool]) -> tuple[Sight, set[str]]:
+    def _see(self, rel_path: str, names: dict[str, bool]) -> tuple[FolderResult, set[str]]:
         """What one folder holds of these names, and which of its folders are meant with all below them."""
         packed = self._trie.packed(rel_path)
         listing = read_names(self._root_fd, rel_path, names, follow_links=self._follow_links, clock_ns=self._clock_ns)
@@ -150,7 +150,7 @@ class Feed:
         kept = listing.kept.union(others - {FOLDER_ITSELF} if is_there else others)
         return listing._replace(kept=kept), {name for name, is_meant in names.items() if is_meant}
 
-    def _walk(self, start: str) -> Iterator[tuple[str, Sight]]:
+    def _walk(self, start: str) -> Iterator[tuple[str, FolderResult]]:
         todo = [start]
         while todo:
             rel_path = todo.pop()

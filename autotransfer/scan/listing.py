@@ -139,4 +139,4 @@ class New(NamedTuple):
         )
 
 
-Sight = Union[Same, New, Listing]
+FolderResult = Union[Same, New, Listing]

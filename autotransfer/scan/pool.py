@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Optional
 
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.scan.linux import die_with_parent
-from autotransfer.scan.listing import Sight
+from autotransfer.scan.listing import FolderResult
 from autotransfer.scan.worker import Row, Rules, Unit, affordable_threads, look_at, look_at_rows
 
 # Threads of one process where each call takes long; and of each of several.
@@ -55,10 +55,10 @@ class NobodyThere(Exception):
     """An executor cannot be reached; says why."""
 
 
-Call = Callable[[list[Row]], "list[Sight]"]
+Call = Callable[[list[Row]], "list[FolderResult]"]
 
 
-class Crew:
+class Pool:
     """Workers and what they have been asked.
 
     A unit that fails, because its worker died or sees another SRC_DIR, comes back unanswered: whoever asked does it.
@@ -79,9 +79,9 @@ class Crew:
         self._call = call
         self.rows = rows
         self.most_units = 2 * workers + 1
-        self._asked: dict[Future[list[Sight]], list[Row]] = {}
+        self._asked: dict[Future[list[FolderResult]], list[Row]] = {}
         # What came back; None when nothing will any more.
-        self._done: SimpleQueue[Optional[Future[list[Sight]]]] = SimpleQueue()
+        self._done: SimpleQueue[Optional[Future[list[FolderResult]]]] = SimpleQueue()
         self._restarts = 0
         self.done_units = self.lost_units = 0
         self.why_lost = ""
@@ -113,7 +113,7 @@ class Crew:
         future.add_done_callback(self._done.put)
         return True
 
-    def answer(self) -> tuple[list[Row], Optional[list[Sight]]]:
+    def answer(self) -> tuple[list[Row], Optional[list[FolderResult]]]:
         """The next unit that came back, with its sights; None when they are not to be had from a worker."""
         future = self._done.get()
         if future is None:
@@ -136,7 +136,7 @@ class Crew:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
 
-    def _submit(self, executor: Executor, rows: list[Row]) -> Future[list[Sight]]:
+    def _submit(self, executor: Executor, rows: list[Row]) -> Future[list[FolderResult]]:
         return executor.submit(self._call, rows)
 
     def _lose(self, error: BaseException | None) -> None:
@@ -168,7 +168,7 @@ class Crew:
         executor.shutdown(wait=False)
 
 
-class Processes(Crew):
+class Processes(Pool):
     """Processes on this machine. Limits of the system may keep them from starting, or from being looked after."""
 
     def __init__(self, place: Place, count: int) -> None:
@@ -190,7 +190,7 @@ class Processes(Crew):
         finally:
             threading.excepthook = self._usual_hook
 
-    def _submit(self, executor: Executor, rows: list[Row]) -> Future[list[Sight]]:
+    def _submit(self, executor: Executor, rows: list[Row]) -> Future[list[FolderResult]]:
         # A process that starts knows no better yet than to die of a signal with many words.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
@@ -214,16 +214,16 @@ class Processes(Crew):
         self._done.put(None)
 
 
-def of_threads(root_fd: int, rules: Rules) -> Crew:
+def of_threads(root_fd: int, rules: Rules) -> Pool:
     """Threads of this process: for a file system whose calls take long."""
     from concurrent.futures import ThreadPoolExecutor
 
     call: Call = partial(look_at_rows, root_fd, rules=rules)
     threads = affordable_threads(LONE_THREADS)
-    return Crew(partial(ThreadPoolExecutor, threads), call, workers=threads, rows=1)
+    return Pool(partial(ThreadPoolExecutor, threads), call, workers=threads, rows=1)
 
 
-def of_processes(place: Place, count: int) -> Crew:
+def of_processes(place: Place, count: int) -> Pool:
     """Processes on this machine: where the interpreter's lock is the limit.
 
     Raises:
@@ -235,7 +235,7 @@ def of_processes(place: Place, count: int) -> Crew:
         raise NobodyThere(f"{type(error).__name__}: {error}") from None
 
 
-def of_executor(name: str, place: Place, count: int) -> Crew:
+def of_executor(name: str, place: Place, count: int) -> Pool:
     """The executor that SCAN_EXECUTOR names.
 
     Raises:
@@ -244,7 +244,7 @@ def of_executor(name: str, place: Place, count: int) -> Crew:
     """
     start = partial(_dask, name.partition(":")[2]) if name.startswith("dask:") else partial(_mpi, count)
     try:
-        return Crew(start, partial(_look, place), workers=count or 8, rows=_rows(place))
+        return Pool(start, partial(_look, place), workers=count or 8, rows=_rows(place))
     except ImportError as error:
         extra = "dask" if name.startswith("dask:") else "mpi"
         raise ConfigurationProblem(
@@ -255,7 +255,7 @@ def of_executor(name: str, place: Place, count: int) -> Crew:
         raise NobodyThere(f"{type(error).__name__}: {error}") from None
 
 
-def _look(place: Place, rows: list[Row], *, is_alone: bool = False) -> list[Sight]:
+def _look(place: Place, rows: list[Row], *, is_alone: bool = False) -> list[FolderResult]:
     return look_at(place.unit(rows), is_alone=is_alone)
 
 

@@ -16,7 +16,7 @@ from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.folder_times import Mark, Marks
 from autotransfer.datastore.store import FULL_SCAN, Store
-from autotransfer.scan.listing import Listing, Same, Sight
+from autotransfer.scan.listing import FolderResult, Listing, Same
 
 # A folder that changed within the time step of its file system after it was listed keeps its time. The coarsest step
 # is two seconds (FAT). Source of the rule: git, Documentation/technical/racy-git.txt.
@@ -48,7 +48,7 @@ class Marking:
             and 0 <= now_ns - last["at_ns"] < settings.full_scan_every * NS_PER_SECOND
         )
 
-    def note(self, rel_path: str, sight: Sight) -> None:
+    def note(self, rel_path: str, sight: FolderResult) -> None:
         """Which folders are in one, and whether it is as recorded."""
         if not self._is_marking:
             return

@@ -15,9 +15,9 @@ from typing import NamedTuple, Optional
 from autotransfer.common.paths import join
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.store import LAST_RUN, Store
-from autotransfer.scan import pool as crew
-from autotransfer.scan.listing import Listing, Sight
-from autotransfer.scan.pool import Crew, NobodyThere, Place
+from autotransfer.scan import pool
+from autotransfer.scan.listing import FolderResult, Listing
+from autotransfer.scan.pool import NobodyThere, Place, Pool
 from autotransfer.scan.quick import glance
 from autotransfer.scan.walk_order import Frontier
 from autotransfer.scan.worker import Look, Rules
@@ -88,7 +88,7 @@ class Survey:
         *,
         clock_ns: Callable[[], int],
         is_quick: bool = False,
-        choose: Optional[Callable[[Pace], Optional[Crew]]] = None,
+        choose: Optional[Callable[[Pace], Optional[Pool]]] = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -102,7 +102,7 @@ class Survey:
         self.losses = ""
         self.is_alone = False
 
-    def __iter__(self) -> Iterator[tuple[str, Sight]]:
+    def __iter__(self) -> Iterator[tuple[str, FolderResult]]:
         """Each folder's rel_path with what it holds, parents before children, siblings in order of name.
 
         What a quick scan leaves out is not among them; it is counted in `left_out_folders` and `left_out_files`.
@@ -125,7 +125,7 @@ class Survey:
                     yield from self._together(others, todo[::-1])
                     return
 
-    def _see(self, rel_path: str) -> tuple[Sight, list[str]]:
+    def _see(self, rel_path: str) -> tuple[FolderResult, list[str]]:
         sight = self._look(rel_path, self._store.trie.packed(rel_path))
         return sight, self._to_go_into(rel_path, sight.folders)
 
@@ -137,8 +137,8 @@ class Survey:
         self.left_out_files += seen.files
         return seen.stale
 
-    def _together(self, others: Crew, start: list[str]) -> Iterator[tuple[str, Sight]]:
-        frontier: Frontier[Sight] = Frontier(start, WINDOW_UNITS * others.most_units * others.rows)
+    def _together(self, others: Pool, start: list[str]) -> Iterator[tuple[str, FolderResult]]:
+        frontier: Frontier[FolderResult] = Frontier(start, WINDOW_UNITS * others.most_units * others.rows)
         try:
             while not frontier.is_done:
                 self._ask(others, frontier)
@@ -151,13 +151,13 @@ class Survey:
             self._note_losses(others)
             others.close()
 
-    def _note_losses(self, others: Crew) -> None:
+    def _note_losses(self, others: Pool) -> None:
         if others.lost_units:
             whole = "all" if not others.done_units else f"{others.lost_units:,} of {others.done_units:,}"
             self.losses = f"{whole} batches of folders came back from no worker ({others.why_lost})"
             self.is_alone = not others.done_units and bool(self._settings.scan_executor)
 
-    def _ask(self, others: Crew, frontier: Frontier[Sight]) -> None:
+    def _ask(self, others: Pool, frontier: Frontier[FolderResult]) -> None:
         while others.has_room or not others.is_busy:
             rel_paths = frontier.ask(others.rows)
             if not rel_paths:
@@ -167,7 +167,7 @@ class Survey:
                 self._do(rel_paths, frontier)
                 return
 
-    def _hear(self, others: Crew, frontier: Frontier[Sight]) -> None:
+    def _hear(self, others: Pool, frontier: Frontier[FolderResult]) -> None:
         rows, sights = others.answer()
         if sights is None:
             self._do([rel_path for rel_path, _ in rows], frontier)
@@ -181,11 +181,11 @@ class Survey:
             seen = sight._replace(seen_at_ns=now_ns) if isinstance(sight, Listing) else sight
             frontier.answer(rel_path, seen, self._to_go_into(rel_path, seen.folders))
 
-    def _do(self, rel_paths: Sequence[str], frontier: Frontier[Sight]) -> None:
+    def _do(self, rel_paths: Sequence[str], frontier: Frontier[FolderResult]) -> None:
         for rel_path in rel_paths:
             frontier.answer(rel_path, *self._see(rel_path))
 
-    def _chosen(self, pace: Pace) -> Crew | None:
+    def _chosen(self, pace: Pace) -> Pool | None:
         """Who is worth calling now."""
         settings = self._settings
         is_slow = pace.is_slow or _is_on_network(self._root_fd)
@@ -193,23 +193,23 @@ class Survey:
         last = self._store.shelf.get(LAST_RUN) or {}
         expected = last.get("tree_files") or last.get("files") or 2 * pace.looks
         seconds_left = (expected / pace.looks - 1) * pace.cpu_seconds
-        count = settings.scan_workers or crew.processes_for(is_slow=is_slow)
-        threads = crew.THREADS if is_slow else 1
+        count = settings.scan_workers or pool.processes_for(is_slow=is_slow)
+        threads = pool.THREADS if is_slow else 1
         place = Place(settings.src_dir, os.fstat(self._root_fd).st_ino, self._rules, threads)
         if settings.scan_executor:
             return self._elsewhere(place)
         if count > 1 and seconds_left > WORTH_PROCESSES_SECONDS:
             try:
-                return crew.of_processes(place, count)
+                return pool.of_processes(place, count)
             except NobodyThere as error:
                 self.losses = str(error)
-        return crew.of_threads(self._root_fd, self._rules) if is_slow else None
+        return pool.of_threads(self._root_fd, self._rules) if is_slow else None
 
-    def _elsewhere(self, place: Place) -> Crew | None:
+    def _elsewhere(self, place: Place) -> Pool | None:
         if self.is_alone:
             return None
         try:
-            return crew.of_executor(self._settings.scan_executor, place, self._settings.scan_workers)
+            return pool.of_executor(self._settings.scan_executor, place, self._settings.scan_workers)
         except NobodyThere as error:
             self.losses, self.is_alone = str(error), True
             return None

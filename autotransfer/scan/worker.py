@@ -14,11 +14,11 @@ from itertools import compress
 from typing import Any, NamedTuple, Optional
 
 from autotransfer.common.paths import FOLDER_ITSELF
-from autotransfer.datastore import pickles as plain
+from autotransfer.datastore import pickles
 from autotransfer.datastore.trie import SEPARATOR, column_holds, fingerprints, is_in_order, packed_column
 from autotransfer.scan.folders import open_folder, read_folder
 from autotransfer.scan.linux import entries
-from autotransfer.scan.listing import Listing, New, Policy, Same, Sight
+from autotransfer.scan.listing import FolderResult, Listing, New, Policy, Same
 
 # What a run has open beside the folders that it looks at, and some more.
 KEPT_DESCRIPTORS = 32
@@ -59,7 +59,7 @@ class OtherRoot(Exception):
     """SRC_DIR is another folder for the worker than for the run."""
 
 
-def look_at(unit: Unit, *, is_alone: bool = False) -> list[Sight]:
+def look_at(unit: Unit, *, is_alone: bool = False) -> list[FolderResult]:
     """What each folder of a unit holds, in the order of its rows. Runs in a worker.
 
     Args:
@@ -67,7 +67,7 @@ def look_at(unit: Unit, *, is_alone: bool = False) -> list[Sight]:
 
     Raises:
         OtherRoot, OSError: SRC_DIR is not there as the run sees it.
-        plain.NotPlain: A record is damaged.
+        pickles.NotPlain: A record is damaged.
     """
     root_fd = os.open(unit.src_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -80,12 +80,12 @@ def look_at(unit: Unit, *, is_alone: bool = False) -> list[Sight]:
 
 def look_at_rows(
     root_fd: int, rows: Sequence[Row], rules: Rules, *, threads: int = 1, is_alone: bool = False
-) -> list[Sight]:
+) -> list[FolderResult]:
     """The same with SRC_DIR open."""
     look = Look(root_fd, rules, is_alone=is_alone and threads <= 1)
 
-    def look_at_row(row: Row) -> Sight:
-        return look(row[0], None if row[1] is None else plain.load(row[1]))
+    def look_at_row(row: Row) -> FolderResult:
+        return look(row[0], None if row[1] is None else pickles.load(row[1]))
 
     threads = min(affordable_threads(threads), len(rows))
     if threads <= 1:
@@ -126,7 +126,7 @@ class Look:
         self._entries = entries(is_alone=is_alone)
         self._is_fast = self._entries.are_possible and not self._follow_links
 
-    def __call__(self, rel_path: str, packed: tuple[Any, ...] | None) -> Sight:
+    def __call__(self, rel_path: str, packed: tuple[Any, ...] | None) -> FolderResult:
         """What one folder holds; `packed` is its record."""
         if packed is not None and self._is_fast:
             same = self._as_recorded(rel_path, packed)

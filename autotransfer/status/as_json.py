@@ -38,7 +38,7 @@ def overview(settings: Settings, state: State, judged: Verdict) -> Json:
         "as_of_at": moment(judged.as_of_ns),
         "route": {name.lower(): value for name, value in settings.route.items()},
         "delivered": _amount(total.delivered),
-        "vouched_files": total.vouched_files,
+        "assumed_files": total.assumed_files,
         "in_flight": _amount(total.in_flight),
         "to_retry": {
             **_amount(total.to_retry),
@@ -131,7 +131,7 @@ def path_document(answered: Union[FileAnswer, FolderAnswer]) -> Json:
         "is_delivered": answered.is_safe,
         "is_on_disk": answered.is_on_disk,
         "delivered": _amount(answered.delivered),
-        "vouched_files": answered.vouched_files,
+        "assumed_files": answered.assumed_files,
         "in_flight": _amount(answered.in_flight),
         "unsent": _amount(answered.unsent),
         "held": answered.held,
@@ -161,7 +161,7 @@ def _file(answered: FileAnswer) -> Json:
             "mtime_ns": delivered.mtime_ns,
             "size_bytes": delivered.size_bytes,
             "delivered_at": moment(delivered.transferred_at_ns),
-            "is_vouched": not delivered.task,
+            "is_assumed": not delivered.task,
         },
         "retry": None
         if retry is None

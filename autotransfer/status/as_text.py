@@ -13,6 +13,7 @@ from autotransfer.common.times import NS_PER_SECOND, local_text
 from autotransfer.datastore.tasks import PREPARED, AnyTask, Task
 from autotransfer.status.folders import Amount
 from autotransfer.status.path import (
+    ASSUMED,
     DELIVERED,
     EXCLUDED,
     IN_FLIGHT,
@@ -27,7 +28,6 @@ from autotransfer.status.path import (
     UNSENDABLE,
     UNSETTLED,
     VANISHED,
-    VOUCHED,
     WAITING,
     FileAnswer,
     FolderAnswer,
@@ -95,8 +95,8 @@ def _facts(settings: Settings, state: State, judged: Verdict) -> list[tuple[str,
         late = " (it is late)" if judged.next_run.is_late else ""
         rows.append(("Next run", f"every {age_text(judged.next_run.interval_seconds)}, the next at {at}{late}"))
     delivered = _amount(total.delivered)
-    if total.vouched_files:
-        delivered += f"; {total.vouched_files:,} of them because set_time.py said so"
+    if total.assumed_files:
+        delivered += f"; {total.assumed_files:,} of them because set_time.py said so"
     rows.append(("Delivered", delivered))
     if total.last_delivered_ns:
         rows.append(("", f"the last one {_ago(total.last_delivered_ns, state.now_ns)}"))
@@ -254,7 +254,7 @@ def _file_words(answered: FileAnswer, now_ns: int) -> str:
     earlier = " An earlier version was delivered." if record is not None else ""
     if answered.state == DELIVERED and record is not None:
         return f"delivered at {moment_text(record.transferred_at_ns)}, and unchanged since."
-    if answered.state == VOUCHED:
+    if answered.state == ASSUMED:
         return "it counts as delivered because set_time.py said so; no task of this tool has carried it since."
     if answered.state == RESTING and retry is not None:
         return (
@@ -285,8 +285,8 @@ def _file_words(answered: FileAnswer, now_ns: int) -> str:
 def _folder(answered: FolderAnswer, now_ns: int, paint: Paint) -> list[str]:
     name = display(answered.rel_path) or "SRC_DIR"
     lines = [f"{name}/: {paint(*_folder_word(answered))}"]
-    if answered.vouched_files:
-        lines.append(f"    {answered.vouched_files:,} count as delivered because set_time.py said so.")
+    if answered.assumed_files:
+        lines.append(f"    {answered.assumed_files:,} count as delivered because set_time.py said so.")
     for amount, words in ((answered.in_flight, "in flight"), (answered.unsent, "not sent yet")):
         if amount.files:
             lines.append(f"    {_amount(amount)} {words}.")

@@ -44,10 +44,10 @@ class Delivery(NamedTuple):
 FAILING, TO_RETRY, IN_FLIGHT = "failing", "to_retry", "in_flight"
 
 
-DELIVERED, VOUCHED, EMPTY = "delivered", "vouched", "empty"
+DELIVERED, ASSUMED, EMPTY = "delivered", "assumed", "empty"
 
 
-STANDINGS = (FAILING, TO_RETRY, IN_FLIGHT, DELIVERED, VOUCHED, EMPTY)
+STANDINGS = (FAILING, TO_RETRY, IN_FLIGHT, DELIVERED, ASSUMED, EMPTY)
 
 
 class FolderState(NamedTuple):
@@ -55,7 +55,7 @@ class FolderState(NamedTuple):
 
     Args:
         delivered: Nothing else is known to be done about these.
-        vouched_files: How many of them count as delivered because set_time.py said so.
+        assumed_files: How many of them count as delivered because set_time.py said so.
         in_flight: A task carries them; an earlier version of some may have been delivered.
         to_retry: To be sent again; `failing_files` failed more than once, `resting_files` wait for their next try.
         last_delivered_ns: When a task last delivered one; 0: never.
@@ -63,7 +63,7 @@ class FolderState(NamedTuple):
     """
 
     delivered: Amount = Amount()
-    vouched_files: int = 0
+    assumed_files: int = 0
     in_flight: Amount = Amount()
     to_retry: Amount = Amount()
     failing_files: int = 0
@@ -75,7 +75,7 @@ class FolderState(NamedTuple):
         assert isinstance(other, FolderState)
         return FolderState(
             self.delivered + other.delivered,
-            self.vouched_files + other.vouched_files,
+            self.assumed_files + other.assumed_files,
             self.in_flight + other.in_flight,
             self.to_retry + other.to_retry,
             self.failing_files + other.failing_files,
@@ -103,13 +103,13 @@ class FolderState(NamedTuple):
             return IN_FLIGHT
         if not self.delivered.files:
             return EMPTY
-        return VOUCHED if self.vouched_files == self.delivered.files else DELIVERED
+        return ASSUMED if self.assumed_files == self.delivered.files else DELIVERED
 
     def without(self, part: FolderState) -> FolderState:
         """What is left when some of these are taken away; the moments stay, as nobody knows whose they were."""
         return FolderState(
             self.delivered.without(part.delivered),
-            max(0, self.vouched_files - part.vouched_files),
+            max(0, self.assumed_files - part.assumed_files),
             self.in_flight.without(part.in_flight),
             self.to_retry.without(part.to_retry),
             max(0, self.failing_files - part.failing_files),
@@ -134,12 +134,12 @@ def folder_state(value: tuple[Any, ...], *, now_ns: int) -> FolderState:
         return FolderState()
     columns = delivery(value)
     count = len(columns.names)
-    vouched = columns.tasks.count(0)
-    if not vouched:
+    assumed = columns.tasks.count(0)
+    if not assumed:
         last_ns = max(columns.transferred_at_ns)
     else:
         last_ns = max((moment for moment, task in zip(columns.transferred_at_ns, columns.tasks) if task), default=0)
-    return FolderState(Amount(count, sum(columns.sizes_bytes)), vouched, last_delivered_ns=last_ns)
+    return FolderState(Amount(count, sum(columns.sizes_bytes)), assumed, last_delivered_ns=last_ns)
 
 
 def _moving_state(folder: Folder, *, now_ns: int) -> FolderState:

@@ -20,7 +20,7 @@ from autotransfer.scan.listing import Listing, policy
 from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery, folder_state
 
 # What a path can be, the names of `--json`.
-DELIVERED, VOUCHED, IN_FLIGHT = "delivered", "vouched", "in_flight"
+DELIVERED, ASSUMED, IN_FLIGHT = "delivered", "assumed", "in_flight"
 
 
 NEW_FILE, MODIFIED, TO_RETRY, RESTING, UNSETTLED, WAITING = (
@@ -39,7 +39,7 @@ EXCLUDED, SYMLINK, SPECIAL, UNSENDABLE, UNREADABLE = "excluded", "symlink", "spe
 VANISHED, UNKNOWN = "vanished", "unknown"
 
 
-SAFE = (DELIVERED, VOUCHED)
+SAFE = (DELIVERED, ASSUMED)
 
 
 MOST_NAMED = 20
@@ -76,7 +76,7 @@ class FolderAnswer(NamedTuple):
 
     Args:
         is_on_disk: Whether the folder is there; if not, the amounts are those of the records.
-        delivered: As recorded; `vouched_files` of them because set_time.py said so.
+        delivered: As recorded; `assumed_files` of them because set_time.py said so.
         in_flight: A task carries them, perhaps an earlier version.
         unsent: Neither; `held` says how many of them are held back for what reason, the others go with the next run.
         vanished_files: Recorded, and no longer on disk.
@@ -90,7 +90,7 @@ class FolderAnswer(NamedTuple):
     rel_path: str
     is_on_disk: bool
     delivered: Amount = NO_FILES
-    vouched_files: int = 0
+    assumed_files: int = 0
     in_flight: Amount = NO_FILES
     unsent: Amount = NO_FILES
     held: dict[str, int] = {}  # noqa: RUF012 - never changed
@@ -217,15 +217,15 @@ class _Asking:
             return answered._replace(state=WAITING, task=task)
         if answered.in_flight:
             return answered._replace(state=IN_FLIGHT)
-        is_vouched = answered.delivered is not None and not answered.delivered.task
-        return answered._replace(state=VOUCHED if is_vouched else DELIVERED)
+        is_assumed = answered.delivered is not None and not answered.delivered.task
+        return answered._replace(state=ASSUMED if is_assumed else DELIVERED)
 
     def _folder_record(self, rel_path: str) -> Folder:
         packed = self._reader.trie.packed(rel_path)
         if packed is not None:
             return Folder.unpack(packed)
         folder = Folder()
-        folder.doubt_ns, folder.cover = self._reader.trie.inherited(rel_path)
+        folder.verify_until_ns, folder.cover = self._reader.trie.inherited(rel_path)
         return folder
 
     def _listing(self, rel_path: str) -> Listing:
@@ -255,7 +255,7 @@ class _Asking:
             rel_path,
             False,
             total.delivered,
-            total.vouched_files,
+            total.assumed_files,
             total.in_flight,
             total.to_retry,
             vanished_files=total.files,
@@ -272,7 +272,7 @@ class _Adding:
         self._rules = rules
         self.files = 0
         self._delivered = self._in_flight = self._unsent = Amount()
-        self._vouched = self._vanished = self._error_count = self._last_ns = self._oldest_ns = 0
+        self._assumed = self._vanished = self._error_count = self._last_ns = self._oldest_ns = 0
         self._oldest_path = ""
         self._held = {UNSETTLED: 0, WAITING: 0, RESTING: 0}
         self._left_out = {"symlinks": 0, "special_files": 0, "excluded": 0}
@@ -285,7 +285,7 @@ class _Adding:
         packed = self._reader.trie.packed(listing.rel_path)
         if packed is None:
             folder = Folder()
-            folder.doubt_ns, folder.cover = self._reader.trie.inherited(listing.rel_path)
+            folder.verify_until_ns, folder.cover = self._reader.trie.inherited(listing.rel_path)
         else:
             folder = Folder.unpack(packed)
         names = {*folder.delivered, *folder.in_flight, *folder.retries}
@@ -304,7 +304,7 @@ class _Adding:
         amount = Amount(1, seen[1])
         if flying is None and record is not None and record.fingerprint == seen:
             self._delivered += amount
-            self._vouched += not record.task
+            self._assumed += not record.task
             if record.task:
                 self._tasks.add(record.task)
                 self._last_ns = max(self._last_ns, record.transferred_at_ns)
@@ -332,7 +332,7 @@ class _Adding:
             rel_path,
             is_on_disk,
             self._delivered,
-            self._vouched,
+            self._assumed,
             self._in_flight,
             self._unsent,
             self._held,

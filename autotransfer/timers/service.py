@@ -17,19 +17,19 @@ from autotransfer.common.settings import Settings
 from autotransfer.globus.collections import Collections, not_ready
 from autotransfer.globus.login import AskForCode, Login
 from autotransfer.globus.tasks import Tasks
-from autotransfer.globus.timers import AGAIN, Timers
-from autotransfer.timers import describe as jobs
+from autotransfer.globus.timers import RESCAN, Timers
+from autotransfer.timers import describe
 
 
 class Shown(NamedTuple):
     """A timer: the service's own document, what it tells a person, and its last task's, if Globus shows that."""
 
     document: dict[str, Any]
-    job: jobs.Job
+    job: describe.Job
     task: dict[str, Any] | None
 
 
-class Hosting:
+class TimerService:
     """The timers of who is signed in. Use it in a `with` block.
 
     Args:
@@ -49,12 +49,12 @@ class Hosting:
         self._settings = settings
         self._command = command
         sign_in = f"{command} session login"
-        self.login = Login(settings, ask=ask, wants_timers=True, sign_in_command=sign_in, again=AGAIN)
+        self.login = Login(settings, ask=ask, wants_timers=True, sign_in_command=sign_in, again=RESCAN)
         if must_hold:
             self.login.must_hold()
         self.timers = Timers(self.login.timers, sign_in=sign_in)
 
-    def __enter__(self) -> Hosting:
+    def __enter__(self) -> TimerService:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -95,8 +95,8 @@ class Hosting:
         ids, demand = [self._settings.src_id, self._settings.dst_id, *collection_ids], None
         for job_id in job_ids:
             document = self.timers.get(job_id)
-            ids += jobs.collection_ids(document)
-            demand = jobs.session_demand(document) or demand
+            ids += describe.collection_ids(document)
+            demand = describe.session_demand(document) or demand
         self._want_consents(ids)
         return demand
 
@@ -157,7 +157,7 @@ class Hosting:
 
     def _want_consents(self, collection_ids: list[str]) -> list[str]:
         """Have the login hold the consents that timers with these collections need; gives those that want one."""
-        collections, found = Collections(self.login.transfer, again=AGAIN), []
+        collections, found = Collections(self.login.transfer, again=RESCAN), []
         for collection_id in dict.fromkeys(collection_ids):
             try:
                 collection = collections.get(collection_id)
@@ -192,7 +192,7 @@ class Hosting:
             SignInNeeded: Today's login lacks a consent that it needs.
         """
         if update_credentials:
-            ends = jobs.collection_ids(self.timers.get(job_id))
+            ends = describe.collection_ids(self.timers.get(job_id))
             self.must_reach(ends, effect=f"The timer {job_id} is as it was.")
         self.timers.resume(job_id, update_credentials=update_credentials)
         return self.timers.get(job_id)
@@ -204,7 +204,7 @@ class Hosting:
             GlobusProblem: The service left something as it was.
         """
         document = self.timers.update(job_id, changes)
-        left = jobs.unchanged(document, changes)
+        left = describe.unchanged(document, changes)
         if left:
             done = [name for name in changes if name not in left]
             raise GlobusProblem(
@@ -217,11 +217,11 @@ class Hosting:
 
     def with_task(self, document: dict[str, Any]) -> Shown:
         """A timer for a person, with what its last task came to."""
-        job = jobs.read_job(document, command=self._command)
+        job = describe.read_job(document, command=self._command)
         if not job.task_id:
             return Shown(document, job, None)
         try:
-            task = Tasks(self.login.transfer, again=AGAIN).get(job.task_id)
+            task = Tasks(self.login.transfer, again=RESCAN).get(job.task_id)
         except Unreachable:
             raise
         except GlobusProblem:  # Globus keeps tasks for some months only, and shows them to who made them only
@@ -229,7 +229,7 @@ class Hosting:
         return Shown(document, job.with_task(task), task)
 
     def each(
-        self, job_ids: Iterable[str], act: Callable[[Hosting, str], dict[str, Any]]
+        self, job_ids: Iterable[str], act: Callable[[TimerService, str], dict[str, Any]]
     ) -> tuple[list[dict[str, Any]], list[Problem]]:
         """Do one thing to each timer; gives the documents of those it worked for, and the problems of the others.
 

@@ -10,13 +10,13 @@ from autotransfer.common.errors import GlobusProblem, TaskUnknown, Unreachable
 from autotransfer.common.paths import display, from_collection
 from autotransfer.common.summary import Summary
 from autotransfer.common.text import counted
-from autotransfer.datastore import tasks as ledger
+from autotransfer.datastore import tasks
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import WEB_APP, Task
 from autotransfer.globus.tasks import Tasks
 from autotransfer.plan.rescan import look_again
 from autotransfer.transfer import task_status
-from autotransfer.transfer.results import Closing, Look, Tally
+from autotransfer.transfer.results import Look, Tally, TaskResult
 from autotransfer.transfer.task_status import judge
 
 MEND = "Mend its permissions."
@@ -28,7 +28,7 @@ REMEDIES = {
 }
 
 
-ENDED_BADLY = (ledger.FAILED, ledger.CANCELED, ledger.EXPIRED)
+ENDED_BADLY = (tasks.FAILED, tasks.CANCELED, tasks.EXPIRED)
 
 
 class Settling:
@@ -69,7 +69,7 @@ class Settling:
         """
         under_way = []
         for task in list(self._store.ledger.open.values()):
-            if task.state != ledger.SUBMITTED:
+            if task.state != tasks.SUBMITTED:
                 continue
             try:
                 document = self._settle(task)
@@ -89,7 +89,7 @@ class Settling:
         except TaskUnknown as problem:
             self._end(
                 task,
-                ledger.LOST,
+                tasks.LOST,
                 str(problem.why),
                 lambda closing: closing.close(has_arrived=False, code="TASK_UNKNOWN", is_counted=False),
             )
@@ -104,7 +104,7 @@ class Settling:
             document = self._tasks.get(task.task_id)
             verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
         task = task._replace(ended_at_ns=verdict.ended_at_ns)
-        if verdict.state == ledger.SUCCEEDED:
+        if verdict.state == tasks.SUCCEEDED:
             self._end_succeeded(task, verdict)
             return None
         if verdict.state in ENDED_BADLY:
@@ -119,7 +119,7 @@ class Settling:
             # It was submitted before our own look at these paths, so what it carried is not known.
             self._end(
                 task,
-                ledger.SUCCEEDED,
+                tasks.SUCCEEDED,
                 "adopted",
                 lambda closing: closing.close(has_arrived=False, code="ADOPTED", is_counted=False),
             )
@@ -128,7 +128,7 @@ class Settling:
         if len(failures) < skipped:  # the list is no longer kept, or is withheld: any path may be missing
             tally = self._end(
                 task,
-                ledger.SUCCEEDED,
+                tasks.SUCCEEDED,
                 f"{skipped} paths skipped",
                 lambda closing: closing.close(has_arrived=False, code="SKIPPED", is_counted=False),
             )
@@ -140,16 +140,16 @@ class Settling:
         reason = f"{skipped} paths skipped" if skipped else ""
         still_there: list[tuple[str, str]] = []
 
-        def close(closing: Closing) -> Tally:
+        def close(closing: TaskResult) -> Tally:
             has_seen_all = not 0 <= verdict.files < task.files or self._saw_all(task, verdict, failures, closing)
-            tally, returned = closing.give_back(failures)
+            tally, returned = closing.mark_failed(failures)
             still_there.extend(returned)
             if has_seen_all:
                 return tally + closing.close(has_arrived=True)
             tally += closing.credit(self._arrived(task))
             return tally + closing.close(has_arrived=False, code="NOT_SEEN", is_counted=False)
 
-        self._end(task, ledger.SUCCEEDED, reason, close)
+        self._end(task, tasks.SUCCEEDED, reason, close)
         for rel_path, code in still_there:
             path = display(rel_path)
             self._summary.notice(
@@ -158,7 +158,7 @@ class Settling:
             )
 
     def _saw_all(
-        self, task: Task, verdict: task_status.Verdict, failures: list[tuple[str, str]], closing: Closing
+        self, task: Task, verdict: task_status.Verdict, failures: list[tuple[str, str]], closing: TaskResult
     ) -> bool:
         """Whether Globus came across every file that the task carries; some may have been away, and may be back.
 
@@ -185,12 +185,12 @@ class Settling:
             f"arrived, the rest is sent again. Its events: {WEB_APP}/{task.task_id}/event_log"
         )
 
-    def _end(self, task: Task, state: str, reason: str, close: Callable[[Closing], Tally]) -> Tally:
+    def _end(self, task: Task, state: str, reason: str, close: Callable[[TaskResult], Tally]) -> Tally:
         now_ns = self._clock_ns()
         items = [(row[0], row[1]) for row in self._store.items(task.number)]
         # The lists of an ended task come in pages: when one cannot be had, none of it may be recorded.
         with self._store.all_or_nothing():
-            closing = Closing(
+            closing = TaskResult(
                 self._store.trie,
                 task.number,
                 items,
@@ -210,7 +210,7 @@ class Settling:
         self._summary.watch(task.number, "")
         self._summary.arrived += tally.arrived
         self._summary.returned += tally.returned
-        if state == ledger.SUCCEEDED:
+        if state == tasks.SUCCEEDED:
             self._summary.succeeded += 1
         else:
             self._summary.failed += 1

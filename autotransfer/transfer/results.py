@@ -43,7 +43,7 @@ class Tally(NamedTuple):
         return Tally(*(mine + theirs for mine, theirs in zip(self, other)))
 
 
-class Closing:
+class TaskResult:
     """Closes one ended task in the trie, path by path.
 
     Args:
@@ -81,7 +81,7 @@ class Closing:
             for name in _carried(self._trie.folder(folder_path), names, self._number)
         )
 
-    def give_back(self, failures: Iterable[tuple[str, str]]) -> tuple[Tally, list[tuple[str, str]]]:
+    def mark_failed(self, failures: Iterable[tuple[str, str]]) -> tuple[Tally, list[tuple[str, str]]]:
         """Mark paths that Globus left out, each (rel_path, code), as to be sent again.
 
         Returns:
@@ -134,7 +134,7 @@ class Closing:
             tally += self._close_folder(folder_path, names, code, has_arrived=has_arrived, is_counted=is_counted)
         return tally
 
-    def strike_out(self) -> None:
+    def cancel(self) -> None:
         """Undo the preparation of a task that Globus refused: its paths are as they were before."""
         for folder_path, names in touched_folders(self._trie, self._items):
             folder = self._trie.folder(folder_path)
@@ -166,7 +166,7 @@ class Closing:
             tally += self._close_path(folder, folder_path, name, one_code, has_arrived, is_counted)
         if ends_cover:
             folder.cover = 0
-            folder.doubt_ns = max(folder.doubt_ns, self._latest_ns + SWEEP_DOUBT_NS)
+            folder.verify_until_ns = max(folder.verify_until_ns, self._latest_ns + SWEEP_DOUBT_NS)
         self._trie.put(folder_path, folder)
         return tally
 
@@ -180,14 +180,14 @@ class Closing:
             seen = flying.fingerprint
         if seen is None:
             folder.forget(name)
-            folder.doubt_ns = max(folder.doubt_ns, flying.mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)
+            folder.verify_until_ns = max(folder.verify_until_ns, flying.mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)
             return Tally(gone=1)
         if has_arrived and seen == flying.fingerprint:
             folder.delivered[name] = Delivered(*flying.fingerprint, self._latest_ns, self._number)
             folder.retries.pop(name, None)
             return Tally(arrived=1)
         # Should it vanish before it is sent again, what is new under its name is compared with what was left there.
-        folder.doubt_ns = max(folder.doubt_ns, flying.mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)
+        folder.verify_until_ns = max(folder.verify_until_ns, flying.mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)
         earlier = folder.retries.get(name)
         # A file that changed under way did not fail: it starts afresh.
         is_failure = is_counted and not has_arrived

@@ -17,7 +17,7 @@ from autotransfer.common.errors import (
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import Summary
 from autotransfer.common.times import DAY, NS_PER_SECOND
-from autotransfer.datastore import tasks as ledger
+from autotransfer.datastore import tasks
 from autotransfer.datastore.store import ITEM_LIMIT, Store, StoredItem
 from autotransfer.datastore.tasks import Task
 from autotransfer.globus.documents import item_documents, transfer_document
@@ -26,7 +26,7 @@ from autotransfer.globus.tasks import Tasks
 from autotransfer.plan.in_flight import renumber
 from autotransfer.plan.planner import Prepared
 from autotransfer.plan.rescan import look_again
-from autotransfer.transfer.results import Closing
+from autotransfer.transfer.results import TaskResult
 from autotransfer.transfer.task_status import label_for
 
 # How long a task may stay prepared while its every POST ends without an answer that says what became of it.
@@ -148,7 +148,7 @@ class Submitting:
             raise refused
 
     def _prepared_numbers(self) -> list[int]:
-        return sorted(number for number, task in self._store.ledger.open.items() if task.state == ledger.PREPARED)
+        return sorted(number for number, task in self._store.ledger.open.items() if task.state == tasks.PREPARED)
 
     def _post(self, task: Task, *, is_again: bool) -> None:
         rows = self._store.items(task.number)
@@ -245,7 +245,7 @@ class Submitting:
         self._store.commit()
 
     def _give_up(self, number: int, rows: list[StoredItem]) -> None:
-        Closing(self._store.trie, number, _keys(rows), now_ns=0, look=lambda folder, name: None).strike_out()
+        TaskResult(self._store.trie, number, _keys(rows), now_ns=0, look=lambda folder, name: None).cancel()
         look_again(self._store, (row[0] for row in rows))
 
 

@@ -14,7 +14,7 @@ from suite import DST_ID, SRC_ID, Route
 
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.common.times import local_text
-from autotransfer.datastore import pickles as plain
+from autotransfer.datastore import pickles
 from autotransfer.datastore.schema import is_sound
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import Ledger, Task, pack_tasks, unpack_tasks
@@ -57,8 +57,8 @@ class StoreTargets:
         pickled = data.draw(st.one_of(mutated_bytes(whole), st.binary(max_size=200)))
         started = time.monotonic()
         try:
-            value = plain.load(pickled)
-        except plain.NotPlain as refused:
+            value = pickles.load(pickled)
+        except pickles.NotPlain as refused:
             assert str(refused)
         else:
             for key in self._values:

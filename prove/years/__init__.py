@@ -8,7 +8,7 @@ from pathlib import Path
 
 from suite import DST_ID, SRC_ID
 
-from autotransfer.datastore import history as limits
+from autotransfer.datastore import history
 from autotransfer.datastore.tasks import Task
 from emulator.http.server import Emulator
 from emulator.world import Collection
@@ -74,9 +74,9 @@ def findings(years: Years, lived: Lived, *, most_datastore_bytes: int = MOST_DAT
         named = years.named_tasks(store)
         whole = sum(isinstance(task, Task) for task in store.history())
         packed = sum(1 for _ in store.history()) - whole
-    if whole >= 3 * limits.KEPT_WHOLE:
+    if whole >= 3 * history.KEPT_WHOLE:
         found.append(f"{whole} tasks are kept whole")
-    if packed >= max(limits.SWEPT_FROM, 2 * len(named)) + 3 * limits.KEPT_WHOLE:
+    if packed >= max(history.SWEPT_FROM, 2 * len(named)) + 3 * history.KEPT_WHOLE:
         found.append(f"{packed} tasks are kept, and records name {len(named)}")
     for rel_path in years.known:
         if why := years.why_unknown(rel_path):

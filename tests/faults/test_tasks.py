@@ -12,7 +12,7 @@ from autotransfer.datastore.store import Store
 from emulator.http.server import Emulator
 
 HELD = "It holds 2 paths; without progress it is canceled after 24 hours and they are sent again. Its events: https://"
-AGAIN = "of 2 paths arrived, the rest is sent again. Its events: https://"
+RESCAN = "of 2 paths arrived, the rest is sent again. Its events: https://"
 DAY_SECONDS = 86400
 
 
@@ -43,31 +43,31 @@ def task_id(globus: Emulator) -> str:
         row(
             "a task FAILED",
             {"outcome": "fail", "code": "ENDPOINT_ERROR", "after_files": 0},
-            sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 0 {AGAIN}",
+            sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 0 {RESCAN}",
             recorded="2 paths under way; 1 task failed",
         ),
         row(
             "a task FAILED with half of its files copied",
             {"outcome": "fail", "code": "ENDPOINT_ERROR", "after_files": 1},
-            sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 1 {AGAIN}",
+            sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 1 {RESCAN}",
             recorded="1 path delivered, 1 path under way; 1 task failed",
         ),
         row(
             "a task FAILED with half a file copied",
             {"outcome": "half", "path": "*/b.dat"},
-            sees=f"Task ... ended failed (CONNECTION_BROKEN: connection broken): ... {AGAIN}",
+            sees=f"Task ... ended failed (CONNECTION_BROKEN: connection broken): ... {RESCAN}",
             recorded="2 paths under way; 1 task failed",
         ),
         row(
             "a task is canceled by the user",
             {"outcome": "cancel", "after_files": 1},
-            sees=f"Task ... ended canceled (CANCELED: canceled): 1 {AGAIN}",
+            sees=f"Task ... ended canceled (CANCELED: canceled): 1 {RESCAN}",
             recorded="1 path delivered, 1 path under way; 1 task canceled",
         ),
         row(
             "a task expired",
             {"outcome": "expire", "after_files": 1},
-            sees=f"Task ... ended expired (EXPIRED: expired): 1 {AGAIN}",
+            sees=f"Task ... ended expired (EXPIRED: expired): 1 {RESCAN}",
             recorded="1 path delivered, 1 path under way; 1 task expired",
         ),
         row(
@@ -99,7 +99,7 @@ def test_what_a_task_did_not_bring_is_sent_again(
 
 @pytest.mark.fault(
     "a task is canceled by an administrator",
-    sees=f"Task ... ended canceled (CANCELED: canceled (Maintenance until Monday)): 0 {AGAIN}",
+    sees=f"Task ... ended canceled (CANCELED: canceled (Maintenance until Monday)): 0 {RESCAN}",
     status=3,
     recorded="2 paths under way; 1 task canceled",
 )
@@ -185,7 +185,7 @@ def test_a_task_with_faults_is_reported_and_goes_on_when_they_are_mended(
 @pytest.mark.fault(
     "a task is stuck for longer than STUCK_HOURS",
     sees="Task ... made no progress for 0.1 hours (PERMISSION_DENIED ...), so it was canceled. What had not arrived is "
-    f"sent again. ... ended canceled (CANCELED: canceled): 1 {AGAIN}",
+    f"sent again. ... ended canceled (CANCELED: canceled): 1 {RESCAN}",
     status=3,
     recorded="1 path delivered, 1 path under way; 1 task canceled",
 )
@@ -212,7 +212,7 @@ def let_time_pass(route: Route, *, hours: float) -> None:
 
 @pytest.mark.fault(
     "a quota that is really exceeded, with FAIL_ON_QUOTA_ERRORS",
-    sees=f"Task ... ended failed (QUOTA_EXCEEDED: quota exceeded): 0 {AGAIN}",
+    sees=f"Task ... ended failed (QUOTA_EXCEEDED: quota exceeded): 0 {RESCAN}",
     status=3,
     recorded="2 paths under way; 1 task failed",
 )
@@ -258,7 +258,7 @@ def test_a_status_that_is_not_known_is_never_taken_for_success(
 
 @pytest.mark.fault(
     "a task failed more than 30 days ago: what it copied is no longer listed",
-    sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 0 {AGAIN}",
+    sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 0 {RESCAN}",
     status=3,
     recorded="2 paths under way; 1 task failed",
 )

@@ -28,7 +28,7 @@ from autotransfer.status.html.page import STANDING_WORDS, make
 from autotransfer.status.state import read_state
 
 MOST_PAGE_BYTES = 3_000_000
-PARTS = ROOT / "autotransfer" / "report" / "parts"
+PARTS = ROOT / "autotransfer/status/html/parts"
 HOSTILE = [
     "<script>window.hacked=1</script>",
     "</script><script>window.hacked=1</script>",
@@ -146,8 +146,8 @@ def test_the_library_is_the_one_that_its_makers_publish() -> None:
     [
         (FolderState(), "empty"),
         (FolderState(Amount(3, 9)), "delivered"),
-        (FolderState(Amount(3, 9), vouched_files=2), "delivered"),
-        (FolderState(Amount(3, 9), vouched_files=3), "vouched"),
+        (FolderState(Amount(3, 9), assumed_files=2), "delivered"),
+        (FolderState(Amount(3, 9), assumed_files=3), "assumed"),
         (FolderState(Amount(3, 9), in_flight=Amount(1, 1)), "in_flight"),
         (FolderState(Amount(3, 9), in_flight=Amount(1, 1), to_retry=Amount(1, 1)), "to_retry"),
         (FolderState(to_retry=Amount(2, 1), in_flight=Amount(5, 5), failing_files=1), "failing"),
@@ -155,8 +155,8 @@ def test_the_library_is_the_one_that_its_makers_publish() -> None:
 )
 def test_a_folder_has_the_state_that_most_wants_to_be_known(state: FolderState, standing: str) -> None:
     assert state.standing == standing
-    assert (state + FolderState(Amount(1, 2), vouched_files=1)).without(
-        FolderState(Amount(1, 2), vouched_files=1)
+    assert (state + FolderState(Amount(1, 2), assumed_files=1)).without(
+        FolderState(Amount(1, 2), assumed_files=1)
     ) == state
 
 

@@ -15,9 +15,9 @@ import pytest
 from suite import LONG_AGO, Route
 
 from autotransfer.common.summary import Summary
-from autotransfer.datastore.store import AGAIN, IN_MEMORY, Store
+from autotransfer.datastore.store import IN_MEMORY, RESCAN, Store
 from autotransfer.datastore.trie import Delivered, DictShelf, Folder, PathTrie
-from autotransfer.plan.rescan import Again, kept_paths, look_again
+from autotransfer.plan.rescan import Rescan, kept_paths, look_again
 from autotransfer.run import Run, Watcher
 from autotransfer.scan import feed
 from autotransfer.scan.feed import place_names, split_names
@@ -133,36 +133,36 @@ def test_kept_paths_whose_folders_became_links_or_files_lead_to_those(tree: Path
 
 def test_nothing_is_kept_where_there_are_no_feeds() -> None:
     with Store(IN_MEMORY) as store:
-        again = Again(store, is_used=False)
+        again = Rescan(store, is_used=False)
         again.add("a")
         again.finish(has_seen_all=True)
         look_again(store, ["b"])
 
-        assert store.shelf.get(AGAIN) is None
+        assert store.shelf.get(RESCAN) is None
         assert kept_paths(store) == {""}
 
 
 def test_what_a_scan_saw_replaces_what_was_kept_and_what_a_quick_one_saw_is_added() -> None:
     with Store(IN_MEMORY) as store:
-        again = Again(store, is_used=True)
+        again = Rescan(store, is_used=True)
         again.add("a\nb/c")
         again.finish(has_seen_all=True)
         look_again(store, ["b"])
         assert kept_paths(store) == {"a\nb/c", "b"}
 
-        quick = Again(store, is_used=False)
+        quick = Rescan(store, is_used=False)
         quick.add("d")
         quick.finish(has_seen_all=False)
         assert kept_paths(store) == {"a\nb/c", "b", "d"}
 
-        Again(store, is_used=False).finish(has_seen_all=True)
+        Rescan(store, is_used=False).finish(has_seen_all=True)
         assert kept_paths(store) == set()
 
 
 def test_more_than_can_be_kept_means_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autotransfer.plan.rescan.MOST_KEPT", 2)
     with Store(IN_MEMORY) as store:
-        again = Again(store, is_used=True)
+        again = Rescan(store, is_used=True)
         for name in "abcdef":
             again.add(name)
         again.finish(has_seen_all=True)
@@ -372,7 +372,7 @@ def test_after_any_edits_and_a_perfect_feed_a_full_scan_finds_nothing_to_send(
     found = {name: count for name, count in last.counts().items() if name not in ("folders", "files", "links")}
     assert found == dict.fromkeys(found, 0)
     with Store(str(route.code_path / "datastore"), is_read_only=True) as store:
-        assert store.shelf[AGAIN] == ""
+        assert store.shelf[RESCAN] == ""
     wanted = {path: content for path, content in route.tree().items() if is_sent(route, path)}
     copies = route.tree(route.dst)
     assert {path: copies.get(path, "missing") for path in wanted} == wanted

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from suite import LONG_AGO, ROOT, Route
 
-from autotransfer.datastore.store import AGAIN, Store
+from autotransfer.datastore.store import RESCAN, Store
 from emulator.http.server import Emulator
 
 INOTIFY_FEED = ROOT / "samples/inotify_feed.py"
@@ -41,7 +41,7 @@ def feed(route: Route, *options: str, names: list[str] | None = None, status: in
 def kept(route: Route) -> list[str]:
     """What the next run with a feed looks at although none names it."""
     with Store(str(route.code_path / "datastore"), is_read_only=True) as store:
-        value = store.shelf[AGAIN]
+        value = store.shelf[RESCAN]
     return value.split("\0") if value else []
 
 

@@ -31,10 +31,10 @@ if __name__ == "__main__":
 IMPATIENT = """\
 import sys
 sys.path.insert(0, {root!r})
-from autotransfer import survey
+from autotransfer.scan import scanner
 import main, utils
 if __name__ == "__main__":
-    survey.PATIENCE_SECONDS = 0.0
+    scanner.PATIENCE_SECONDS = 0.0
     utils.run_script(main.main)
 """
 

@@ -15,10 +15,10 @@ from suite import LONG_AGO, ROOT, Route
 
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.store import IN_MEMORY, Store
-from autotransfer.scan import pool as crew
+from autotransfer.scan import pool
 from autotransfer.scan.folders import open_root, walk
-from autotransfer.scan.listing import Listing, New, Policy, Same, Sight
-from autotransfer.scan.pool import Crew, Place
+from autotransfer.scan.listing import FolderResult, Listing, New, Policy, Same
+from autotransfer.scan.pool import Place, Pool
 from autotransfer.scan.scanner import Pace, Survey
 from autotransfer.scan.worker import Look, Rules, look_at
 from utils import load_settings
@@ -52,8 +52,8 @@ def root_fd(settings: Settings) -> Iterator[int]:
 
 
 def surveyed(
-    settings: Settings, root_fd: int, choose: Callable[[Pace], Crew | None], store: Store | None = None
-) -> list[tuple[str, Sight]]:
+    settings: Settings, root_fd: int, choose: Callable[[Pace], Pool | None], store: Store | None = None
+) -> list[tuple[str, FolderResult]]:
     with store or Store(IN_MEMORY) as opened:
         return list(Survey(settings, opened, root_fd, RULES, clock_ns=lambda: 5, choose=choose))
 
@@ -70,9 +70,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_threads_and_processes_see_what_one_process_sees_in_the_same_order(settings: Settings, root_fd: int) -> None:
     alone = surveyed(settings, root_fd, lambda pace: None)
-    threads = surveyed(settings, root_fd, lambda pace: crew.of_threads(root_fd, RULES))
-    processes = surveyed(settings, root_fd, lambda pace: crew.of_processes(place(settings, root_fd), 2))
-    both = surveyed(settings, root_fd, lambda pace: crew.of_processes(place(settings, root_fd, threads=4), 2))
+    threads = surveyed(settings, root_fd, lambda pace: pool.of_threads(root_fd, RULES))
+    processes = surveyed(settings, root_fd, lambda pace: pool.of_processes(place(settings, root_fd), 2))
+    both = surveyed(settings, root_fd, lambda pace: pool.of_processes(place(settings, root_fd, threads=4), 2))
 
     assert [rel_path for rel_path, _ in alone] == [listing.rel_path for listing in walk(root_fd, Policy())]
     assert len(alone) > 300
@@ -87,7 +87,7 @@ class Dying:
         self.place = place
         self.lives = lives
 
-    def __call__(self, rows: list[tuple[str, bytes | None]]) -> list[Sight]:
+    def __call__(self, rows: list[tuple[str, bytes | None]]) -> list[FolderResult]:
         for life in sorted(self.lives.iterdir())[:1]:
             life.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -104,9 +104,9 @@ def test_a_worker_that_dies_costs_a_retry_and_not_the_run(
         (lives / f"{number:02}").touch()
     crews = []
 
-    def choose(pace: Pace) -> Crew:
-        start = partial(crew._processes, 2)
-        crews.append(Crew(start, Dying(place(settings, root_fd), lives), workers=2, rows=4))
+    def choose(pace: Pace) -> Pool:
+        start = partial(pool._processes, 2)
+        crews.append(Pool(start, Dying(place(settings, root_fd), lives), workers=2, rows=4))
         return crews[0]
 
     seen = surveyed(settings, root_fd, choose)
@@ -120,16 +120,16 @@ def test_a_worker_that_sees_another_src_dir_is_not_believed(settings: Settings, 
     (tmp_path / "elsewhere").mkdir()
     elsewhere = place(settings, root_fd)._replace(src_dir=str(tmp_path / "elsewhere"))
 
-    seen = surveyed(settings, root_fd, lambda pace: crew.of_processes(elsewhere, 2))
+    seen = surveyed(settings, root_fd, lambda pace: pool.of_processes(elsewhere, 2))
 
     assert seen == surveyed(settings, root_fd, lambda pace: None)
 
 
 def test_folders_that_only_a_worker_does_not_find_are_looked_at_here(settings: Settings, root_fd: int) -> None:
-    def blind(rows: list[tuple[str, bytes | None]]) -> list[Sight]:
+    def blind(rows: list[tuple[str, bytes | None]]) -> list[FolderResult]:
         return [Look(root_fd, RULES)(f"nowhere/{rel_path}", None) for rel_path, _ in rows]
 
-    seen = surveyed(settings, root_fd, lambda pace: Crew(partial(ThreadPoolExecutor, 2), blind, workers=2, rows=8))
+    seen = surveyed(settings, root_fd, lambda pace: Pool(partial(ThreadPoolExecutor, 2), blind, workers=2, rows=8))
 
     assert seen == surveyed(settings, root_fd, lambda pace: None)
 
@@ -139,7 +139,7 @@ def test_what_is_recorded_comes_back_as_counts(tree: Route, settings: Settings, 
     path = str(tree.code_path / "datastore")
 
     alone = surveyed(settings, root_fd, lambda pace: None, Store(path))
-    others = surveyed(settings, root_fd, lambda pace: crew.of_processes(place(settings, root_fd), 2), Store(path))
+    others = surveyed(settings, root_fd, lambda pace: pool.of_processes(place(settings, root_fd), 2), Store(path))
 
     assert others == alone
     assert {type(sight) for _, sight in alone} == {Same}
@@ -160,9 +160,9 @@ def test_workers_go_when_the_run_is_killed(tree: Route) -> None:
     # Each call takes long, so that the workers are still at it when the run dies.
     tree.configure(SCAN_WORKERS=2)
     program = (
-        "import sys, time; sys.path.insert(0, sys.argv[1]); from autotransfer.scan import pool as crew\n"
-        "executor = crew._processes(2)\n"
-        "print(*[executor.submit(crew.os.getpid).result() for _ in range(20)], flush=True)\n"
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from autotransfer.scan import pool\n"
+        "executor = pool._processes(2)\n"
+        "print(*[executor.submit(pool.os.getpid).result() for _ in range(20)], flush=True)\n"
         "executor.submit(time.sleep, 60); time.sleep(60)"
     )
     import subprocess

@@ -240,11 +240,11 @@ def test_a_name_that_globus_cannot_carry_keeps_its_folder_from_being_safe(route:
     assert "bad\\xff.txt: no, it cannot be sent" in said
 
 
-def test_what_set_time_vouched_for_is_safe_and_said_to_be_so(lonely_route: Route) -> None:
+def test_what_set_time_assumed_for_is_safe_and_said_to_be_so(lonely_route: Route) -> None:
     lonely_route.write("old/a.txt")
     lonely_route.run_here("set_time.py", "now")
 
-    assert states(lonely_route, "old/a.txt", status=0) == ["vouched"]
+    assert states(lonely_route, "old/a.txt", status=0) == ["assumed"]
     lonely_route.run("status.py", "--path", "old", says="1 count as delivered because set_time.py said so")
 
 

@@ -14,7 +14,7 @@ import pytest
 from hostile import corpus, opcodes_of, put
 from suite import ROOT, Route
 
-from autotransfer.datastore import pickles as plain
+from autotransfer.datastore import pickles
 
 MOST_SECONDS = 10.0
 MOST_PEAK_BYTES = 500_000_000
@@ -120,6 +120,6 @@ def test_plain_values_of_every_size_read_as_the_standard_library_reads_them(prot
     ]
 
     for value in [*values, values]:
-        read = plain.load(pickle.dumps(value, protocol))
+        read = pickles.load(pickle.dumps(value, protocol))
         assert read == value
         assert type(read) is type(value)

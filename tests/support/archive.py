@@ -74,7 +74,7 @@ def task(number: int, from_ns: int, to_ns: int = 0, *, state: str = "succeeded",
 
 
 def a_facility(store: Store, now_ns: int, seed: int = 1) -> None:
-    """Forty days of a beamline: most delivered, the last scans in flight, a folder failing, two days vouched for."""
+    """Forty days of a beamline: most delivered, the last scans in flight, a folder failing, two days assumed for."""
     chance = random.Random(seed)
     hour_ns = HOUR * NS_PER_SECOND
     for run in range(40):

@@ -11,10 +11,10 @@ from typing import Any
 
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND
-from autotransfer.scan import scanner as survey
+from autotransfer.scan import scanner
 from autotransfer.scan.folders import open_root
 from autotransfer.scan.listing import policy
-from autotransfer.scan.pool import Crew
+from autotransfer.scan.pool import Pool
 from autotransfer.scan.worker import Rules, look_at_rows
 
 ALONE, THREADS, UNRELIABLE = "alone", "threads", "unreliable"
@@ -45,10 +45,10 @@ def helpers(kind: str, settings: Settings, *, now_ns: int) -> Iterator[dict[str,
     root_fd = open_root(settings.src_dir)
     rules = Rules(policy(settings), now_ns - int(settings.settle_seconds * NS_PER_SECOND))
     start: Callable[[], Executor] = partial(_Unreliable if kind == UNRELIABLE else ThreadPoolExecutor, WORKERS)
-    patience, survey.PATIENCE_SECONDS = survey.PATIENCE_SECONDS, 0.0
+    patience, scanner.PATIENCE_SECONDS = scanner.PATIENCE_SECONDS, 0.0
     try:
         call = partial(look_at_rows, root_fd, rules=rules)
-        yield {"choose": lambda pace: Crew(start, call, workers=WORKERS, rows=ROWS)}
+        yield {"choose": lambda pace: Pool(start, call, workers=WORKERS, rows=ROWS)}
     finally:
-        survey.PATIENCE_SECONDS = patience
+        scanner.PATIENCE_SECONDS = patience
         os.close(root_fd)

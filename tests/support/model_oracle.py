@@ -79,9 +79,9 @@ class Oracle:
                     continue
                 if name == FOLDER_ITSELF:
                     is_there = (route.src / path).is_dir() and not (route.src / path).is_symlink()
-                    if is_there and f"{path}/" not in route.vouched:
+                    if is_there and f"{path}/" not in route.assumed:
                         assert (route.dst / path).is_dir(), f"the empty folder {path} counts as delivered, and is not"
-                elif self.seen(whole) == record.fingerprint != route.vouched.get(whole):
+                elif self.seen(whole) == record.fingerprint != route.assumed.get(whole):
                     assert _content(route.dst / whole) == _content(route.src / whole), (
                         f"{whole} counts as delivered {record}, and the destination differs"
                     )
@@ -163,7 +163,7 @@ class Oracle:
         found = []
         for path, content in self.expected().items():
             key, seen = (path, self.seen(path)) if content is not None else (f"{path}/", (0, 0))
-            if key in self.route.vouched and self.route.vouched[key] == seen:
+            if key in self.route.assumed and self.route.assumed[key] == seen:
                 continue
             if not with_blocked and self._is_blocked(path, is_folder=content is None):
                 continue

@@ -108,7 +108,7 @@ class Route:
     Attributes:
         values: The configuration; change it at will.
         story: What happened, for people.
-        vouched: Paths that set_time.py declared delivered, with the fingerprints it saw.
+        assumed: Paths that set_time.py declared delivered, with the fingerprints it saw.
         helper: Who helps with the scan (model_crew).
         are_modes_binding: Whether our scan may read only what modes allow; the emulator always obeys them.
     """
@@ -138,7 +138,7 @@ class Route:
             **values,
         }
         self.story = [f"settings {values}, modes bind us: {are_modes_binding}, the scan is helped by: {helper}"]
-        self.vouched: dict[str, Fingerprint] = {}
+        self.assumed: dict[str, Fingerprint] = {}
         self.runs = self.tasks_seen = 0
         self._machine_ns = time.time_ns() - 2 * NS
         self._stack = ExitStack()
@@ -235,8 +235,8 @@ class Route:
             os.close(root_fd)
         self.tree.touched.append(scope)
         after = self.delivered()
-        self.vouched = {path: seen for path, seen in self.vouched.items() if path in after}
-        self.vouched.update({path: seen for path, seen in after.items() if before.get(path) != seen})
+        self.assumed = {path: seen for path, seen in self.assumed.items() if path in after}
+        self.assumed.update({path: seen for path, seen in after.items() if before.get(path) != seen})
 
     # --- what is recorded, and what was sent ------------------------------------------------------------------------
 

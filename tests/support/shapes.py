@@ -215,7 +215,7 @@ def opens_in(folder: Path) -> Iterator[Opens]:
 
 
 def deliver(route: Route, **expected: int) -> None:
-    """Send the whole tree; a second run sends nothing, and neither does one after set_time.py has vouched for all.
+    """Send the whole tree; a second run sends nothing, and neither does one after set_time.py has assumed for all.
 
     Args:
         expected: Fields of the first run's summary.

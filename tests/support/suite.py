@@ -21,7 +21,7 @@ import secrets_kept
 import utils
 from autotransfer import run
 from autotransfer.common.errors import Problem
-from autotransfer.scan import scanner as survey
+from autotransfer.scan import scanner
 from emulator.http.server import Emulator
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -166,7 +166,7 @@ class Route:
                 mock.patch.dict(os.environ, self.bare_environment(), clear=True),
                 mock.patch.object(sys, "argv", self.command(*words)[1:]),
                 mock.patch.object(sys, "stdin", keyboard),
-                mock.patch.object(survey, "PATIENCE_SECONDS", float("inf")),
+                mock.patch.object(scanner, "PATIENCE_SECONDS", float("inf")),
                 mock.patch.object(run, "FIRST_POLL_SECONDS", 0.02),
             ):
                 yield

@@ -43,7 +43,7 @@ STANDING_WORDS = {
     "to_retry": "to be sent again",
     "in_flight": "in flight",
     "delivered": "delivered",
-    "vouched": "delivered, says set_time.py",
+    "assumed": "delivered, says set_time.py",
     "empty": "nothing recorded",
 }
 

@@ -39,7 +39,7 @@ def folders(draw: st.DrawFn) -> Folder:
     retries = st.builds(Retry, moments, sizes, numbers, moments, st.text(max_size=9), numbers)
     folder.retries = draw(st.dictionaries(names, retries, max_size=3))
     folder.folders = draw(st.sets(names, max_size=4))
-    folder.doubt_ns = draw(moments)
+    folder.verify_until_ns = draw(moments)
     folder.cover = draw(numbers)
     return folder
 
@@ -133,9 +133,9 @@ def test_a_trie_may_change_while_it_is_gone_through() -> None:
 
 def test_a_folder_without_entry_inherits_from_the_nearest_above() -> None:
     trie = trie_of("")
-    for path, doubt_ns, cover in (("", 5, 0), ("a", 7, 3)):
+    for path, verify_until_ns, cover in (("", 5, 0), ("a", 7, 3)):
         folder = trie.folder(path)
-        folder.doubt_ns, folder.cover = doubt_ns, cover
+        folder.verify_until_ns, folder.cover = verify_until_ns, cover
         trie.put(path, folder)
 
     assert trie.inherited("a/b/c") == (7, 3)
@@ -166,11 +166,11 @@ def test_forgetting_leaves_doubt_up_to_the_last_transfer() -> None:
     folder.delivered["x"] = Delivered(100, 1, 200, 1)
     folder.retries["y"] = Retry(300, 1, 1, 0, "", 1)
     folder.forget("x")
-    assert folder.doubt_ns == 200
+    assert folder.verify_until_ns == 200
     folder.forget("y")
-    assert folder.doubt_ns == 300
+    assert folder.verify_until_ns == 300
     folder.forget("unknown")
-    assert folder.doubt_ns == 300
+    assert folder.verify_until_ns == 300
     assert not (folder.delivered or folder.retries)
 
 
@@ -178,7 +178,7 @@ def test_a_trie_with_nothing_but_doubt_counts_as_empty() -> None:
     trie = PathTrie(DictShelf())
     assert trie.is_empty
     folder = Folder()
-    folder.doubt_ns = 5
+    folder.verify_until_ns = 5
     trie.put("", folder)
     assert trie.is_empty
     folder.folders.add("a")

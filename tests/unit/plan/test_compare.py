@@ -75,7 +75,7 @@ def test_a_known_modification_is_never_left_to_a_level_that_could_skip_it(rules:
     assert change.outgoing["x"].sync_level == CHECKSUM
 
 
-def test_a_modification_of_what_a_person_vouched_for_is_compared_by_checksum() -> None:
+def test_a_modification_of_what_a_person_assumed_for_is_compared_by_checksum() -> None:
     """An earlier transfer may have left a newer copy than the one that set_time.py recorded."""
     folder = folder_with(delivered={"x": delivered(task=0)})
 
@@ -85,7 +85,7 @@ def test_a_modification_of_what_a_person_vouched_for_is_compared_by_checksum() -
 
 
 @pytest.mark.parametrize(
-    ("doubt_ns", "rules", "level"),
+    ("verify_until_ns", "rules", "level"),
     [
         (0, RULES, "mtime"),
         (999 * NS, RULES, "mtime"),
@@ -98,8 +98,8 @@ def test_a_modification_of_what_a_person_vouched_for_is_compared_by_checksum() -
         (999 * NS, RULES._replace(preserve_timestamp=False), CHECKSUM),
     ],
 )
-def test_a_new_path_in_doubt_is_compared_by_checksum(doubt_ns: int, rules: Rules, level: str) -> None:
-    change = compare(listed({"x": FILE}), folder_with(doubt_ns=doubt_ns), rules, is_known=False)
+def test_a_new_path_in_doubt_is_compared_by_checksum(verify_until_ns: int, rules: Rules, level: str) -> None:
+    change = compare(listed({"x": FILE}), folder_with(verify_until_ns=verify_until_ns), rules, is_known=False)
 
     assert (change.outgoing["x"].why, change.outgoing["x"].sync_level) == (NEW, level)
 
@@ -187,7 +187,7 @@ def test_vanished_names_are_forgotten_with_doubt() -> None:
     change = compare(listed({"y": FILE}), folder, RULES, is_known=True)
 
     assert (change.vanished, change.is_dirty, set(folder.delivered), folder.retries) == (2, True, {"y"}, {})
-    assert folder.doubt_ns == 1_100 * NS
+    assert folder.verify_until_ns == 1_100 * NS
 
 
 def test_a_folder_that_is_no_longer_empty_loses_its_entry_for_good() -> None:

@@ -214,15 +214,15 @@ def test_a_worker_whose_look_hangs_ends_with_its_run(tmp_path: Path) -> None:
 import os, pickle, sys, time
 sys.path.insert(0, sys.argv[1])
 from multiprocessing import active_children
-from autotransfer.scan import pool as crew
+from autotransfer.scan import pool
 from autotransfer.scan.worker import Rules
 from autotransfer.scan.listing import Policy
 from autotransfer.datastore.trie import Delivered, Folder
 
 folder = Folder()
 folder.delivered["stuck"] = Delivered(1, 1, 1, 1)
-place = crew.Place(sys.argv[2], os.stat(sys.argv[2]).st_ino, Rules(Policy(), 1 << 62), 1)
-workers = crew.of_processes(place, 1)
+place = pool.Place(sys.argv[2], os.stat(sys.argv[2]).st_ino, Rules(Policy(), 1 << 62), 1)
+workers = pool.of_processes(place, 1)
 workers.ask([("sub", pickle.dumps(folder.pack(), 4))])
 print(*[child.pid for child in active_children()], flush=True)
 time.sleep(60)

@@ -120,13 +120,13 @@ def test_a_path_that_is_in_flight_again_counts_once_and_no_longer_as_delivered()
     assert found.failures == ()
 
 
-def test_what_set_time_vouched_for_is_told_apart_and_is_no_delivery() -> None:
+def test_what_set_time_assumed_for_is_told_apart_and_is_no_delivery() -> None:
     with Store(IN_MEMORY) as store:
         put(store, "", delivered={"a": Delivered(1, 10, NOW_NS, 0), "b": Delivered(1, 10, NOW_NS - HOUR_NS, 4)})
 
         found = add_up(Reader(store), now_ns=NOW_NS)
 
-    assert (found.total.delivered.files, found.total.vouched_files) == (2, 1)
+    assert (found.total.delivered.files, found.total.assumed_files) == (2, 1)
     assert found.total.last_delivered_ns == NOW_NS - HOUR_NS
     assert sum(amount.files for amount in found.by_day.values()) == 1
     assert found.latency.files == 1

@@ -17,9 +17,9 @@ from autotransfer.datastore.trie import (
     Retry,
 )
 from autotransfer.plan.compare import CHECKSUM, Rules, compare
-from autotransfer.plan.in_flight import forget_gone, note_in_flight, renumber, touched_folders
+from autotransfer.plan.in_flight import forget_gone, record_in_flight, renumber, touched_folders
 from autotransfer.scan.listing import Listing
-from autotransfer.transfer.results import CHANGED, SWEEP_DOUBT_NS, Closing, Look, Tally
+from autotransfer.transfer.results import CHANGED, SWEEP_DOUBT_NS, Look, Tally, TaskResult
 
 NS = 10**9
 NOW_NS = 2_000 * NS
@@ -47,8 +47,8 @@ def trie_with(in_flight: Mapping[str, Mapping[str, int]], *, covers: Mapping[str
     return trie
 
 
-def closing(trie: PathTrie, *items: tuple[str, bool], files: Mapping[str, Fingerprint], number: int = 1) -> Closing:
-    return Closing(trie, number, items, now_ns=NOW_NS, look=on_disk(files))
+def closing(trie: PathTrie, *items: tuple[str, bool], files: Mapping[str, Fingerprint], number: int = 1) -> TaskResult:
+    return TaskResult(trie, number, items, now_ns=NOW_NS, look=on_disk(files))
 
 
 def test_a_path_that_is_what_it_was_counts_as_delivered() -> None:
@@ -76,7 +76,7 @@ def test_a_path_that_cannot_be_looked_at_is_taken_for_unchanged() -> None:
     def look(folder: str, name: str) -> Optional[Fingerprint]:
         raise PermissionError(13, "Permission denied")
 
-    tally = Closing(trie, 1, [("x", False)], now_ns=NOW_NS, look=look).close(has_arrived=True)
+    tally = TaskResult(trie, 1, [("x", False)], now_ns=NOW_NS, look=look).close(has_arrived=True)
 
     assert tally == Tally(arrived=1)
 
@@ -89,7 +89,7 @@ def test_a_path_that_is_gone_leaves_only_doubt() -> None:
     folder = trie.folder("a")
     assert tally == Tally(gone=1)
     assert not (folder.in_flight or folder.delivered or folder.retries)
-    assert folder.doubt_ns >= NOW_NS
+    assert folder.verify_until_ns >= NOW_NS
 
 
 def test_failed_tries_are_counted_until_the_file_changes() -> None:
@@ -145,7 +145,7 @@ def test_what_a_folder_item_may_have_swept_up_is_in_doubt() -> None:
 
     closing(trie, ("a", True), files={"a/x": FILE}).close(has_arrived=True)
 
-    assert trie.folder("a").doubt_ns == NOW_NS + SWEEP_DOUBT_NS
+    assert trie.folder("a").verify_until_ns == NOW_NS + SWEEP_DOUBT_NS
 
 
 def test_all_below_a_folder_that_globus_left_out_is_sent_again() -> None:
@@ -153,7 +153,7 @@ def test_all_below_a_folder_that_globus_left_out_is_sent_again() -> None:
     ending = closing(trie, ("a", True), ("c", True), files={"a/x": FILE, "a/b/y": FILE, "c/z": FILE})
 
     # An item that could not be looked at has no type: Globus does not call it a folder.
-    given_back, still_there = ending.give_back([("a", "PERMISSION_DENIED")])
+    given_back, still_there = ending.mark_failed([("a", "PERMISSION_DENIED")])
     tally = given_back + ending.close(has_arrived=True)
 
     assert tally == Tally(arrived=1, returned=2)
@@ -169,9 +169,9 @@ def test_an_empty_folder_that_globus_left_out_is_sent_again() -> None:
     folder.in_flight = {FOLDER_ITSELF: InFlight(*EMPTY_FOLDER, 1)}
     folder.cover = 1
     trie.put("a", folder)
-    ending = Closing(trie, 1, [("a", True)], now_ns=NOW_NS, look=lambda folder, name: EMPTY_FOLDER)
+    ending = TaskResult(trie, 1, [("a", True)], now_ns=NOW_NS, look=lambda folder, name: EMPTY_FOLDER)
 
-    ending.give_back([("a", "PERMISSION_DENIED")])
+    ending.mark_failed([("a", "PERMISSION_DENIED")])
     ending.close(has_arrived=True)
 
     assert trie.folder("a").retries[FOLDER_ITSELF].code == "PERMISSION_DENIED"
@@ -196,7 +196,7 @@ def test_a_file_that_failed_and_vanished_leaves_doubt_about_what_takes_its_name(
 def test_a_refused_task_leaves_no_trace_and_its_folder_may_travel_whole_again() -> None:
     trie = trie_with({"": {"f": 1}, "a": {}, "a/b": {"y": 1}}, covers={"a": 1, "a/b": 1})
 
-    closing(trie, ("a", True), ("f", False), files={}).strike_out()
+    closing(trie, ("a", True), ("f", False), files={}).cancel()
 
     assert list(trie.below("a")) == []
     assert trie.folder("").in_flight == {}
@@ -205,7 +205,7 @@ def test_a_refused_task_leaves_no_trace_and_its_folder_may_travel_whole_again() 
 def test_a_folder_item_takes_all_that_was_noted_below_it() -> None:
     trie = trie_with({"a": {"x": 0}, "a/b": {"y": 0}, "ab": {"z": 0}})
 
-    note_in_flight(trie, "a", 7)
+    record_in_flight(trie, "a", 7)
 
     assert trie.folder("a/b").in_flight == {"y": InFlight(*FILE, 7)}
     assert (trie.folder("a").cover, trie.folder("a/b").cover, trie.folder("ab").cover) == (7, 7, 0)
@@ -214,14 +214,14 @@ def test_a_folder_item_takes_all_that_was_noted_below_it() -> None:
 def test_a_folder_that_found_no_room_is_not_in_flight_and_keeps_its_doubt() -> None:
     trie = trie_with({"a": {"x": 0}, "a/b": {"y": 0}})
     doubtful = trie.folder("a/b")
-    doubtful.doubt_ns = 5
+    doubtful.verify_until_ns = 5
     trie.put("a/b", doubtful)
 
-    note_in_flight(trie, "a", 0)
+    record_in_flight(trie, "a", 0)
 
     assert [trie.folder(path).in_flight for path in ("a", "a/b")] == [{}, {}]
     assert [trie.folder(path).cover for path in ("a", "a/b")] == [0, 0]
-    assert trie.folder("a/b").doubt_ns == 5
+    assert trie.folder("a/b").verify_until_ns == 5
 
 
 def test_halves_of_a_task_know_their_own_paths() -> None:
@@ -254,7 +254,7 @@ def test_of_a_folder_that_is_gone_only_what_is_in_flight_is_kept_and_can_be_foun
     assert (dropped, carried) == (3, {"g"})
     assert list(trie.below("g")) == ["g", "g/p", "g/p/c"]
     assert (trie.folder("g").folders, trie.folder("g/p").folders) == ({"p"}, {"c"})
-    assert root.doubt_ns >= NOW_NS
+    assert root.verify_until_ns >= NOW_NS
 
     closing(trie, ("g/p/c/x", False), files={}).close(has_arrived=True)
 
