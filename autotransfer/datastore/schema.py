@@ -183,8 +183,8 @@ LAST_RUN_FORMS: dict[str, Form] = {
 def _is_folder(value: Any) -> bool:
     if type(value) is not tuple or len(value) != FOLDER_FIELDS:
         return False
-    names, *columns, folders, in_flight, retries, verify_until_ns, cover = value
-    if not (_are_columns(names, columns) and type(folders) is str and type(verify_until_ns) is type(cover) is int):
+    names, *columns, folders, in_flight, retries, verify_until_ns, carried_by = value
+    if not (_are_columns(names, columns) and type(folders) is str and type(verify_until_ns) is type(carried_by) is int):
         return False
     if not all(type(column) is tuple or _is_moment(column) for column in columns[2:]):
         return False

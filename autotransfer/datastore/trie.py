@@ -3,7 +3,7 @@
 One entry per folder, so that memory does not grow with the tree. A folder's value is a tuple of builtins with its
 columns packed, about 30 bytes a path with its name, so that a plain shelf can read it:
 
-    (names, mtimes_ns, sizes_bytes, transferred_at_ns, tasks, folders, in_flight, retries, verify_until_ns, cover)
+    (names, mtimes_ns, sizes_bytes, transferred_at_ns, tasks, folders, in_flight, retries, verify_until_ns, carried_by)
 
 `in_flight` is (names, mtimes_ns, sizes_bytes, tasks), or () when nothing is; `retries` is a dict: few paths fail.
 """
@@ -79,10 +79,11 @@ class Folder:
         folders: Names of the folders below it that have, or may have, entries of their own.
         verify_until_ns: A path that is new here with an mtime up to this one may already lie at the destination with
             another content (its record was dropped, or a folder item swept it up), so it is compared by checksum.
-        cover: The number of the task whose folder item carries everything here, or 0. What appears meanwhile waits.
+        carried_by: The number of the task whose folder item carries everything here, or 0. What appears in the
+            meantime waits.
     """
 
-    __slots__ = ("cover", "delivered", "folders", "in_flight", "retries", "verify_until_ns")
+    __slots__ = ("carried_by", "delivered", "folders", "in_flight", "retries", "verify_until_ns")
 
     def __init__(self) -> None:
         self.delivered: dict[str, Delivered] = {}
@@ -90,13 +91,13 @@ class Folder:
         self.retries: dict[str, Retry] = {}
         self.folders: set[str] = set()
         self.verify_until_ns = 0
-        self.cover = 0
+        self.carried_by = 0
 
     @property
     def is_blank(self) -> bool:
         """Whether there is nothing worth keeping."""
         return not (
-            self.delivered or self.in_flight or self.retries or self.folders or self.verify_until_ns or self.cover
+            self.delivered or self.in_flight or self.retries or self.folders or self.verify_until_ns or self.carried_by
         )
 
     def forget(self, name: str) -> None:
@@ -121,7 +122,7 @@ class Folder:
             self._pack_in_flight(),
             {name: tuple(record) for name, record in self.retries.items()},
             self.verify_until_ns,
-            self.cover,
+            self.carried_by,
         )
 
     def _pack_in_flight(self) -> tuple[Any, ...]:
@@ -138,7 +139,7 @@ class Folder:
     @classmethod
     def unpack(cls, value: tuple[Any, ...]) -> Folder:
         """The folder that `pack` gave."""
-        names, mtimes, sizes, moments, tasks, folders, in_flight, retries, folder_verify_until_ns, cover = value
+        names, mtimes, sizes, moments, tasks, folders, in_flight, retries, folder_verify_until_ns, carried_by = value
         folder = cls()
         if names:
             parts = names.split(SEPARATOR)
@@ -153,7 +154,7 @@ class Folder:
             folder.in_flight = dict(zip(parts, map(InFlight._make, zip(*columns))))
         folder.retries = {name: Retry(*record) for name, record in retries.items()}
         folder.verify_until_ns = folder_verify_until_ns
-        folder.cover = cover
+        folder.carried_by = carried_by
         return folder
 
 
@@ -287,7 +288,7 @@ class PathTrie:
                 yield key[1:]
 
     def inherited(self, rel_path: str) -> tuple[int, int]:
-        """The verify_until_ns and cover of a folder without an entry, from the nearest folder above that has one."""
+        """The verify_until_ns and carried_by of the nearest folder above that has an entry; for one without."""
         while rel_path:
             rel_path = rel_path.rpartition("/")[0]
             value = self.packed(rel_path)
@@ -304,7 +305,7 @@ class PathTrie:
             if name in folder.folders:
                 return
             if value is None:
-                folder.verify_until_ns, folder.cover = self.inherited(above)
+                folder.verify_until_ns, folder.carried_by = self.inherited(above)
             folder.folders.add(name)
             self.put(above, folder)
             rel_path = above

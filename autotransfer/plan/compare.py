@@ -189,7 +189,7 @@ def compare(
     folder.folders = present
     is_whole = (
         bool(listing.rel_path)  # SRC_DIR itself never travels whole: what is new at its top must not wait for it
-        and not (folder.delivered or folder.retries or folder.in_flight or folder.cover or taken)
+        and not (folder.delivered or folder.retries or folder.in_flight or folder.carried_by or taken)
         and not leaves_out
         and listing.is_plain
         and len(outgoing) == len(listing.files)
@@ -224,7 +224,7 @@ def _fate(
         return UNCHANGED if flying.fingerprint == seen else WAITING
     if record is not None and record.fingerprint == seen:
         return UNCHANGED
-    if folder.cover or name in taken or (name == FOLDER_ITSELF and (taken or folder.in_flight)):
+    if folder.carried_by or name in taken or (name == FOLDER_ITSELF and (taken or folder.in_flight)):
         return WAITING
     mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
     if not rules.is_settled(mtime_ns, seen_at_ns=listing.seen_at_ns):

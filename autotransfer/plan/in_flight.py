@@ -51,7 +51,7 @@ def _forget_below(trie: PathTrie, top: str) -> tuple[int, int]:
         folder.retries.clear()
         verify_until_ns = max(verify_until_ns, folder.verify_until_ns)
         folder.folders.clear()
-        if folder.in_flight or folder.cover:
+        if folder.in_flight or folder.carried_by:
             carried.append(folder_path)
         else:
             folder.verify_until_ns = 0
@@ -67,8 +67,8 @@ def renumber(trie: PathTrie, items: Iterable[ItemKey], number: int, new_number: 
         folder = trie.folder(folder_path)
         for name in _carried(folder, names, number):
             folder.in_flight[name] = folder.in_flight[name]._replace(task=new_number)
-        if folder.cover == number:
-            folder.cover = new_number
+        if folder.carried_by == number:
+            folder.carried_by = new_number
         trie.put(folder_path, folder)
 
 
@@ -138,7 +138,7 @@ class _Marker:
         else:
             self._folder.in_flight.pop(item.name, None)
         if item.name == FOLDER_ITSELF:
-            self._folder.cover = number
+            self._folder.carried_by = number
 
     def forget_notes(self) -> None:
         """Every noted folder's item has come."""

@@ -214,9 +214,9 @@ class Plan:
             folder = Folder.unpack(packed)
         else:
             folder = Folder()
-            folder.verify_until_ns, folder.cover = self._trie.inherited(rel_path)
+            folder.verify_until_ns, folder.carried_by = self._trie.inherited(rel_path)
         if isinstance(sight, New):
-            if packed is None and not (folder.verify_until_ns or folder.cover):
+            if packed is None and not (folder.verify_until_ns or folder.carried_by):
                 return compare_new(sight, rules)
             sight = sight.as_listing(seen_at_ns=self._clock_ns())
         dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(sight, folder))

@@ -142,11 +142,11 @@ class _Setting:
         packed = self._trie.packed(listing.rel_path)
         folder = Folder() if packed is None else Folder.unpack(packed)
         if packed is None:
-            folder.verify_until_ns, folder.cover = self._trie.inherited(listing.rel_path)
+            folder.verify_until_ns, folder.carried_by = self._trie.inherited(listing.rel_path)
         for name, seen in listing.files.items():
             if names is not None and name not in names:
                 continue
-            if name in folder.in_flight or folder.cover:
+            if name in folder.in_flight or folder.carried_by:
                 self.in_flight += 1
                 continue
             mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]

@@ -201,7 +201,7 @@ class _Asking:
     def _file(self, answered: FileAnswer, listing: Listing, name: str) -> FileAnswer:
         seen = listing.files[name]
         folder = self._folder_record(listing.rel_path)
-        cover = folder.cover
+        carried_by = folder.carried_by
         is_known = self._reader.trie.packed(listing.rel_path) is not None
         change = compare(listing._replace(files={name: seen}, moved=0), folder, self._rules, is_known=is_known)
         answered = answered._replace(seen=seen)
@@ -213,7 +213,7 @@ class _Asking:
         if change.unsettled:
             return answered._replace(state=UNSETTLED)
         if change.waiting:
-            task = answered.task if answered.in_flight else self._reader.task(cover)
+            task = answered.task if answered.in_flight else self._reader.task(carried_by)
             return answered._replace(state=WAITING, task=task)
         if answered.in_flight:
             return answered._replace(state=IN_FLIGHT)
@@ -225,7 +225,7 @@ class _Asking:
         if packed is not None:
             return Folder.unpack(packed)
         folder = Folder()
-        folder.verify_until_ns, folder.cover = self._reader.trie.inherited(rel_path)
+        folder.verify_until_ns, folder.carried_by = self._reader.trie.inherited(rel_path)
         return folder
 
     def _listing(self, rel_path: str) -> Listing:
@@ -285,7 +285,7 @@ class _Adding:
         packed = self._reader.trie.packed(listing.rel_path)
         if packed is None:
             folder = Folder()
-            folder.verify_until_ns, folder.cover = self._reader.trie.inherited(listing.rel_path)
+            folder.verify_until_ns, folder.carried_by = self._reader.trie.inherited(listing.rel_path)
         else:
             folder = Folder.unpack(packed)
         names = {*folder.delivered, *folder.in_flight, *folder.retries}

@@ -140,8 +140,8 @@ class TaskResult:
             folder = self._trie.folder(folder_path)
             for name in _carried(folder, names, self._number):
                 del folder.in_flight[name]
-            if folder.cover == self._number:
-                folder.cover = 0
+            if folder.carried_by == self._number:
+                folder.carried_by = 0
             if names is None and not (folder.delivered or folder.in_flight or folder.retries):
                 folder.folders.clear()  # unknown again, so that it can travel whole again
             self._trie.put(folder_path, folder)
@@ -157,15 +157,15 @@ class TaskResult:
     ) -> Tally:
         folder = self._trie.folder(folder_path)
         ours = _carried(folder, names, self._number)
-        ends_cover = names is None and folder.cover == self._number
-        if not ours and not ends_cover:
+        ends_carrying = names is None and folder.carried_by == self._number
+        if not ours and not ends_carrying:
             return Tally()
         tally = Tally()
         for name in ours:
             one_code = code if isinstance(code, str) else code[name]
             tally += self._close_path(folder, folder_path, name, one_code, has_arrived, is_counted)
-        if ends_cover:
-            folder.cover = 0
+        if ends_carrying:
+            folder.carried_by = 0
             folder.verify_until_ns = max(folder.verify_until_ns, self._latest_ns + SWEEP_DOUBT_NS)
         self._trie.put(folder_path, folder)
         return tally

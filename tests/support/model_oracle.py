@@ -66,7 +66,7 @@ class Oracle:
             with_items = {int(key.split()[1]) for key in store.shelf.keys_below("items ")}
         assert with_items == open_tasks, f"items of {with_items}, but open are {open_tasks}"
         for path, folder in self.route.trie().items():
-            carriers = {record.task for record in folder.in_flight.values()} | ({folder.cover} - {0})
+            carriers = {record.task for record in folder.in_flight.values()} | ({folder.carried_by} - {0})
             assert carriers <= open_tasks, f"{path!r} waits for {carriers}, but open are {open_tasks}"
 
     def check_delivered(self) -> None:
@@ -75,7 +75,7 @@ class Oracle:
         for path, folder in route.trie().items():
             for name, record in folder.delivered.items():
                 whole = join(path, name)
-                if name in folder.in_flight or folder.cover:
+                if name in folder.in_flight or folder.carried_by:
                     continue
                 if name == FOLDER_ITSELF:
                     is_there = (route.src / path).is_dir() and not (route.src / path).is_symlink()
@@ -229,7 +229,7 @@ class Oracle:
             assert not folder.in_flight, f"{path!r} still has {folder.in_flight}"
             left = {name for name in folder.retries if not self._is_kept(join(path, name))}
             assert not left, f"{path!r} still has {folder.retries}"
-            assert not folder.cover, f"{path!r} is still covered by {folder.cover}"
+            assert not folder.carried_by, f"{path!r} is still carried by {folder.carried_by}"
             assert path in on_disk or self._is_kept(path), f"{path!r} is gone, and has a record {folder.pack()}"
             names = {split(each)[1] for each in on_disk if each and split(each)[0] == path}
             assert folder.folders <= names | {each for each in folder.folders if self._is_kept(join(path, each))}
@@ -296,7 +296,7 @@ def _is_flying(trie: dict[str, Folder], path: str, *, is_file: bool) -> bool:
         return True
     while above not in trie and above:
         above = split(above)[0]
-    return above in trie and bool(trie[above].cover)
+    return above in trie and bool(trie[above].carried_by)
 
 
 def _content(path: Path) -> bytes | None:

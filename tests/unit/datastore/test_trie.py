@@ -40,7 +40,7 @@ def folders(draw: st.DrawFn) -> Folder:
     folder.retries = draw(st.dictionaries(names, retries, max_size=3))
     folder.folders = draw(st.sets(names, max_size=4))
     folder.verify_until_ns = draw(moments)
-    folder.cover = draw(numbers)
+    folder.carried_by = draw(numbers)
     return folder
 
 
@@ -56,7 +56,7 @@ def test_a_folder_survives_packing(folder: Folder) -> None:
     in_flight = {name: record.fingerprint for name, record in folder.in_flight.items()}
     assert fingerprints(packed) == {**delivered, **in_flight}
     assert is_in_order(packed) is not bool(folder.retries)
-    assert is_at_rest(packed) is not bool(folder.in_flight or folder.retries or folder.cover)
+    assert is_at_rest(packed) is not bool(folder.in_flight or folder.retries or folder.carried_by)
 
 
 @given(st.lists(moments, min_size=1, max_size=50))
@@ -90,7 +90,7 @@ def test_a_blank_folder_leaves_no_entry() -> None:
     shelf = DictShelf()
     trie = PathTrie(shelf)
     folder = Folder()
-    folder.cover = 1
+    folder.carried_by = 1
     trie.put("a", folder)
     trie.put("a", Folder())
 
@@ -133,9 +133,9 @@ def test_a_trie_may_change_while_it_is_gone_through() -> None:
 
 def test_a_folder_without_entry_inherits_from_the_nearest_above() -> None:
     trie = trie_of("")
-    for path, verify_until_ns, cover in (("", 5, 0), ("a", 7, 3)):
+    for path, verify_until_ns, carried_by in (("", 5, 0), ("a", 7, 3)):
         folder = trie.folder(path)
-        folder.verify_until_ns, folder.cover = verify_until_ns, cover
+        folder.verify_until_ns, folder.carried_by = verify_until_ns, carried_by
         trie.put(path, folder)
 
     assert trie.inherited("a/b/c") == (7, 3)

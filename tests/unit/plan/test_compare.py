@@ -148,7 +148,7 @@ def test_an_empty_folder_is_settled_by_its_own_time() -> None:
 def test_what_is_in_flight_or_covered_waits_when_it_changed() -> None:
     folder = folder_with(in_flight={"x": InFlight(*FILE, 1), "y": InFlight(*FILE, 1)})
     changed = compare(listed({"x": FILE, "y": (FILE[0], 8)}), folder, RULES, is_known=True)
-    covered = compare(listed({"late": FILE}), folder_with(cover=3), RULES, is_known=True)
+    covered = compare(listed({"late": FILE}), folder_with(carried_by=3), RULES, is_known=True)
 
     assert (changed.outgoing, changed.waiting) == ({}, 1)
     assert (covered.outgoing, covered.waiting) == ({}, 1)
@@ -259,7 +259,7 @@ def test_a_folder_at_rest_with_what_was_delivered_is_unchanged() -> None:
 def test_a_folder_in_flight_as_it_was_submitted_is_unchanged() -> None:
     folder = folder_with(delivered={"x": delivered(), "y": delivered()})
     folder.in_flight["y"] = InFlight(FILE[0] + 1, FILE[1], 7)
-    folder.cover = 7
+    folder.carried_by = 7
 
     assert is_unchanged(listed({"x": FILE, "y": (FILE[0] + 1, FILE[1])}), folder.pack())
     assert not is_unchanged(listed({"x": FILE, "y": FILE}), folder.pack())

@@ -41,7 +41,7 @@ def trie_with(in_flight: Mapping[str, Mapping[str, int]], *, covers: Mapping[str
     for path, names in in_flight.items():
         folder = Folder()
         folder.in_flight = {name: InFlight(*FILE, task) for name, task in names.items()}
-        folder.cover = (covers or {}).get(path, 0)
+        folder.carried_by = (covers or {}).get(path, 0)
         trie.put(path, folder)
         trie.link(path)
     return trie
@@ -137,7 +137,7 @@ def test_files_that_arrived_although_the_task_failed_are_not_sent_again() -> Non
     assert tally == Tally(arrived=1, returned=1)
     assert set(trie.folder("a").delivered) == {"x"}
     assert set(trie.folder("a").retries) == {"y"}
-    assert trie.folder("a").cover == 0
+    assert trie.folder("a").carried_by == 0
 
 
 def test_what_a_folder_item_may_have_swept_up_is_in_doubt() -> None:
@@ -167,7 +167,7 @@ def test_an_empty_folder_that_globus_left_out_is_sent_again() -> None:
     trie = PathTrie(DictShelf())
     folder = Folder()
     folder.in_flight = {FOLDER_ITSELF: InFlight(*EMPTY_FOLDER, 1)}
-    folder.cover = 1
+    folder.carried_by = 1
     trie.put("a", folder)
     ending = TaskResult(trie, 1, [("a", True)], now_ns=NOW_NS, look=lambda folder, name: EMPTY_FOLDER)
 
@@ -175,7 +175,7 @@ def test_an_empty_folder_that_globus_left_out_is_sent_again() -> None:
     ending.close(has_arrived=True)
 
     assert trie.folder("a").retries[FOLDER_ITSELF].code == "PERMISSION_DENIED"
-    assert trie.folder("a").cover == 0
+    assert trie.folder("a").carried_by == 0
 
 
 def test_a_file_that_failed_and_vanished_leaves_doubt_about_what_takes_its_name() -> None:
@@ -208,7 +208,7 @@ def test_a_folder_item_takes_all_that_was_noted_below_it() -> None:
     record_in_flight(trie, "a", 7)
 
     assert trie.folder("a/b").in_flight == {"y": InFlight(*FILE, 7)}
-    assert (trie.folder("a").cover, trie.folder("a/b").cover, trie.folder("ab").cover) == (7, 7, 0)
+    assert (trie.folder("a").carried_by, trie.folder("a/b").carried_by, trie.folder("ab").carried_by) == (7, 7, 0)
 
 
 def test_a_folder_that_found_no_room_is_not_in_flight_and_keeps_its_doubt() -> None:
@@ -220,7 +220,7 @@ def test_a_folder_that_found_no_room_is_not_in_flight_and_keeps_its_doubt() -> N
     record_in_flight(trie, "a", 0)
 
     assert [trie.folder(path).in_flight for path in ("a", "a/b")] == [{}, {}]
-    assert [trie.folder(path).cover for path in ("a", "a/b")] == [0, 0]
+    assert [trie.folder(path).carried_by for path in ("a", "a/b")] == [0, 0]
     assert trie.folder("a/b").verify_until_ns == 5
 
 
@@ -230,7 +230,7 @@ def test_halves_of_a_task_know_their_own_paths() -> None:
     renumber(trie, [("g", False), ("a", True)], 1, 2)
 
     assert {name: record.task for name, record in trie.folder("").in_flight.items()} == {"f": 1, "g": 2}
-    assert (trie.folder("a").in_flight["x"].task, trie.folder("a").cover) == (2, 2)
+    assert (trie.folder("a").in_flight["x"].task, trie.folder("a").carried_by) == (2, 2)
 
 
 def test_the_folders_that_items_touch_are_named_with_their_files() -> None:
