@@ -24,7 +24,7 @@ from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, S
 from autotransfer.datastore.tasks import PREPARED, Task
 from autotransfer.plan.planner import Plan
 from autotransfer.plan.source_check import check_root
-from autotransfer.scan.folders import FolderReader, open_root
+from autotransfer.scan.folders import PathReader, open_root
 from autotransfer.scan.listing import policy
 
 if TYPE_CHECKING:
@@ -134,23 +134,23 @@ class Run:
         device = os.fstat(root_fd).st_dev
         self._store.claim(self._settings.route)
         check_root(self._settings, self._store, root_fd, device)
-        look = FolderReader(root_fd, follow_links=policy(self._settings).follow_links)
-        self._stack.callback(look.close)
-        self._settle(look)
+        path_reader = PathReader(root_fd, follow_links=policy(self._settings).follow_links)
+        self._stack.callback(path_reader.close)
+        self._settle(path_reader)
         self._plan_and_submit(root_fd, device)
         if wait_seconds is not None and not self._is_dry:
-            self._wait(look, wait_seconds)
+            self._wait(path_reader, wait_seconds)
 
-    def _settle(self, look: FolderReader) -> None:
+    def _settle(self, path_reader: PathReader) -> None:
         if not self._store.ledger.open:
             return
         if self._is_dry:
             try:
-                self._settling(look).settle_all()
+                self._settling(path_reader).settle_all()
             except Problem as problem:
                 self._watcher.remark(f"Open tasks are shown as recorded, because Globus was not asked: {problem}")
             return
-        settling = self._settling(look)
+        settling = self._settling(path_reader)
         unanswered: OutcomeUnknown | None = None
         if any(task.state == PREPARED for task in self._store.ledger.open.values()):
             try:
@@ -199,9 +199,9 @@ class Run:
         submitting.prepare(prepared)
         submitting.post_all()
 
-    def _wait(self, look: FolderReader, wait_seconds: float) -> None:
+    def _wait(self, path_reader: PathReader, wait_seconds: float) -> None:
         waited_for = {task.number: task.size_bytes for task in self._store.ledger.open.values()}
-        settling = self._settling(look) if waited_for else None
+        settling = self._settling(path_reader) if waited_for else None
         until_ns = self._clock_ns() + int(wait_seconds * NS_PER_SECOND)
         poll_seconds = FIRST_POLL_SECONDS
         while settling is not None:
@@ -251,14 +251,14 @@ class Run:
 
         return Tasks(self._signed_in().transfer)
 
-    def _settling(self, look: FolderReader) -> Settling:
+    def _settling(self, path_reader: PathReader) -> Settling:
         from autotransfer.transfer.reconcile import Settling
 
         return Settling(
             self._store,
             self._tasks(),
             self.summary,
-            look=look,
+            recheck=path_reader,
             stuck_hours=self._settings.stuck_hours,
             clock_ns=self._clock_ns,
             commit=(lambda: None) if self._is_dry else self._store.commit,

@@ -32,7 +32,7 @@ LONGEST_PAUSE_NS = DAY * NS_PER_SECOND
 UNCHANGED, UNSETTLED, WAITING, PAUSING = "", "unsettled", "waiting", "pausing"
 
 
-class Rules(NamedTuple):
+class SendRules(NamedTuple):
     """What decides whether and how a change is sent.
 
     Args:
@@ -148,7 +148,7 @@ def gone_folders(listing: Listing, folder: Folder) -> list[str]:
 
 
 def compare(
-    listing: Listing, folder: Folder, rules: Rules, *, is_known: bool, taken: frozenset[str] = frozenset()
+    listing: Listing, folder: Folder, rules: SendRules, *, is_known: bool, taken: frozenset[str] = frozenset()
 ) -> FolderChange:
     """Sort one folder's entries by what is to be done about them.
 
@@ -208,7 +208,7 @@ def compare(
     )
 
 
-def compare_new(new: New, rules: Rules) -> FolderChange:
+def compare_new(new: New, rules: SendRules) -> FolderChange:
     """The same for a folder in which all is new, and which inherits neither doubt nor cover. Cost: no entry is seen."""
     folder = Folder()
     folder.folders = set(new.folders)
@@ -216,7 +216,7 @@ def compare_new(new: New, rules: Rules) -> FolderChange:
 
 
 def _fate(
-    name: str, seen: Fingerprint, listing: Listing, folder: Folder, rules: Rules, taken: frozenset[str]
+    name: str, seen: Fingerprint, listing: Listing, folder: Folder, rules: SendRules, taken: frozenset[str]
 ) -> Outgoing | str:
     """What becomes of one entry in this run: how it is sent, or why it is held back, or UNCHANGED."""
     record, flying = folder.delivered.get(name), folder.in_flight.get(name)
@@ -243,7 +243,7 @@ def _why(record: Delivered | None, seen: Fingerprint) -> str:
     return OLDER if seen[0] < record.mtime_ns else MODIFIED
 
 
-def _level(why: str, seen: Fingerprint, record: Delivered | None, verify_until_ns: int, rules: Rules) -> str:
+def _level(why: str, seen: Fingerprint, record: Delivered | None, verify_until_ns: int, rules: SendRules) -> str:
     """The sync level that cannot skip this change at the destination.
 
     Globus compares modification times in whole seconds and copies when the source's is newer or the sizes differ, so a

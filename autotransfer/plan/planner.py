@@ -19,7 +19,7 @@ from autotransfer.plan.compare import (
     RETRY,
     AllNew,
     FolderChange,
-    Rules,
+    SendRules,
     compare,
     compare_new,
     gone_folders,
@@ -27,12 +27,12 @@ from autotransfer.plan.compare import (
 from autotransfer.plan.in_flight import _Marker, forget_gone
 from autotransfer.plan.rescan import Rescan, kept_paths
 from autotransfer.plan.whole_folders import Note, Planner, Step
-from autotransfer.scan import worker
-from autotransfer.scan.feed import SRC_DIR_ITSELF, Feed, place_names
-from autotransfer.scan.listing import FolderResult, Listing, New, Same, policy
+from autotransfer.scan.feed import SRC_DIR_ITSELF, Feed, locate_names
+from autotransfer.scan.listing import FolderResult, Listing, New, Unchanged, policy
 from autotransfer.scan.pool import Pool
 from autotransfer.scan.quick import Marking
-from autotransfer.scan.scanner import Pace, Survey
+from autotransfer.scan.scanner import Pace, Scanner
+from autotransfer.scan.worker import ScanRules
 
 # Told each path to be sent, why, and its bytes.
 OnChange = Callable[[str, str, int], None]
@@ -118,19 +118,19 @@ class Plan:
         """Scan everything, or look at what is named; gives the prepared batches in the order of their numbers."""
         now_ns = self._clock_ns()
         settle_ns = int(self._settings.settle_seconds * NS_PER_SECOND)
-        rules = Rules(
+        rules = SendRules(
             settled_before_ns=now_ns - settle_ns,
             settle_ns=settle_ns,
             sync_level=self._settings.sync_level,
             preserve_timestamp=self._settings.preserve_timestamp,
             now_ns=now_ns,
         )
-        look_rules = worker.Rules(policy(self._settings), rules.settled_before_ns)
+        scan_rules = ScanRules(policy(self._settings), rules.settled_before_ns)
         rel_paths = None if self._names is None else self._find(self._names)
         if rel_paths is None or SRC_DIR_ITSELF in rel_paths:
-            prepared = self._scan(rules, look_rules)
+            prepared = self._scan(rules, scan_rules)
         else:
-            feed = Feed(self._trie, self._root_fd, look_rules, rel_paths, clock_ns=self._clock_ns)
+            feed = Feed(self._trie, self._root_fd, scan_rules, rel_paths, clock_ns=self._clock_ns)
             prepared = self._prepare(self._steps(feed, None, rules))
             self._summary.scan = "paths"
         self._again.finish(has_seen_all=not self._summary.is_quick)
@@ -139,35 +139,35 @@ class Plan:
     def _find(self, names: Sequence[str]) -> set[str]:
         """Where to look: at what is named, and at what earlier runs left."""
         wanted = policy(self._settings)
-        found = place_names(self._settings.src_dir, wanted, self._root_fd, names, kept_paths(self._store))
+        found = locate_names(self._settings.src_dir, wanted, self._root_fd, names, kept_paths(self._store))
         self._summary.named, self._summary.outside = found.names, found.outside
         self.outside = found.examples
         return found.rel_paths
 
-    def _scan(self, rules: Rules, look_rules: worker.Rules) -> list[Prepared]:
+    def _scan(self, rules: SendRules, scan_rules: ScanRules) -> list[Prepared]:
         is_full = self._is_full or self._names is not None
         marking = Marking(self._settings, self._store, now_ns=rules.now_ns, is_full=is_full)
-        survey = Survey(
+        scanner = Scanner(
             self._settings,
             self._store,
             self._root_fd,
-            look_rules,
+            scan_rules,
             clock_ns=self._clock_ns,
             is_quick=marking.is_quick,
             choose=self._choose,
         )
-        prepared = self._prepare(self._steps(survey, marking, rules._replace(is_quick=marking.is_quick)))
+        prepared = self._prepare(self._steps(scanner, marking, rules._replace(is_quick=marking.is_quick)))
         marking.finish()
         self._summary.scan = "quick" if marking.is_quick else "full"
-        if survey.is_alone:
+        if scanner.is_alone:
             self._summary.notice(
-                f"SCAN_EXECUTOR {self._settings.scan_executor!r} was of no help ({survey.losses}); this machine "
+                f"SCAN_EXECUTOR {self._settings.scan_executor!r} was of no help ({scanner.losses}); this machine "
                 "scanned alone. Start its workers with this code and SRC_DIR in their reach, or take the setting out."
             )
-        elif survey.losses and self._on_remark is not None:
-            self._on_remark(f"A part of the scan was done again here: {survey.losses}.")
-        self._summary.folders += survey.left_out_folders
-        self._summary.files += survey.left_out_files
+        elif scanner.losses and self._on_remark is not None:
+            self._on_remark(f"A part of the scan was done again here: {scanner.losses}.")
+        self._summary.folders += scanner.left_out_folders
+        self._summary.files += scanner.left_out_files
         return prepared
 
     def _prepare(self, steps: Iterable[Step]) -> list[Prepared]:
@@ -181,25 +181,25 @@ class Plan:
         return sorted(prepared)
 
     def _steps(
-        self, sights: Iterable[tuple[str, FolderResult]], marking: Marking | None, rules: Rules
+        self, results: Iterable[tuple[str, FolderResult]], marking: Marking | None, rules: SendRules
     ) -> Iterator[Step]:
         taken_paths: set[str] = set()
         taken_path: str | None = None
-        for rel_path, sight in sights:
-            self._count(sight)
+        for rel_path, result in results:
+            self._count(result)
             if rel_path in taken_paths:
                 taken_path = rel_path
             if taken_path is not None and is_within(rel_path, taken_path):
-                self._summary.waiting += sight.files if not isinstance(sight, Listing) else len(sight.files)
+                self._summary.waiting += result.files if not isinstance(result, Listing) else len(result.files)
                 self._again.add(rel_path)
                 yield from self._planner.add(rel_path, None)
                 continue
             if marking is not None:
-                marking.note(rel_path, sight)
-            if isinstance(sight, Same):
+                marking.note(rel_path, result)
+            if isinstance(result, Unchanged):
                 yield from self._planner.add(rel_path, None)
                 continue
-            change = self._compare(rel_path, sight, rules)
+            change = self._compare(rel_path, result, rules)
             taken_paths.update(join(rel_path, name) for name in change.taken_folders)
             self._count_change(change)
             if change.is_dirty and not change.is_whole:
@@ -208,21 +208,21 @@ class Plan:
             yield from self._planner.add(rel_path, change)
         yield from self._planner.finish()
 
-    def _compare(self, rel_path: str, sight: New | Listing, rules: Rules) -> FolderChange:
+    def _compare(self, rel_path: str, result: New | Listing, rules: SendRules) -> FolderChange:
         packed = self._trie.packed(rel_path)
         if packed is not None:
             folder = Folder.unpack(packed)
         else:
             folder = Folder()
             folder.verify_until_ns, folder.carried_by = self._trie.inherited(rel_path)
-        if isinstance(sight, New):
+        if isinstance(result, New):
             if packed is None and not (folder.verify_until_ns or folder.carried_by):
-                return compare_new(sight, rules)
-            sight = sight.as_listing(seen_at_ns=self._clock_ns())
-        dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(sight, folder))
+                return compare_new(result, rules)
+            result = result.as_listing(seen_at_ns=self._clock_ns())
+        dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(result, folder))
         self._summary.vanished += dropped
-        change = compare(sight, folder, rules, is_known=packed is not None, taken=frozenset(taken))
-        self._again.note(sight, change)
+        change = compare(result, folder, rules, is_known=packed is not None, taken=frozenset(taken))
+        self._again.note(result, change)
         return change
 
     def _take(self, step: Step) -> Batch | None:
@@ -248,19 +248,19 @@ class Plan:
             batch.number, batch.sync_level, batch.has_failed, len(rows), batch.files, batch.size_bytes, has_folders
         )
 
-    def _count(self, sight: FolderResult) -> None:
+    def _count(self, result: FolderResult) -> None:
         summary = self._summary
         summary.folders += 1
-        summary.links += sight.links
-        if isinstance(sight, Listing):
-            summary.files += len(sight.files)
-            summary.others += sight.others
-            for error in sight.errors:
+        summary.links += result.links
+        if isinstance(result, Listing):
+            summary.files += len(result.files)
+            summary.others += result.others
+            for error in result.errors:
                 summary.errors += 1
                 summary.notice(f"Skipped {display(join(self._settings.src_dir, error.rel_path))}: {error.why}.")
         else:
-            summary.files += sight.files
-            summary.others += sight.others if isinstance(sight, Same) else 0
+            summary.files += result.files
+            summary.others += result.others if isinstance(result, Unchanged) else 0
         if self._on_progress is not None and summary.folders % 16 == 0:
             self._on_progress(summary.folders, summary.files)
 

@@ -16,7 +16,7 @@ from autotransfer.common.paths import FOLDER_ITSELF, below, can_be_sent, is_with
 from autotransfer.datastore.trie import SEPARATOR, PathTrie
 from autotransfer.scan.folders import open_folder, read_names
 from autotransfer.scan.listing import FolderResult, Policy
-from autotransfer.scan.worker import Look, Rules
+from autotransfer.scan.worker import FolderScanner, ScanRules
 
 # More is not looked at path by path: then everything is.
 MOST_NAMED = 1_000_000
@@ -36,7 +36,7 @@ def split_names(text: bytes) -> list[str]:
     return [os.fsdecode(name) for name in text.split(b"\0" if b"\0" in text else b"\n")]
 
 
-class Named(NamedTuple):
+class NamedPaths(NamedTuple):
     """What a feed's names come to.
 
     Args:
@@ -51,7 +51,9 @@ class Named(NamedTuple):
     examples: list[tuple[int, str]]
 
 
-def place_names(src_dir: str, policy: Policy, root_fd: int, names: Iterable[str], kept: Iterable[str] = ()) -> Named:
+def locate_names(
+    src_dir: str, policy: Policy, root_fd: int, names: Iterable[str], kept: Iterable[str] = ()
+) -> NamedPaths:
     """Find out where in SRC_DIR to look for each name.
 
     Args:
@@ -75,7 +77,7 @@ def place_names(src_dir: str, policy: Policy, root_fd: int, names: Iterable[str]
             found.update(where)
         if len(found) > MOST_NAMED:
             found = {SRC_DIR_ITSELF}
-    return Named(found, count, outside, examples)
+    return NamedPaths(found, count, outside, examples)
 
 
 class Feed:
@@ -84,17 +86,17 @@ class Feed:
     Of a folder that holds a named file no other file is looked at. A named folder is looked at with all below it.
 
     Args:
-        rel_paths: Their folders are open folders, and no name in them is excluded (see place_names).
+        rel_paths: Their folders are open folders, and no name in them is excluded (see locate_names).
     """
 
     def __init__(
-        self, trie: PathTrie, root_fd: int, rules: Rules, rel_paths: Iterable[str], *, clock_ns: Callable[[], int]
+        self, trie: PathTrie, root_fd: int, rules: ScanRules, rel_paths: Iterable[str], *, clock_ns: Callable[[], int]
     ) -> None:
         self._trie = trie
         self._root_fd = root_fd
         self._follow_links = rules.policy.follow_links
         self._clock_ns = clock_ns
-        self._look = Look(root_fd, rules, clock_ns=clock_ns)
+        self._read = FolderScanner(root_fd, rules, clock_ns=clock_ns)
         # Folder to names in it; whether all below the name is meant, or only that it is there.
         self._wanted: dict[str, dict[str, bool]] = {}
         self._linked: dict[str, set[str]] = {}
@@ -110,12 +112,12 @@ class Feed:
             if is_whole:
                 yield from self._walk(rel_path)
                 continue
-            sight, meant = self._see(rel_path, self._wanted[rel_path])
-            for name in sight.folders:
+            result, meant = self._see(rel_path, self._wanted[rel_path])
+            for name in result.folders:
                 if name in meant:
                     below_path = join(rel_path, name)
                     heappush(todo, (_parts(below_path), below_path, True))
-            yield rel_path, sight
+            yield rel_path, result
 
     def _want(self, rel_path: str) -> None:
         folder, name = split(rel_path)
@@ -145,8 +147,8 @@ class Feed:
         is_there = bool(listing.files or listing.folders)
         if rel_path and listing.is_readable and not is_there and not others - {FOLDER_ITSELF}:
             # Perhaps it is empty now, which only a look at all of it can tell. None of its folders is known.
-            sight = self._look(rel_path, packed)
-            return sight, set(sight.folders)
+            result = self._read(rel_path, packed)
+            return result, set(result.folders)
         kept = listing.kept.union(others - {FOLDER_ITSELF} if is_there else others)
         return listing._replace(kept=kept), {name for name, is_meant in names.items() if is_meant}
 
@@ -154,9 +156,9 @@ class Feed:
         todo = [start]
         while todo:
             rel_path = todo.pop()
-            sight = self._look(rel_path, self._trie.packed(rel_path))
-            todo.extend(join(rel_path, name) for name in reversed(sight.folders))
-            yield rel_path, sight
+            result = self._read(rel_path, self._trie.packed(rel_path))
+            todo.extend(join(rel_path, name) for name in reversed(result.folders))
+            yield rel_path, result
 
 
 class _Places:

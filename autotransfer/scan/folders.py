@@ -245,7 +245,7 @@ def _open_in_steps(root_fd: int, rel_path: str) -> int:
     return folder_fd
 
 
-class FolderReader:
+class PathReader:
     """Looks at single paths again, by the same rules as the scan; keeps the last folder open."""
 
     def __init__(self, root_fd: int, *, follow_links: bool) -> None:

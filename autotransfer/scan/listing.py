@@ -72,7 +72,7 @@ class Listing(NamedTuple):
     ctime_ns: int = 0
 
 
-class Same(NamedTuple):
+class Unchanged(NamedTuple):
     """A folder that holds exactly what is recorded as delivered or in flight.
 
     Args:
@@ -139,4 +139,4 @@ class New(NamedTuple):
         )
 
 
-FolderResult = Union[Same, New, Listing]
+FolderResult = Union[Unchanged, New, Listing]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Optional
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.scan.linux import die_with_parent
 from autotransfer.scan.listing import FolderResult
-from autotransfer.scan.worker import Row, Rules, Unit, affordable_threads, look_at, look_at_rows
+from autotransfer.scan.worker import FolderBatch, FolderRow, ScanRules, affordable_threads, read_batch, read_rows
 
 # Threads of one process where each call takes long; and of each of several.
 LONE_THREADS, THREADS = 64, 16
@@ -38,24 +38,24 @@ MOST_RESTARTS = 3
 STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
-class Place(NamedTuple):
+class WorkerSetup(NamedTuple):
     """What a worker is told of the scan: SRC_DIR, its inode, the rules, and how many threads to use."""
 
     src_dir: str
     inode: int
-    rules: Rules
+    rules: ScanRules
     threads: int
 
-    def unit(self, rows: list[Row]) -> Unit:
+    def unit(self, rows: list[FolderRow]) -> FolderBatch:
         """These folders as work."""
-        return Unit(self.src_dir, self.inode, self.rules, self.threads, rows)
+        return FolderBatch(self.src_dir, self.inode, self.rules, self.threads, rows)
 
 
-class NobodyThere(Exception):
+class PoolUnavailable(Exception):
     """An executor cannot be reached; says why."""
 
 
-Call = Callable[[list[Row]], "list[FolderResult]"]
+Call = Callable[[list[FolderRow]], "list[FolderResult]"]
 
 
 class Pool:
@@ -64,8 +64,8 @@ class Pool:
     A unit that fails, because its worker died or sees another SRC_DIR, comes back unanswered: whoever asked does it.
 
     Attributes:
-        done_units, lost_units: How many came back answered, and not.
-        why_lost: Why the last one was lost.
+        done_batches, failed_batches: How many came back answered, and not.
+        last_error: Why the last one was lost.
 
     Args:
         start: Starts the executor.
@@ -78,29 +78,29 @@ class Pool:
         self._start = start
         self._call = call
         self.rows = rows
-        self.most_units = 2 * workers + 1
-        self._asked: dict[Future[list[FolderResult]], list[Row]] = {}
+        self.max_pending = 2 * workers + 1
+        self._asked: dict[Future[list[FolderResult]], list[FolderRow]] = {}
         # What came back; None when nothing will any more.
         self._done: SimpleQueue[Optional[Future[list[FolderResult]]]] = SimpleQueue()
         self._restarts = 0
-        self.done_units = self.lost_units = 0
-        self.why_lost = ""
+        self.done_batches = self.failed_batches = 0
+        self.last_error = ""
         self._executor: Executor | None = start()
 
     @property
     def has_room(self) -> bool:
         """Whether more can be asked for."""
-        return self._executor is not None and len(self._asked) < self.most_units
+        return self._executor is not None and len(self._asked) < self.max_pending
 
     @property
     def is_busy(self) -> bool:
         """Whether answers are to come."""
         return bool(self._asked)
 
-    def ask(self, rows: list[Row]) -> bool:
+    def ask(self, rows: list[FolderRow]) -> bool:
         """Have folders looked at; False when nobody is there to do it."""
         if self._executor is None:
-            self.lost_units += 1
+            self.failed_batches += 1
             return False
         try:
             future = self._submit(self._executor, rows)
@@ -113,8 +113,8 @@ class Pool:
         future.add_done_callback(self._done.put)
         return True
 
-    def answer(self) -> tuple[list[Row], Optional[list[FolderResult]]]:
-        """The next unit that came back, with its sights; None when they are not to be had from a worker."""
+    def answer(self) -> tuple[list[FolderRow], Optional[list[FolderResult]]]:
+        """The next unit that came back, with its results; None when they are not to be had from a worker."""
         future = self._done.get()
         if future is None:
             return self._given_up(), None
@@ -123,7 +123,7 @@ class Pool:
             return rows, None
         error = CancelledError() if future.cancelled() else future.exception()
         if error is None and len(future.result()) == len(rows):
-            self.done_units += 1
+            self.done_batches += 1
             return rows, future.result()
         self._lose(error)
         if isinstance(error, BrokenExecutor) and not self._asked:
@@ -136,17 +136,17 @@ class Pool:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
 
-    def _submit(self, executor: Executor, rows: list[Row]) -> Future[list[FolderResult]]:
+    def _submit(self, executor: Executor, rows: list[FolderRow]) -> Future[list[FolderResult]]:
         return executor.submit(self._call, rows)
 
     def _lose(self, error: BaseException | None) -> None:
-        self.lost_units += 1
-        self.why_lost = f"{type(error).__name__}: {error}"
+        self.failed_batches += 1
+        self.last_error = f"{type(error).__name__}: {error}"
 
-    def _given_up(self) -> list[Row]:
+    def _given_up(self) -> list[FolderRow]:
         """Everything that was asked, when nothing will come back."""
         rows = [row for rows in self._asked.values() for row in rows]
-        self.lost_units += len(self._asked)
+        self.failed_batches += len(self._asked)
         self._asked.clear()
         self._start_anew(is_broken=False)
         return rows
@@ -162,7 +162,7 @@ class Pool:
             try:
                 self._executor = self._start()
             except Exception as error:  # noqa: BLE001 - whatever an executor raises, the scan goes on without it
-                self.why_lost = f"{type(error).__name__}: {error}"
+                self.last_error = f"{type(error).__name__}: {error}"
 
     def _dismiss(self, executor: Executor) -> None:
         executor.shutdown(wait=False)
@@ -171,7 +171,7 @@ class Pool:
 class Processes(Pool):
     """Processes on this machine. Limits of the system may keep them from starting, or from being looked after."""
 
-    def __init__(self, place: Place, count: int) -> None:
+    def __init__(self, place: WorkerSetup, count: int) -> None:
         self._others = set(_children())
         self._usual_hook = threading.excepthook
         # The pool's own thread starts one more, and dies of it where no more are allowed; then nothing comes back.
@@ -190,7 +190,7 @@ class Processes(Pool):
         finally:
             threading.excepthook = self._usual_hook
 
-    def _submit(self, executor: Executor, rows: list[Row]) -> Future[list[FolderResult]]:
+    def _submit(self, executor: Executor, rows: list[FolderRow]) -> Future[list[FolderResult]]:
         # A process that starts knows no better yet than to die of a signal with many words.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
@@ -210,37 +210,37 @@ class Processes(Pool):
                 child.join()
 
     def _note_dead_thread(self, what: threading.ExceptHookArgs) -> None:
-        self.why_lost = f"{what.exc_type.__name__}: {what.exc_value}"
+        self.last_error = f"{what.exc_type.__name__}: {what.exc_value}"
         self._done.put(None)
 
 
-def of_threads(root_fd: int, rules: Rules) -> Pool:
+def of_threads(root_fd: int, rules: ScanRules) -> Pool:
     """Threads of this process: for a file system whose calls take long."""
     from concurrent.futures import ThreadPoolExecutor
 
-    call: Call = partial(look_at_rows, root_fd, rules=rules)
+    call: Call = partial(read_rows, root_fd, rules=rules)
     threads = affordable_threads(LONE_THREADS)
     return Pool(partial(ThreadPoolExecutor, threads), call, workers=threads, rows=1)
 
 
-def of_processes(place: Place, count: int) -> Pool:
+def of_processes(place: WorkerSetup, count: int) -> Pool:
     """Processes on this machine: where the interpreter's lock is the limit.
 
     Raises:
-        NobodyThere: The system allows none.
+        PoolUnavailable: The system allows none.
     """
     try:
         return Processes(place, count)
     except (OSError, NotImplementedError, ImportError) as error:  # no descriptors left, or no semaphores at all
-        raise NobodyThere(f"{type(error).__name__}: {error}") from None
+        raise PoolUnavailable(f"{type(error).__name__}: {error}") from None
 
 
-def of_executor(name: str, place: Place, count: int) -> Pool:
+def of_executor(name: str, place: WorkerSetup, count: int) -> Pool:
     """The executor that SCAN_EXECUTOR names.
 
     Raises:
         ConfigurationProblem: Its package is not installed.
-        NobodyThere: It cannot be reached.
+        PoolUnavailable: It cannot be reached.
     """
     start = partial(_dask, name.partition(":")[2]) if name.startswith("dask:") else partial(_mpi, count)
     try:
@@ -252,14 +252,14 @@ def of_executor(name: str, place: Place, count: int) -> Pool:
             remedy=f"Install the extra [{extra}], or take SCAN_EXECUTOR out. Nothing was sent or recorded.",
         ) from None
     except Exception as error:  # noqa: BLE001 - whatever the owner's executor raises, the scan goes on without it
-        raise NobodyThere(f"{type(error).__name__}: {error}") from None
+        raise PoolUnavailable(f"{type(error).__name__}: {error}") from None
 
 
-def _look(place: Place, rows: list[Row], *, is_alone: bool = False) -> list[FolderResult]:
-    return look_at(place.unit(rows), is_alone=is_alone)
+def _look(place: WorkerSetup, rows: list[FolderRow], *, is_alone: bool = False) -> list[FolderResult]:
+    return read_batch(place.unit(rows), is_alone=is_alone)
 
 
-def _rows(place: Place) -> int:
+def _rows(place: WorkerSetup) -> int:
     return 2 * place.threads if place.threads > 1 else ROWS
 
 

@@ -16,7 +16,7 @@ from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.folder_times import Mark, Marks
 from autotransfer.datastore.store import FULL_SCAN, Store
-from autotransfer.scan.listing import FolderResult, Listing, Same
+from autotransfer.scan.listing import FolderResult, Listing, Unchanged
 
 # A folder that changed within the time step of its file system after it was listed keeps its time. The coarsest step
 # is two seconds (FAT). Source of the rule: git, Documentation/technical/racy-git.txt.
@@ -48,15 +48,19 @@ class Marking:
             and 0 <= now_ns - last["at_ns"] < settings.full_scan_every * NS_PER_SECOND
         )
 
-    def note(self, rel_path: str, sight: FolderResult) -> None:
+    def note(self, rel_path: str, result: FolderResult) -> None:
         """Which folders are in one, and whether it is as recorded."""
         if not self._is_marking:
             return
         marks = self._store.marks
-        if not isinstance(sight, Listing) or sight.is_readable:
-            marks.set_folders(rel_path, sight.folders)
-        if isinstance(sight, Same) and sight.is_plain and max(sight.mtime_ns, sight.ctime_ns) < self._racy_from_ns:
-            marks.set(rel_path, Mark(sight.mtime_ns, sight.ctime_ns, sight.files, bool(sight.folders)))
+        if not isinstance(result, Listing) or result.is_readable:
+            marks.set_folders(rel_path, result.folders)
+        if (
+            isinstance(result, Unchanged)
+            and result.is_plain
+            and max(result.mtime_ns, result.ctime_ns) < self._racy_from_ns
+        ):
+            marks.set(rel_path, Mark(result.mtime_ns, result.ctime_ns, result.files, bool(result.folders)))
         else:  # what is in it may differ from its record for long without its own times moving
             marks.drop(rel_path)
 
@@ -76,8 +80,8 @@ SAMPLE = 50
 THREADS = 32
 
 
-class Glanced(NamedTuple):
-    """What a glance below a folder came to.
+class StaleFolders(NamedTuple):
+    """Which folders below a folder are stale.
 
     Args:
         stale: rel_paths to list, in the order of a walk.
@@ -89,7 +93,7 @@ class Glanced(NamedTuple):
     files: int
 
 
-def glance(root_fd: int, marks: Marks, rel_path: str, names: Sequence[str]) -> Glanced:
+def stale_folders(root_fd: int, marks: Marks, rel_path: str, names: Sequence[str]) -> StaleFolders:
     """Which folders in a folder, and below those, may have changed; `names` are those found in it, in order.
 
     Cost: one look at each folder that has a mark, none at files.
@@ -110,7 +114,7 @@ def glance(root_fd: int, marks: Marks, rel_path: str, names: Sequence[str]) -> G
         if entry.has_folders:
             below = marks.columns(entry.rel_path)
             levels.append(_entries(root_fd, marks, entry.rel_path, below[0] if below else ()))
-    return Glanced(stale, folders, files)
+    return StaleFolders(stale, folders, files)
 
 
 class _Entry(NamedTuple):

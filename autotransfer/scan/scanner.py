@@ -17,10 +17,10 @@ from autotransfer.common.settings import Settings
 from autotransfer.datastore.store import LAST_RUN, Store
 from autotransfer.scan import pool
 from autotransfer.scan.listing import FolderResult, Listing
-from autotransfer.scan.pool import NobodyThere, Place, Pool
-from autotransfer.scan.quick import glance
-from autotransfer.scan.walk_order import Frontier
-from autotransfer.scan.worker import Look, Rules
+from autotransfer.scan.pool import Pool, PoolUnavailable, WorkerSetup
+from autotransfer.scan.quick import stale_folders
+from autotransfer.scan.walk_order import WalkOrder
+from autotransfer.scan.worker import FolderScanner, ScanRules
 
 # How long to go on alone before the first and each later thought of calling others.
 PATIENCE_SECONDS = 0.01
@@ -65,7 +65,7 @@ class Pace(NamedTuple):
         return is_waiting and self.looks >= FEWEST_LOOKS
 
 
-class Survey:
+class Scanner:
     """One pass over the folders of SRC_DIR.
 
     Args:
@@ -84,7 +84,7 @@ class Survey:
         settings: Settings,
         store: Store,
         root_fd: int,
-        rules: Rules,
+        rules: ScanRules,
         *,
         clock_ns: Callable[[], int],
         is_quick: bool = False,
@@ -97,7 +97,7 @@ class Survey:
         self._clock_ns = clock_ns
         self._is_quick = is_quick
         self._choose = choose or self._chosen
-        self._look = Look(root_fd, rules, clock_ns=clock_ns)
+        self._read = FolderScanner(root_fd, rules, clock_ns=clock_ns)
         self.left_out_folders = self.left_out_files = 0
         self.losses = ""
         self.is_alone = False
@@ -112,12 +112,12 @@ class Survey:
         while todo:
             started, cpu_started = time.perf_counter(), time.thread_time()
             rel_path = todo.pop()
-            sight, below = self._see(rel_path)
+            result, below = self._see(rel_path)
             todo.extend(reversed(below))
             seconds += time.perf_counter() - started
             cpu_seconds += time.thread_time() - cpu_started
-            yield rel_path, sight
-            looks += 1 + (len(sight.files) if isinstance(sight, Listing) else sight.files)
+            yield rel_path, result
+            looks += 1 + (len(result.files) if isinstance(result, Listing) else result.files)
             if seconds > patience and todo:
                 patience *= 2
                 others = self._choose(Pace(looks, seconds, cpu_seconds))
@@ -126,64 +126,64 @@ class Survey:
                     return
 
     def _see(self, rel_path: str) -> tuple[FolderResult, list[str]]:
-        sight = self._look(rel_path, self._store.trie.packed(rel_path))
-        return sight, self._to_go_into(rel_path, sight.folders)
+        result = self._read(rel_path, self._store.trie.packed(rel_path))
+        return result, self._to_go_into(rel_path, result.folders)
 
     def _to_go_into(self, rel_path: str, names: Sequence[str]) -> list[str]:
         if not (self._is_quick and names):
             return [join(rel_path, name) for name in names]
-        seen = glance(self._root_fd, self._store.marks, rel_path, names)
+        seen = stale_folders(self._root_fd, self._store.marks, rel_path, names)
         self.left_out_folders += seen.folders
         self.left_out_files += seen.files
         return seen.stale
 
     def _together(self, others: Pool, start: list[str]) -> Iterator[tuple[str, FolderResult]]:
-        frontier: Frontier[FolderResult] = Frontier(start, WINDOW_UNITS * others.most_units * others.rows)
+        order: WalkOrder[FolderResult] = WalkOrder(start, WINDOW_UNITS * others.max_pending * others.rows)
         try:
-            while not frontier.is_done:
-                self._ask(others, frontier)
-                found = frontier.next()
+            while not order.is_done:
+                self._ask(others, order)
+                found = order.next()
                 if found is not None:
                     yield found
                 elif others.is_busy:
-                    self._hear(others, frontier)
+                    self._hear(others, order)
         finally:
             self._note_losses(others)
             others.close()
 
     def _note_losses(self, others: Pool) -> None:
-        if others.lost_units:
-            whole = "all" if not others.done_units else f"{others.lost_units:,} of {others.done_units:,}"
-            self.losses = f"{whole} batches of folders came back from no worker ({others.why_lost})"
-            self.is_alone = not others.done_units and bool(self._settings.scan_executor)
+        if others.failed_batches:
+            whole = "all" if not others.done_batches else f"{others.failed_batches:,} of {others.done_batches:,}"
+            self.losses = f"{whole} batches of folders came back from no worker ({others.last_error})"
+            self.is_alone = not others.done_batches and bool(self._settings.scan_executor)
 
-    def _ask(self, others: Pool, frontier: Frontier[FolderResult]) -> None:
+    def _ask(self, others: Pool, order: WalkOrder[FolderResult]) -> None:
         while others.has_room or not others.is_busy:
-            rel_paths = frontier.ask(others.rows)
+            rel_paths = order.ask(others.rows)
             if not rel_paths:
                 return
             rows = list(zip(rel_paths, self._store.records(rel_paths)))
             if not others.ask(rows):
-                self._do(rel_paths, frontier)
+                self._do(rel_paths, order)
                 return
 
-    def _hear(self, others: Pool, frontier: Frontier[FolderResult]) -> None:
-        rows, sights = others.answer()
-        if sights is None:
-            self._do([rel_path for rel_path, _ in rows], frontier)
+    def _hear(self, others: Pool, order: WalkOrder[FolderResult]) -> None:
+        rows, results = others.answer()
+        if results is None:
+            self._do([rel_path for rel_path, _ in rows], order)
             return
         now_ns = self._clock_ns()  # not the worker's clock: it may be another machine's
-        for (rel_path, _), sight in zip(rows, sights):
-            if isinstance(sight, Listing) and not sight.is_readable:
+        for (rel_path, _), result in zip(rows, results):
+            if isinstance(result, Listing) and not result.is_readable:
                 # It was seen here a moment ago: the worker may have another disk in that place.
-                self._do([rel_path], frontier)
+                self._do([rel_path], order)
                 continue
-            seen = sight._replace(seen_at_ns=now_ns) if isinstance(sight, Listing) else sight
-            frontier.answer(rel_path, seen, self._to_go_into(rel_path, seen.folders))
+            seen = result._replace(seen_at_ns=now_ns) if isinstance(result, Listing) else result
+            order.answer(rel_path, seen, self._to_go_into(rel_path, seen.folders))
 
-    def _do(self, rel_paths: Sequence[str], frontier: Frontier[FolderResult]) -> None:
+    def _do(self, rel_paths: Sequence[str], order: WalkOrder[FolderResult]) -> None:
         for rel_path in rel_paths:
-            frontier.answer(rel_path, *self._see(rel_path))
+            order.answer(rel_path, *self._see(rel_path))
 
     def _chosen(self, pace: Pace) -> Pool | None:
         """Who is worth calling now."""
@@ -195,22 +195,22 @@ class Survey:
         seconds_left = (expected / pace.looks - 1) * pace.cpu_seconds
         count = settings.scan_workers or pool.processes_for(is_slow=is_slow)
         threads = pool.THREADS if is_slow else 1
-        place = Place(settings.src_dir, os.fstat(self._root_fd).st_ino, self._rules, threads)
+        place = WorkerSetup(settings.src_dir, os.fstat(self._root_fd).st_ino, self._rules, threads)
         if settings.scan_executor:
             return self._elsewhere(place)
         if count > 1 and seconds_left > WORTH_PROCESSES_SECONDS:
             try:
                 return pool.of_processes(place, count)
-            except NobodyThere as error:
+            except PoolUnavailable as error:
                 self.losses = str(error)
         return pool.of_threads(self._root_fd, self._rules) if is_slow else None
 
-    def _elsewhere(self, place: Place) -> Pool | None:
+    def _elsewhere(self, place: WorkerSetup) -> Pool | None:
         if self.is_alone:
             return None
         try:
             return pool.of_executor(self._settings.scan_executor, place, self._settings.scan_workers)
-        except NobodyThere as error:
+        except PoolUnavailable as error:
             self.losses, self.is_alone = str(error), True
             return None
 

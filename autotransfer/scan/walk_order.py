@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 Found = TypeVar("Found")
 
 
-class Frontier(Generic[Found]):
+class WalkOrder(Generic[Found]):
     """Folders from the moment they are found until they are given out.
 
     Args:
@@ -27,7 +27,7 @@ class Frontier(Generic[Found]):
         self._found: dict[str, tuple[Found, Sequence[str]]] = {}
         self._asked = 0
         self._waiting: list[tuple[str, Sequence[str], int]] = []
-        self._wait_for_a_look(list(start), 0)
+        self._enqueue(list(start), 0)
 
     @property
     def is_done(self) -> bool:
@@ -48,7 +48,7 @@ class Frontier(Generic[Found]):
             _, siblings, at = heappop(self._waiting)
             taken = siblings[at : at + min(most, room) - len(asked)]
             asked += taken
-            self._wait_for_a_look(siblings, at + len(taken))
+            self._enqueue(siblings, at + len(taken))
         self._asked += len(asked)
         return asked
 
@@ -56,7 +56,7 @@ class Frontier(Generic[Found]):
         """What a folder that was asked for holds, and the rel_paths below it to go into, in the order of a walk."""
         self._asked -= 1
         self._found[rel_path] = found, folders
-        self._wait_for_a_look(folders, 0)
+        self._enqueue(folders, 0)
 
     def next(self) -> tuple[str, Found] | None:
         """The folder whose turn it is, or None as long as that was not looked at."""
@@ -68,7 +68,7 @@ class Frontier(Generic[Found]):
         self._todo.extend(reversed(folders))
         return rel_path, found
 
-    def _wait_for_a_look(self, siblings: Sequence[str], at: int) -> None:
+    def _enqueue(self, siblings: Sequence[str], at: int) -> None:
         """Keep siblings, of which those before `at` were asked for; no copy is made, for they may be a million."""
         if at < len(siblings):
             # With NUL, which no name holds, as the separator, the order of paths is that of the walk.

@@ -1,4 +1,4 @@
-"""Look at a batch of folders: what each holds, and whether that is what is recorded. A worker's whole work.
+"""Read a batch of folders: what each holds, and whether that is what is recorded. A worker's whole work.
 
 One unit of work for all who may do it, in this process or on another machine: folders with their records in, what is
 to be thought about out. What is as recorded comes back as counts, a wholly new folder in packed columns; only the rest
@@ -18,17 +18,17 @@ from autotransfer.datastore import pickles
 from autotransfer.datastore.trie import SEPARATOR, column_holds, fingerprints, is_in_order, packed_column
 from autotransfer.scan.folders import open_folder, read_folder
 from autotransfer.scan.linux import entries
-from autotransfer.scan.listing import FolderResult, Listing, New, Policy, Same
+from autotransfer.scan.listing import FolderResult, Listing, New, Policy, Unchanged
 
 # What a run has open beside the folders that it looks at, and some more.
 KEPT_DESCRIPTORS = 32
 
 
 # A folder's rel_path and its record as the datastore holds it, None where there is none.
-Row = tuple[str, Optional[bytes]]
+FolderRow = tuple[str, Optional[bytes]]
 
 
-class Rules(NamedTuple):
+class ScanRules(NamedTuple):
     """What a worker must know to look at folders.
 
     Args:
@@ -40,7 +40,7 @@ class Rules(NamedTuple):
     settled_before_ns: int
 
 
-class Unit(NamedTuple):
+class FolderBatch(NamedTuple):
     """Folders to look at together.
 
     Args:
@@ -50,16 +50,16 @@ class Unit(NamedTuple):
 
     src_dir: str
     inode: int
-    rules: Rules
+    rules: ScanRules
     threads: int
-    rows: list[Row]
+    rows: list[FolderRow]
 
 
 class OtherRoot(Exception):
     """SRC_DIR is another folder for the worker than for the run."""
 
 
-def look_at(unit: Unit, *, is_alone: bool = False) -> list[FolderResult]:
+def read_batch(unit: FolderBatch, *, is_alone: bool = False) -> list[FolderResult]:
     """What each folder of a unit holds, in the order of its rows. Runs in a worker.
 
     Args:
@@ -73,30 +73,30 @@ def look_at(unit: Unit, *, is_alone: bool = False) -> list[FolderResult]:
     try:
         if os.fstat(root_fd).st_ino != unit.inode:
             raise OtherRoot(unit.src_dir)
-        return look_at_rows(root_fd, unit.rows, unit.rules, threads=unit.threads, is_alone=is_alone)
+        return read_rows(root_fd, unit.rows, unit.rules, threads=unit.threads, is_alone=is_alone)
     finally:
         os.close(root_fd)
 
 
-def look_at_rows(
-    root_fd: int, rows: Sequence[Row], rules: Rules, *, threads: int = 1, is_alone: bool = False
+def read_rows(
+    root_fd: int, rows: Sequence[FolderRow], rules: ScanRules, *, threads: int = 1, is_alone: bool = False
 ) -> list[FolderResult]:
     """The same with SRC_DIR open."""
-    look = Look(root_fd, rules, is_alone=is_alone and threads <= 1)
+    look = FolderScanner(root_fd, rules, is_alone=is_alone and threads <= 1)
 
-    def look_at_row(row: Row) -> FolderResult:
+    def read_row(row: FolderRow) -> FolderResult:
         return look(row[0], None if row[1] is None else pickles.load(row[1]))
 
     threads = min(affordable_threads(threads), len(rows))
     if threads <= 1:
-        return list(map(look_at_row, rows))
+        return list(map(read_row, rows))
     from concurrent.futures import ThreadPoolExecutor
 
     try:
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(look_at_row, rows))
+            return list(pool.map(read_row, rows))
     except RuntimeError:  # no more threads are allowed
-        return list(map(look_at_row, rows))
+        return list(map(read_row, rows))
 
 
 def affordable_threads(most: int) -> int:
@@ -107,7 +107,7 @@ def affordable_threads(most: int) -> int:
     return most if soft == resource.RLIM_INFINITY else max(1, min(most, (soft - KEPT_DESCRIPTORS) // 2))
 
 
-class Look:
+class FolderScanner:
     """Looks at folders one by one. Never raises for what is on disk.
 
     Args:
@@ -116,7 +116,7 @@ class Look:
     """
 
     def __init__(
-        self, root_fd: int, rules: Rules, *, clock_ns: Callable[[], int] = lambda: 0, is_alone: bool = False
+        self, root_fd: int, rules: ScanRules, *, clock_ns: Callable[[], int] = lambda: 0, is_alone: bool = False
     ) -> None:
         self._root_fd = root_fd
         self._settled_before_ns = rules.settled_before_ns
@@ -136,7 +136,7 @@ class Look:
             self._root_fd, rel_path, self._excludes, follow_links=self._follow_links, clock_ns=self._clock_ns
         )
         if is_unchanged(listing, packed):
-            return Same(
+            return Unchanged(
                 len(listing.files),
                 listing.links,
                 listing.others,
@@ -149,7 +149,7 @@ class Look:
             return _new(listing, self._settled_before_ns) or listing
         return listing
 
-    def _as_recorded(self, rel_path: str, packed: tuple[Any, ...]) -> Same | None:
+    def _as_recorded(self, rel_path: str, packed: tuple[Any, ...]) -> Unchanged | None:
         """The answer for a folder whose entries are as recorded, also in their order; None when a closer look is due.
 
         Cost: what the system takes to list the folder and look at each file, and as little as can be beside it. This is
@@ -192,7 +192,7 @@ class Look:
         )
         if not is_same:
             return None
-        return Same(len(names), links, others, folders, own.st_mtime_ns, own.st_ctime_ns, is_plain=not others)
+        return Unchanged(len(names), links, others, folders, own.st_mtime_ns, own.st_ctime_ns, is_plain=not others)
 
 
 def _new(listing: Listing, settled_before_ns: int) -> New | None:

@@ -14,7 +14,7 @@ from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.tasks import AnyTask
 from autotransfer.datastore.trie import Delivered, Fingerprint, Folder, InFlight, Retry
-from autotransfer.plan.compare import NEW, RETRY, Rules, compare
+from autotransfer.plan.compare import NEW, RETRY, SendRules, compare
 from autotransfer.scan.folders import read_folder, walk
 from autotransfer.scan.listing import Listing, policy
 from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery, folder_state
@@ -145,7 +145,7 @@ class _Asking:
         self._policy = policy(settings)
         now_ns = clock_ns()
         settle_ns = int(settings.settle_seconds * NS_PER_SECOND)
-        self._rules = Rules(
+        self._rules = SendRules(
             settled_before_ns=now_ns - settle_ns,
             settle_ns=settle_ns,
             sync_level=settings.sync_level,
@@ -267,7 +267,7 @@ class _Asking:
 class _Adding:
     """Adds up the folders below one."""
 
-    def __init__(self, reader: Reader, rules: Rules) -> None:
+    def __init__(self, reader: Reader, rules: SendRules) -> None:
         self._reader = reader
         self._rules = rules
         self.files = 0

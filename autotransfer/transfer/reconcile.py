@@ -16,7 +16,7 @@ from autotransfer.datastore.tasks import WEB_APP, Task
 from autotransfer.globus.tasks import Tasks
 from autotransfer.plan.rescan import look_again
 from autotransfer.transfer import task_status
-from autotransfer.transfer.results import Look, Tally, TaskResult
+from autotransfer.transfer.results import Recheck, Tally, TaskResult
 from autotransfer.transfer.task_status import judge
 
 MEND = "Mend its permissions."
@@ -36,7 +36,7 @@ class Settling:
 
     Args:
         tasks: How to ask Globus.
-        look: Tells what a path is now, so that what changed under way is not taken for delivered.
+        recheck: Tells what a path is now, so that what changed under way is not taken for delivered.
         may_act: Whether a stuck task may be canceled; a dry run only looks.
     """
 
@@ -46,7 +46,7 @@ class Settling:
         tasks: Tasks,
         summary: Summary,
         *,
-        look: Look,
+        recheck: Recheck,
         stuck_hours: float,
         clock_ns: Callable[[], int],
         commit: Callable[[], None],
@@ -55,7 +55,7 @@ class Settling:
         self._store = store
         self._tasks = tasks
         self._summary = summary
-        self._look = look
+        self._recheck = recheck
         self._stuck_hours = stuck_hours
         self._clock_ns = clock_ns
         self._commit = commit
@@ -195,7 +195,7 @@ class Settling:
                 task.number,
                 items,
                 now_ns=now_ns,
-                look=self._look,
+                recheck=self._recheck,
                 ended_at_ns=task.ended_at_ns,
             )
             tally = close(closing)

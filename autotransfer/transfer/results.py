@@ -17,7 +17,7 @@ from autotransfer.plan.in_flight import ItemKey, _carried, touched_folders
 from autotransfer.transfer.task_status import pause_ns
 
 # (folder, name) -> the path's fingerprint now, or None when it is gone; OSError when it cannot be looked at.
-Look = Callable[[str, str], Optional[Fingerprint]]
+Recheck = Callable[[str, str], Optional[Fingerprint]]
 
 
 CHANGED = "CHANGED_UNDER_TRANSFER"
@@ -53,7 +53,7 @@ class TaskResult:
         now_ns: When this is recorded.
         ended_at_ns: When the task ended by Globus's clock, where that is known: what it left at the destination carries
             such times, and our clock may be days behind.
-        look: Tells what a path is now.
+        recheck: Tells what a path is now.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class TaskResult:
         items: Iterable[ItemKey],
         *,
         now_ns: int,
-        look: Look,
+        recheck: Recheck,
         ended_at_ns: int = 0,
     ) -> None:
         self._trie = trie
@@ -71,7 +71,7 @@ class TaskResult:
         self._items = list(items)
         self._now_ns = now_ns
         self._latest_ns = max(now_ns, ended_at_ns)
-        self._look = look
+        self._recheck = recheck
 
     def count_files(self) -> int:
         """How many files, not folders, the task carries. Cost: a look at every folder it touches."""
@@ -175,7 +175,7 @@ class TaskResult:
     ) -> Tally:
         flying = folder.in_flight.pop(name)
         try:
-            seen = self._look(folder_path, name)
+            seen = self._recheck(folder_path, name)
         except OSError:  # it cannot be looked at now; the scan reports that
             seen = flying.fingerprint
         if seen is None:

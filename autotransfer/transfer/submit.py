@@ -245,7 +245,7 @@ class Submitting:
         self._store.commit()
 
     def _give_up(self, number: int, rows: list[StoredItem]) -> None:
-        TaskResult(self._store.trie, number, _keys(rows), now_ns=0, look=lambda folder, name: None).cancel()
+        TaskResult(self._store.trie, number, _keys(rows), now_ns=0, recheck=lambda folder, name: None).cancel()
         look_again(self._store, (row[0] for row in rows))
 
 

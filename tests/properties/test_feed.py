@@ -20,10 +20,10 @@ from autotransfer.datastore.trie import Delivered, DictShelf, Folder, PathTrie
 from autotransfer.plan.rescan import Rescan, kept_paths, look_again
 from autotransfer.run import Run, Watcher
 from autotransfer.scan import feed
-from autotransfer.scan.feed import place_names, split_names
+from autotransfer.scan.feed import locate_names, split_names
 from autotransfer.scan.folders import open_root
 from autotransfer.scan.listing import Policy
-from autotransfer.scan.worker import Rules
+from autotransfer.scan.worker import ScanRules
 from emulator.http.server import Emulator
 from utils import load_settings
 
@@ -92,7 +92,7 @@ def test_a_name_leads_to_where_it_is_in_the_tree(tree: Path, name: str, places: 
     src = tree / "src"
     (src / "cache").mkdir()
     with root_of(src) as root_fd:
-        named = place_names(str(src), Policy(("*.tmp", "cache")), root_fd, [name.format(src=src, top=tree), ""])
+        named = locate_names(str(src), Policy(("*.tmp", "cache")), root_fd, [name.format(src=src, top=tree), ""])
 
     assert named.rel_paths == places
     assert (named.names, named.outside) == (1, 0)
@@ -101,7 +101,7 @@ def test_a_name_leads_to_where_it_is_in_the_tree(tree: Path, name: str, places: 
 def test_names_outside_the_tree_are_counted_and_the_first_of_them_told_by_number(tree: Path) -> None:
     names = ["run/a", *[f"{tree}/elsewhere/{number}" for number in range(12)], "../elsewhere/x", str(tree)]
     with root_of(tree / "src") as root_fd:
-        named = place_names(str(tree / "src"), Policy(), root_fd, names)
+        named = locate_names(str(tree / "src"), Policy(), root_fd, names)
 
     assert (named.rel_paths, named.names, named.outside) == ({"run/a"}, 15, 14)
     assert named.examples[0] == (2, f"{tree}/elsewhere/0")
@@ -113,8 +113,8 @@ def test_more_names_than_can_be_looked_at_one_by_one_mean_everything(
 ) -> None:
     monkeypatch.setattr(feed, "MOST_NAMED", 3)
     with root_of(tree / "src") as root_fd:
-        few = place_names(str(tree / "src"), Policy(), root_fd, ["1", "2", "3"])
-        many = place_names(str(tree / "src"), Policy(), root_fd, ["1", "2", "3", "4"])
+        few = locate_names(str(tree / "src"), Policy(), root_fd, ["1", "2", "3"])
+        many = locate_names(str(tree / "src"), Policy(), root_fd, ["1", "2", "3", "4"])
 
     assert few.rel_paths == {"1", "2", "3"}
     assert "" in many.rel_paths
@@ -123,7 +123,7 @@ def test_more_names_than_can_be_looked_at_one_by_one_mean_everything(
 def test_kept_paths_whose_folders_became_links_or_files_lead_to_those(tree: Path) -> None:
     (tree / "src/file").write_text("x")
     with root_of(tree / "src") as root_fd:
-        named = place_names(str(tree / "src"), Policy(), root_fd, [], ["latest/a", "file/x/y", "run/a"])
+        named = locate_names(str(tree / "src"), Policy(), root_fd, [], ["latest/a", "file/x/y", "run/a"])
 
     assert (named.rel_paths, named.names) == ({"latest", "file", "run/a"}, 0)
 
@@ -183,21 +183,23 @@ def test_folders_come_as_in_a_walk_and_no_unnamed_file_is_looked_at(tmp_path: Pa
     trie.put("b", known)
     trie.link("b")
     with root_of(tmp_path) as root_fd:
-        sights = dict(
+        results = dict(
             feed.Feed(
                 trie,
                 root_fd,
-                Rules(Policy(), 1 << 62),
+                ScanRules(Policy(), 1 << 62),
                 ["b/x", "b/1", "b/x/1", "a/d", "z", "b-c/1"],
                 clock_ns=time.time_ns,
             )
         )
 
-    assert list(sights) == ["", "a", "a/d", "a/d/e", "b", "b/x", "b-c"]
-    seen = {rel_path: set(getattr(sight, "files", ())) for rel_path, sight in sights.items() if rel_path in ("", "b")}
+    assert list(results) == ["", "a", "a/d", "a/d/e", "b", "b/x", "b-c"]
+    seen = {
+        rel_path: set(getattr(result, "files", ())) for rel_path, result in results.items() if rel_path in ("", "b")
+    }
     assert seen == {"": {"z"}, "b": {"1"}}
-    assert getattr(sights["b"], "kept", None) == {"2"}
-    assert sights[""].folders == ["a", "b-c"]  # "b" is recorded, so it need not be linked
+    assert getattr(results["b"], "kept", None) == {"2"}
+    assert results[""].folders == ["a", "b-c"]  # "b" is recorded, so it need not be linked
 
 
 # ---- a perfect feed is as good as a scan ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from suite import LONG_AGO, Route
 
 from autotransfer.datastore.folder_times import Mark, Marks
 from autotransfer.datastore.store import IN_MEMORY, Store
-from autotransfer.scan.listing import Same
+from autotransfer.scan.listing import Unchanged
 from autotransfer.scan.quick import Marking
 from emulator.http.server import Emulator
 from utils import load_settings
@@ -108,11 +108,11 @@ def test_a_folder_that_changed_within_the_time_step_of_its_file_system_is_not_ma
     old_ns = now_ns - 2 * 10**9 - 1
     with Store(IN_MEMORY) as store:
         marking = Marking(settings, store, now_ns=now_ns, is_full=False)
-        marking.note("", Same(0, 0, 0, ["changed", "moved", "old", "odd"], 1, 1, True))
-        marking.note("changed", Same(1, 0, 0, [], old_ns + 1, old_ns, True))
-        marking.note("moved", Same(1, 0, 0, [], old_ns, old_ns + 1, True))
-        marking.note("odd", Same(1, 0, 0, [], old_ns, old_ns, False))
-        marking.note("old", Same(1, 0, 0, [], old_ns, old_ns, True))
+        marking.note("", Unchanged(0, 0, 0, ["changed", "moved", "old", "odd"], 1, 1, True))
+        marking.note("changed", Unchanged(1, 0, 0, [], old_ns + 1, old_ns, True))
+        marking.note("moved", Unchanged(1, 0, 0, [], old_ns, old_ns + 1, True))
+        marking.note("odd", Unchanged(1, 0, 0, [], old_ns, old_ns, False))
+        marking.note("old", Unchanged(1, 0, 0, [], old_ns, old_ns, True))
 
         assert [name for name, mark in store.marks.of("").items() if mark] == ["old"]
 

@@ -17,13 +17,13 @@ from autotransfer.common.settings import Settings
 from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.scan import pool
 from autotransfer.scan.folders import open_root, walk
-from autotransfer.scan.listing import FolderResult, Listing, New, Policy, Same
-from autotransfer.scan.pool import Place, Pool
-from autotransfer.scan.scanner import Pace, Survey
-from autotransfer.scan.worker import Look, Rules, look_at
+from autotransfer.scan.listing import FolderResult, Listing, New, Policy, Unchanged
+from autotransfer.scan.pool import Pool, WorkerSetup
+from autotransfer.scan.scanner import Pace, Scanner
+from autotransfer.scan.worker import FolderScanner, ScanRules, read_batch
 from utils import load_settings
 
-RULES = Rules(Policy(), (LONG_AGO + 10) * 10**9)
+RULES = ScanRules(Policy(), (LONG_AGO + 10) * 10**9)
 
 
 @pytest.fixture
@@ -55,11 +55,11 @@ def surveyed(
     settings: Settings, root_fd: int, choose: Callable[[Pace], Pool | None], store: Store | None = None
 ) -> list[tuple[str, FolderResult]]:
     with store or Store(IN_MEMORY) as opened:
-        return list(Survey(settings, opened, root_fd, RULES, clock_ns=lambda: 5, choose=choose))
+        return list(Scanner(settings, opened, root_fd, RULES, clock_ns=lambda: 5, choose=choose))
 
 
-def place(settings: Settings, root_fd: int, threads: int = 1) -> Place:
-    return Place(settings.src_dir, os.fstat(root_fd).st_ino, RULES, threads)
+def place(settings: Settings, root_fd: int, threads: int = 1) -> WorkerSetup:
+    return WorkerSetup(settings.src_dir, os.fstat(root_fd).st_ino, RULES, threads)
 
 
 @pytest.fixture(autouse=True)
@@ -76,14 +76,14 @@ def test_threads_and_processes_see_what_one_process_sees_in_the_same_order(setti
 
     assert [rel_path for rel_path, _ in alone] == [listing.rel_path for listing in walk(root_fd, Policy())]
     assert len(alone) > 300
-    assert {type(sight) for _, sight in alone} == {New, Listing}
+    assert {type(result) for _, result in alone} == {New, Listing}
     assert threads == processes == both == alone
 
 
 class Dying:
     """A worker's look that ends its process at the second unit, once for each file of lives that is left."""
 
-    def __init__(self, place: Place, lives: Path) -> None:
+    def __init__(self, place: WorkerSetup, lives: Path) -> None:
         self.place = place
         self.lives = lives
 
@@ -91,7 +91,7 @@ class Dying:
         for life in sorted(self.lives.iterdir())[:1]:
             life.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
-        return look_at(self.place.unit(rows))
+        return read_batch(self.place.unit(rows))
 
 
 @pytest.mark.parametrize("deaths", [1, 3, 40])
@@ -112,7 +112,7 @@ def test_a_worker_that_dies_costs_a_retry_and_not_the_run(
     seen = surveyed(settings, root_fd, choose)
 
     assert seen == surveyed(settings, root_fd, lambda pace: None)
-    assert crews[0].lost_units > 0
+    assert crews[0].failed_batches > 0
     assert len(list(lives.iterdir())) < deaths
 
 
@@ -127,7 +127,7 @@ def test_a_worker_that_sees_another_src_dir_is_not_believed(settings: Settings, 
 
 def test_folders_that_only_a_worker_does_not_find_are_looked_at_here(settings: Settings, root_fd: int) -> None:
     def blind(rows: list[tuple[str, bytes | None]]) -> list[FolderResult]:
-        return [Look(root_fd, RULES)(f"nowhere/{rel_path}", None) for rel_path, _ in rows]
+        return [FolderScanner(root_fd, RULES)(f"nowhere/{rel_path}", None) for rel_path, _ in rows]
 
     seen = surveyed(settings, root_fd, lambda pace: Pool(partial(ThreadPoolExecutor, 2), blind, workers=2, rows=8))
 
@@ -142,12 +142,12 @@ def test_what_is_recorded_comes_back_as_counts(tree: Route, settings: Settings, 
     others = surveyed(settings, root_fd, lambda pace: pool.of_processes(place(settings, root_fd), 2), Store(path))
 
     assert others == alone
-    assert {type(sight) for _, sight in alone} == {Same}
+    assert {type(result) for _, result in alone} == {Unchanged}
 
 
 def test_a_new_folder_in_columns_is_the_listing_of_it(tree: Route, root_fd: int) -> None:
-    new = Look(root_fd, RULES)("2", None)
-    recent = Look(root_fd, RULES)("1", None)
+    new = FolderScanner(root_fd, RULES)("2", None)
+    recent = FolderScanner(root_fd, RULES)("1", None)
     listed = {listing.rel_path: listing for listing in walk(root_fd, Policy(), clock_ns=lambda: 9)}
 
     assert isinstance(new, New)

@@ -15,7 +15,7 @@ from autotransfer.scan import scanner
 from autotransfer.scan.folders import open_root
 from autotransfer.scan.listing import policy
 from autotransfer.scan.pool import Pool
-from autotransfer.scan.worker import Rules, look_at_rows
+from autotransfer.scan.worker import ScanRules, read_rows
 
 ALONE, THREADS, UNRELIABLE = "alone", "threads", "unreliable"
 HELPERS = (ALONE, THREADS, UNRELIABLE)
@@ -43,11 +43,11 @@ def helpers(kind: str, settings: Settings, *, now_ns: int) -> Iterator[dict[str,
         yield {}
         return
     root_fd = open_root(settings.src_dir)
-    rules = Rules(policy(settings), now_ns - int(settings.settle_seconds * NS_PER_SECOND))
+    rules = ScanRules(policy(settings), now_ns - int(settings.settle_seconds * NS_PER_SECOND))
     start: Callable[[], Executor] = partial(_Unreliable if kind == UNRELIABLE else ThreadPoolExecutor, WORKERS)
     patience, scanner.PATIENCE_SECONDS = scanner.PATIENCE_SECONDS, 0.0
     try:
-        call = partial(look_at_rows, root_fd, rules=rules)
+        call = partial(read_rows, root_fd, rules=rules)
         yield {"choose": lambda pace: Pool(start, call, workers=WORKERS, rows=ROWS)}
     finally:
         scanner.PATIENCE_SECONDS = patience

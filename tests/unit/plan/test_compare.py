@@ -14,7 +14,7 @@ from autotransfer.plan.compare import (
     NEW,
     OLDER,
     RETRY,
-    Rules,
+    SendRules,
     compare,
     forget_vanished,
     gone_folders,
@@ -24,7 +24,7 @@ from autotransfer.scan.worker import is_unchanged
 
 NS = 10**9
 NOW_NS = 5_000 * NS
-RULES = Rules(
+RULES = SendRules(
     settled_before_ns=NOW_NS - 10 * NS, settle_ns=10 * NS, sync_level="mtime", preserve_timestamp=True, now_ns=NOW_NS
 )
 FILE: Fingerprint = (1_000 * NS + 5, 7)
@@ -67,7 +67,7 @@ def test_any_difference_is_a_change_and_goes_with_a_level_that_cannot_skip_it(
 
 
 @pytest.mark.parametrize("rules", [RULES._replace(preserve_timestamp=False), RULES._replace(sync_level="size")])
-def test_a_known_modification_is_never_left_to_a_level_that_could_skip_it(rules: Rules) -> None:
+def test_a_known_modification_is_never_left_to_a_level_that_could_skip_it(rules: SendRules) -> None:
     folder = folder_with(delivered={"x": delivered()})
 
     change = compare(listed({"x": (2_000 * NS, 7)}), folder, rules, is_known=True)
@@ -98,7 +98,7 @@ def test_a_modification_of_what_a_person_assumed_for_is_compared_by_checksum() -
         (999 * NS, RULES._replace(preserve_timestamp=False), CHECKSUM),
     ],
 )
-def test_a_new_path_in_doubt_is_compared_by_checksum(verify_until_ns: int, rules: Rules, level: str) -> None:
+def test_a_new_path_in_doubt_is_compared_by_checksum(verify_until_ns: int, rules: SendRules, level: str) -> None:
     change = compare(listed({"x": FILE}), folder_with(verify_until_ns=verify_until_ns), rules, is_known=False)
 
     assert (change.outgoing["x"].why, change.outgoing["x"].sync_level) == (NEW, level)

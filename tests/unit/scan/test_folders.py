@@ -20,7 +20,7 @@ from suite import ROOT
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.datastore.trie import EMPTY_FOLDER
-from autotransfer.scan.folders import FolderReader, open_folder, open_root, read_folder, walk
+from autotransfer.scan.folders import PathReader, open_folder, open_root, read_folder, walk
 from autotransfer.scan.listing import Listing, Policy
 
 NS = 10**9
@@ -208,7 +208,7 @@ def test_a_path_may_be_longer_than_the_system_allows_in_one_call(tmp_path: Path,
         with pytest.raises(OSError) as problem:
             os.stat(deepest, dir_fd=root_fd)
         found = listings(root_fd)
-        look = FolderReader(root_fd, follow_links=False)
+        look = PathReader(root_fd, follow_links=False)
         seen = look(deepest, "file")
         look.close()
     finally:
@@ -274,7 +274,7 @@ def test_a_looker_sees_what_the_scan_sees(root: int, tmp_path: Path) -> None:
     fingerprint = ((tmp_path / "a/file").stat().st_mtime_ns, 2)
 
     for follow_links in (False, True):
-        look = FolderReader(root, follow_links=follow_links)
+        look = PathReader(root, follow_links=follow_links)
         assert look("a", "file") == fingerprint
         assert look("a", "link") == (fingerprint if follow_links else None)
         assert look("a", "folder") is look("a", "pipe") is look("a", "gone") is look("gone", "x") is None

@@ -24,8 +24,8 @@ from autotransfer.datastore.trie import Delivered, Folder
 from autotransfer.scan import linux
 from autotransfer.scan.folders import walk
 from autotransfer.scan.linux import Entries, Statuses, entries
-from autotransfer.scan.listing import Listing, Policy, Same
-from autotransfer.scan.worker import Look, Row, Rules, Unit, look_at
+from autotransfer.scan.listing import Listing, Policy, Unchanged
+from autotransfer.scan.worker import FolderBatch, FolderRow, FolderScanner, ScanRules, read_batch
 
 pytestmark = pytest.mark.skipif(not Entries().are_possible, reason="this system has no statx")
 MOMENTS_NS = (0, 1, 999_999_999, 1_800_000_000_123_456_789, 15 * 10**18 // 2, 2**33 * 10**9 - 1)
@@ -168,7 +168,7 @@ def test_a_folder_as_recorded_is_told_alike_where_statx_is_missing_refused_or_a_
     packed = {listing.rel_path: recorded(listing) for listing in walk(folder_fd, policy)}
 
     def told() -> list[object]:
-        look = Look(folder_fd, Rules(policy, settled_before_ns=1 << 62))
+        look = FolderScanner(folder_fd, ScanRules(policy, settled_before_ns=1 << 62))
         return [look(rel_path, record) for rel_path, record in packed.items()]
 
     with_it = told()
@@ -176,7 +176,7 @@ def test_a_folder_as_recorded_is_told_alike_where_statx_is_missing_refused_or_a_
     monkeypatch.setattr(linux, "_statx", lambda is_alone: statx)
     assert not entries().are_possible
     assert told() == with_it
-    assert {type(sight) for sight in with_it} == {Same}
+    assert {type(result) for result in with_it} == {Unchanged}
 
 
 def recorded(listing: Listing) -> tuple[Any, ...]:
@@ -190,16 +190,16 @@ def recorded(listing: Listing) -> tuple[Any, ...]:
 def test_a_worker_that_never_collects_cycles_keeps_nothing_of_the_units_it_did(tmp_path: Path, folder_fd: int) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a").touch()
-    rows: list[Row] = [
+    rows: list[FolderRow] = [
         (listing.rel_path, pickle.dumps(recorded(listing), 4)) for listing in walk(folder_fd, Policy()) if listing.files
     ]
-    unit = Unit(str(tmp_path), tmp_path.stat().st_ino, Rules(Policy(), 1 << 62), 1, rows)
+    unit = FolderBatch(str(tmp_path), tmp_path.stat().st_ino, ScanRules(Policy(), 1 << 62), 1, rows)
     before = []
 
     gc.disable()
     try:
         for _ in range(100):
-            assert [type(sight) for sight in look_at(unit, is_alone=True)] == [Same]
+            assert [type(result) for result in read_batch(unit, is_alone=True)] == [Unchanged]
             before.append(len(gc.get_objects()))
     finally:
         gc.enable()
@@ -215,13 +215,13 @@ import os, pickle, sys, time
 sys.path.insert(0, sys.argv[1])
 from multiprocessing import active_children
 from autotransfer.scan import pool
-from autotransfer.scan.worker import Rules
+from autotransfer.scan.worker import ScanRules
 from autotransfer.scan.listing import Policy
 from autotransfer.datastore.trie import Delivered, Folder
 
 folder = Folder()
 folder.delivered["stuck"] = Delivered(1, 1, 1, 1)
-place = pool.Place(sys.argv[2], os.stat(sys.argv[2]).st_ino, Rules(Policy(), 1 << 62), 1)
+place = pool.WorkerSetup(sys.argv[2], os.stat(sys.argv[2]).st_ino, ScanRules(Policy(), 1 << 62), 1)
 workers = pool.of_processes(place, 1)
 workers.ask([("sub", pickle.dumps(folder.pack(), 4))])
 print(*[child.pid for child in active_children()], flush=True)

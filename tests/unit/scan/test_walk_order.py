@@ -6,7 +6,7 @@ import random
 import time
 
 from autotransfer.common.paths import join
-from autotransfer.scan.walk_order import Frontier
+from autotransfer.scan.walk_order import WalkOrder
 
 SEED = random.randrange(10**6)
 
@@ -28,7 +28,7 @@ def walked(tree: dict[str, list[str]], top: str = "") -> list[str]:
 
 def given_out(tree: dict[str, list[str]], chance: random.Random, *, window: int, most: int) -> tuple[list[str], int]:
     """The order in which folders come out when answers come in any order; and how many were ever held."""
-    frontier: Frontier[str] = Frontier([""], window)
+    frontier: WalkOrder[str] = WalkOrder([""], window)
     order, asked, held, most_held = [], [], 0, 0
     while not frontier.is_done:
         asked += frontier.ask(most)
@@ -65,7 +65,7 @@ def test_no_more_is_held_than_the_window_and_the_one_whose_turn_it_is() -> None:
 
 
 def test_siblings_are_asked_for_together_and_the_nearest_first() -> None:
-    frontier: Frontier[int] = Frontier(["a", "b", "c"], 10)
+    frontier: WalkOrder[int] = WalkOrder(["a", "b", "c"], 10)
 
     assert frontier.ask(2) == ["a", "b"]
     frontier.answer("a", 1, ["a/x", "a/y"])
@@ -77,7 +77,7 @@ def test_siblings_are_asked_for_together_and_the_nearest_first() -> None:
 
 def test_siblings_by_the_hundred_thousand_take_time_in_proportion() -> None:
     def seconds(count: int) -> float:
-        frontier: Frontier[int] = Frontier([""], 100)
+        frontier: WalkOrder[int] = WalkOrder([""], 100)
         frontier.ask(1)
         frontier.answer("", 0, [f"{number:06}" for number in range(count)])
         started = time.process_time()

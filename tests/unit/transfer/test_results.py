@@ -16,23 +16,23 @@ from autotransfer.datastore.trie import (
     PathTrie,
     Retry,
 )
-from autotransfer.plan.compare import CHECKSUM, Rules, compare
+from autotransfer.plan.compare import CHECKSUM, SendRules, compare
 from autotransfer.plan.in_flight import forget_gone, record_in_flight, renumber, touched_folders
 from autotransfer.scan.listing import Listing
-from autotransfer.transfer.results import CHANGED, SWEEP_DOUBT_NS, Look, Tally, TaskResult
+from autotransfer.transfer.results import CHANGED, SWEEP_DOUBT_NS, Recheck, Tally, TaskResult
 
 NS = 10**9
 NOW_NS = 2_000 * NS
 FILE: Fingerprint = (1_000 * NS + 5, 7)
 
 
-def on_disk(files: Mapping[str, Fingerprint]) -> Look:
+def on_disk(files: Mapping[str, Fingerprint]) -> Recheck:
     """A look at a tree that holds these files."""
 
-    def look(folder: str, name: str) -> Optional[Fingerprint]:
+    def recheck(folder: str, name: str) -> Optional[Fingerprint]:
         return files.get(join(folder, name))
 
-    return look
+    return recheck
 
 
 def trie_with(in_flight: Mapping[str, Mapping[str, int]], *, covers: Mapping[str, int] | None = None) -> PathTrie:
@@ -48,7 +48,7 @@ def trie_with(in_flight: Mapping[str, Mapping[str, int]], *, covers: Mapping[str
 
 
 def closing(trie: PathTrie, *items: tuple[str, bool], files: Mapping[str, Fingerprint], number: int = 1) -> TaskResult:
-    return TaskResult(trie, number, items, now_ns=NOW_NS, look=on_disk(files))
+    return TaskResult(trie, number, items, now_ns=NOW_NS, recheck=on_disk(files))
 
 
 def test_a_path_that_is_what_it_was_counts_as_delivered() -> None:
@@ -73,10 +73,10 @@ def test_a_path_that_changed_under_way_is_to_be_sent_again_and_has_not_failed() 
 def test_a_path_that_cannot_be_looked_at_is_taken_for_unchanged() -> None:
     trie = trie_with({"": {"x": 1}})
 
-    def look(folder: str, name: str) -> Optional[Fingerprint]:
+    def recheck(folder: str, name: str) -> Optional[Fingerprint]:
         raise PermissionError(13, "Permission denied")
 
-    tally = TaskResult(trie, 1, [("x", False)], now_ns=NOW_NS, look=look).close(has_arrived=True)
+    tally = TaskResult(trie, 1, [("x", False)], now_ns=NOW_NS, recheck=recheck).close(has_arrived=True)
 
     assert tally == Tally(arrived=1)
 
@@ -169,7 +169,7 @@ def test_an_empty_folder_that_globus_left_out_is_sent_again() -> None:
     folder.in_flight = {FOLDER_ITSELF: InFlight(*EMPTY_FOLDER, 1)}
     folder.carried_by = 1
     trie.put("a", folder)
-    ending = TaskResult(trie, 1, [("a", True)], now_ns=NOW_NS, look=lambda folder, name: EMPTY_FOLDER)
+    ending = TaskResult(trie, 1, [("a", True)], now_ns=NOW_NS, recheck=lambda folder, name: EMPTY_FOLDER)
 
     ending.mark_failed([("a", "PERMISSION_DENIED")])
     ending.close(has_arrived=True)
@@ -185,7 +185,7 @@ def test_a_file_that_failed_and_vanished_leaves_doubt_about_what_takes_its_name(
     folder = trie.folder("")
     listing = Listing("", {"x": (NOW_NS - NS, 3)}, [], frozenset(), (), NOW_NS, 0, True, True, 0, 0, 0)
     empty = listing._replace(files={})
-    rules = Rules(NOW_NS * 2, 0, "mtime", True, NOW_NS * 2)
+    rules = SendRules(NOW_NS * 2, 0, "mtime", True, NOW_NS * 2)
 
     folder = compare(empty, folder, rules, is_known=True).folder
     change = compare(listing, folder, rules, is_known=True)
