@@ -334,7 +334,7 @@ def _reasons(summary: Summary) -> str:
         "new": summary.new,
         "modified": summary.modified,
         "modified to an older time": summary.older,
-        "to be retried": summary.retry,
+        "to be retried": summary.retried,
     }
     return ", ".join(f"{count:,} {why}" for why, count in counts.items() if count)
 
@@ -344,17 +344,17 @@ def _sides(summary: Summary) -> list[str]:
     if summary.succeeded or summary.failed:
         ended = counted(summary.succeeded + summary.failed, "task")
         sides.append(
-            f"{ended} ended: {counted(summary.arrived, 'path')} arrived, {summary.returned:,} to be sent again."
+            f"{ended} ended: {counted(summary.delivered, 'path')} arrived, {summary.retrying:,} to be sent again."
         )
     for count, words in (
         (summary.outside, "named outside SRC_DIR"),
         (summary.in_flight_tasks, "task under way" if summary.in_flight_tasks == 1 else "tasks under way"),
         (summary.unsettled, "touched too recently"),
         (summary.waiting, "waiting for a task under way or for room"),
-        (summary.pausing, "resting after failures"),
+        (summary.backing_off, "resting after failures"),
         (summary.vanished, "gone from disk"),
         (summary.links, "symlink left out" if summary.links == 1 else "symlinks left out"),
-        (summary.others, "special file left out" if summary.others == 1 else "special files left out"),
+        (summary.special_files, "special file left out" if summary.special_files == 1 else "special files left out"),
         (summary.errors, "skipped"),
     ):
         if count:

@@ -113,7 +113,7 @@ def _names(route: Route) -> str:
     told = route.run("set_time.py", "never", *(f"--path={route.src}/files/{name}" for name in NAMES)).stdout
     assert f"{len(NAMES)} count" not in told, told
     again = route.deliver()
-    assert again["arrived"] == len(NAMES), again
+    assert again["delivered"] == len(NAMES), again
     return "equal; each was sent again when `set_time.py never --path` named it"
 
 
@@ -145,7 +145,7 @@ def _special(route: Route) -> str:
             for name in special:
                 (folder / f"link to {name}").symlink_to(name)
             opens.names()
-            deliver(route, new=1, others=len(special), links=len(special))
+            deliver(route, new=1, special_files=len(special), links=len(special))
             opened = opens.names() - {"ignore", "follow"}
         assert opened == set(), f"opened: {opened}"
         for path in [folder / name for name in os.listdir(folder) if name not in ("ignore", "follow")]:

@@ -17,24 +17,24 @@ class Summary:
         scan: "full", "quick", or "paths" when only what a change feed named was looked at.
         folders, files: Seen by the scan; files include empty folders.
         named, outside: Names that a change feed gave, and those of them that lead out of SRC_DIR.
-        new, modified, older, retry: Paths found to be sent, by reason.
+        new, modified, older, retried: Paths found to be sent, by reason.
         unsettled: Touched too recently, or gone while they were looked at.
         waiting: Changed while a task carries them, or beyond what may be in flight.
-        pausing: Failed before, and resting until their next try.
+        backing_off: Failed before, and resting until their next try.
         vanished: Recorded, and gone from disk.
-        links, others: Symlinks, and devices, sockets and pipes, that were left out.
+        links, special_files: Symlinks, and devices, sockets and pipes, that were left out.
         errors: Paths that could not be looked at or cannot be sent.
         submitted, items, sent_files, sent_bytes: Tasks that Globus accepted in this run, and what they carry.
         succeeded, failed: Tasks found ended in this run.
-        arrived, returned: Paths recorded in this run as delivered, and as to be sent again.
+        delivered, retrying: Paths recorded in this run as delivered, and as to be sent again.
         in_flight_tasks: Tasks open at the end.
     """
 
     COUNTS = (
-        *("folders", "files", "named", "outside", "new", "modified", "older", "retry", "bytes"),
-        *("unsettled", "waiting", "pausing", "vanished", "links", "others", "errors"),
+        *("folders", "files", "named", "outside", "new", "modified", "older", "retried", "bytes"),
+        *("unsettled", "waiting", "backing_off", "vanished", "links", "special_files", "errors"),
         *("submitted", "items", "sent_files", "sent_bytes"),
-        *("succeeded", "failed", "arrived", "returned", "in_flight_tasks"),
+        *("succeeded", "failed", "delivered", "retrying", "in_flight_tasks"),
     )
 
     def __init__(self, *, started_at_ns: int) -> None:
@@ -47,11 +47,11 @@ class Summary:
         self.scan = "full"
         self._troubles: dict[int, str] = {}
         self.folders = self.files = self.named = self.outside = 0
-        self.new = self.modified = self.older = self.retry = self.bytes = 0
-        self.unsettled = self.waiting = self.pausing = self.vanished = 0
-        self.links = self.others = self.errors = 0
+        self.new = self.modified = self.older = self.retried = self.bytes = 0
+        self.unsettled = self.waiting = self.backing_off = self.vanished = 0
+        self.links = self.special_files = self.errors = 0
         self.submitted = self.items = self.sent_files = self.sent_bytes = 0
-        self.succeeded = self.failed = self.arrived = self.returned = self.in_flight_tasks = 0
+        self.succeeded = self.failed = self.delivered = self.retrying = self.in_flight_tasks = 0
 
     @property
     def is_quick(self) -> bool:
@@ -61,7 +61,7 @@ class Summary:
     @property
     def changes(self) -> int:
         """How many paths are to be sent."""
-        return self.new + self.modified + self.older + self.retry
+        return self.new + self.modified + self.older + self.retried
 
     @property
     def exit_status(self) -> ExitStatus:

@@ -125,7 +125,7 @@ def _of_state(state: State) -> Iterator[Metric]:
     amounts = {
         "delivered": total.delivered,
         "in_flight": total.in_flight,
-        "to_retry": total.to_retry,
+        "retrying": total.retrying,
         "unsubmitted": judged.unsubmitted,
     }
     files: dict[str, float] = {name: amount.files for name, amount in amounts.items()}

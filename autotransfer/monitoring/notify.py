@@ -350,7 +350,7 @@ def _ending(summary: Summary, store: Store, problem: Problem | None, status: int
         interval_seconds = usual_interval_seconds(tuple(RunMark(*mark) for mark in _kept(store, "RUNS") or ()))
     try:
         under_way = store.ledger.open.values()
-        has_failed_paths = bool(summary.pausing or summary.retry or any(task.has_failed for task in under_way))
+        has_failed_paths = bool(summary.backing_off or summary.retried or any(task.has_failed for task in under_way))
     except Exception:  # noqa: BLE001 - a datastore that cannot be read is the problem that is told
         has_failed_paths = True
     is_partial = summary.as_builtins()["scan"] != "full"

@@ -29,7 +29,7 @@ CHECKSUM = "checksum"
 LONGEST_PAUSE_NS = DAY * NS_PER_SECOND
 
 
-UNCHANGED, UNSETTLED, WAITING, PAUSING = "", "unsettled", "waiting", "pausing"
+UNCHANGED, UNSETTLED, WAITING, BACKING_OFF = "", "unsettled", "waiting", "backing_off"
 
 
 class SendRules(NamedTuple):
@@ -109,7 +109,7 @@ class FolderChange(NamedTuple):
         outgoing: Name to what is sent, in the order of the listing.
         unsettled: How many paths were touched too recently.
         waiting: How many changed or new paths wait for a task that is under way.
-        pausing: How many failed paths wait for their next try.
+        backing_off: How many failed paths wait for their next try.
         vanished: How many recorded paths are gone.
         taken_folders: Names of folders that a task under way carries as the files they were; all below them waits.
         is_whole: Whether all here is new and settled, so that one folder item could carry it.
@@ -121,7 +121,7 @@ class FolderChange(NamedTuple):
     outgoing: Mapping[str, Outgoing]
     unsettled: int
     waiting: int
-    pausing: int
+    backing_off: int
     vanished: int
     taken_folders: tuple[str, ...]
     is_whole: bool
@@ -166,7 +166,7 @@ def compare(
     if not listing.is_readable:
         return FolderChange(listing.rel_path, folder, {}, 0, 0, 0, 0, (), False, False)
     outgoing: dict[str, Outgoing] = {}
-    held = {UNSETTLED: listing.moved, WAITING: 0, PAUSING: 0}
+    held = {UNSETTLED: listing.moved, WAITING: 0, BACKING_OFF: 0}
     for name, seen in listing.files.items():
         fate = _fate(name, seen, listing, folder, rules, taken)
         if isinstance(fate, Outgoing):
@@ -200,7 +200,7 @@ def compare(
         outgoing,
         held[UNSETTLED],
         held[WAITING],
-        held[PAUSING],
+        held[BACKING_OFF],
         vanished,
         tuple(name for name in listing.folders if name in folder.in_flight),
         is_whole,
@@ -231,7 +231,7 @@ def _fate(
         return UNSETTLED
     retry = folder.retries.get(name)
     if retry is not None and retry.fingerprint == seen and 0 < retry.not_before_ns - rules.now_ns <= LONGEST_PAUSE_NS:
-        return PAUSING
+        return BACKING_OFF
     why = RETRY if retry is not None else _why(record, seen)
     has_failed = retry is not None and retry.fingerprint == seen and retry.attempts > 0
     return Outgoing(*seen, why, _level(why, seen, record, folder.verify_until_ns, rules), has_failed)

@@ -254,13 +254,13 @@ class Plan:
         summary.links += result.links
         if isinstance(result, Listing):
             summary.files += len(result.files)
-            summary.others += result.others
+            summary.special_files += result.special_files
             for error in result.errors:
                 summary.errors += 1
                 summary.notice(f"Skipped {display(join(self._settings.src_dir, error.rel_path))}: {error.why}.")
         else:
             summary.files += result.files
-            summary.others += result.others if isinstance(result, Unchanged) else 0
+            summary.special_files += result.special_files if isinstance(result, Unchanged) else 0
         if self._on_progress is not None and summary.folders % 16 == 0:
             self._on_progress(summary.folders, summary.files)
 
@@ -268,7 +268,7 @@ class Plan:
         summary = self._summary
         summary.unsettled += change.unsettled
         summary.waiting += change.waiting
-        summary.pausing += change.pausing
+        summary.backing_off += change.backing_off
         summary.vanished += change.vanished
         summary.bytes += change.size_bytes
         if isinstance(change.outgoing, AllNew) and self._on_change is None:
@@ -282,4 +282,4 @@ class Plan:
                 self._on_change(path + "/" * (name == FOLDER_ITSELF), sent.why, sent.size_bytes)
 
 
-REASON_COUNTS = {NEW: "new", MODIFIED: "modified", OLDER: "older", RETRY: "retry"}
+REASON_COUNTS = {NEW: "new", MODIFIED: "modified", OLDER: "older", RETRY: "retried"}

@@ -50,7 +50,7 @@ class Rescan:
         for error in listing.errors:
             if can_be_sent(error.rel_path):  # else only another name can help, and that is named by itself
                 self.add(error.rel_path)
-        if change.unsettled or change.waiting or change.pausing:
+        if change.unsettled or change.waiting or change.backing_off:
             folder = change.folder
             for name, seen in listing.files.items():
                 record = folder.in_flight.get(name) or folder.delivered.get(name)

@@ -134,7 +134,7 @@ class _Setting:
         for error in parent.errors:
             if error.rel_path in (join(parent.rel_path, name), parent.rel_path):
                 return f"cannot be sent: {error.why}"
-        if parent.links or parent.others:
+        if parent.links or parent.special_files:
             return "does not exist, or is a symlink or a special file, which are not sent"
         return "does not exist"
 

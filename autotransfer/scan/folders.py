@@ -139,7 +139,7 @@ def read_folder(
         is_plain=not (errors or others or moved or followed),
         is_readable=True,
         links=links,
-        others=others,
+        special_files=others,
         moved=moved,
         ctime_ns=own.st_ctime_ns,
     )
@@ -206,7 +206,7 @@ def read_names(
         is_plain=False,
         is_readable=True,
         links=links,
-        others=others,
+        special_files=others,
         moved=0,
         ctime_ns=own.st_ctime_ns,
     )

@@ -53,7 +53,7 @@ class Listing(NamedTuple):
         is_plain: Whether one recursive item would carry exactly these entries (no links followed, nothing unsendable).
         is_readable: Whether the folder could be listed at all; if not, all records below it stay.
         links: Symlinks left out.
-        others: Devices, sockets and pipes left out.
+        special_files: Devices, sockets and pipes left out.
         moved: Entries that went away while they were looked at.
     """
 
@@ -67,7 +67,7 @@ class Listing(NamedTuple):
     is_plain: bool
     is_readable: bool
     links: int
-    others: int
+    special_files: int
     moved: int
     ctime_ns: int = 0
 
@@ -76,7 +76,7 @@ class Unchanged(NamedTuple):
     """A folder that holds exactly what is recorded as delivered or in flight.
 
     Args:
-        files, links, others: How many; files include an empty folder's entry for itself.
+        files, links, special_files: How many; files include an empty folder's entry for itself.
         folders: Names of the folders in it, sorted.
         mtime_ns, ctime_ns: The folder's own.
         is_plain: As in Listing.
@@ -84,7 +84,7 @@ class Unchanged(NamedTuple):
 
     files: int
     links: int
-    others: int
+    special_files: int
     folders: list[str]
     mtime_ns: int
     ctime_ns: int
@@ -133,7 +133,7 @@ class New(NamedTuple):
             is_plain=True,
             is_readable=True,
             links=self.links,
-            others=0,
+            special_files=0,
             moved=0,
             ctime_ns=self.ctime_ns,
         )

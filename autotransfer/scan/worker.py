@@ -139,7 +139,7 @@ class FolderScanner:
             return Unchanged(
                 len(listing.files),
                 listing.links,
-                listing.others,
+                listing.special_files,
                 listing.folders,
                 listing.mtime_ns,
                 listing.ctime_ns,

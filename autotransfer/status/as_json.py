@@ -40,10 +40,10 @@ def overview(settings: Settings, state: State, judged: Verdict) -> Json:
         "delivered": _amount(total.delivered),
         "assumed_files": total.assumed_files,
         "in_flight": _amount(total.in_flight),
-        "to_retry": {
-            **_amount(total.to_retry),
+        "retrying": {
+            **_amount(total.retrying),
             "failing_files": total.failing_files,
-            "resting_files": total.resting_files,
+            "backing_off_files": total.backing_off_files,
         },
         "unsubmitted": _amount(judged.unsubmitted),
         "pending": _amount(judged.pending),
@@ -106,8 +106,8 @@ def task_document(task: AnyTask) -> Json:
         "size_bytes": task.size_bytes,
         "submitted_at": moment(task.submitted_at_ns),
         "reason": task.reason or None,
-        "arrived_files": task.arrived,
-        "returned_files": task.returned,
+        "delivered_files": task.arrived,
+        "retrying_files": task.returned,
         "trouble": task.trouble or None,
         "progress": None
         if task.ended_at_ns
@@ -136,7 +136,7 @@ def path_document(answered: Union[FileAnswer, FolderAnswer]) -> Json:
         "unsent": _amount(answered.unsent),
         "held": answered.held,
         "vanished_files": answered.vanished_files,
-        "left_out": answered.left_out,
+        "skipped": answered.skipped,
         "errors": [{"path": path, "why": why} for path, why in answered.errors],
         "error_count": answered.error_count,
         "last_delivered_at": moment(answered.last_delivered_ns),

@@ -14,15 +14,15 @@ from autotransfer.datastore.tasks import PREPARED, AnyTask, Task
 from autotransfer.status.folders import Amount
 from autotransfer.status.path import (
     ASSUMED,
+    BACKING_OFF,
     DELIVERED,
     EXCLUDED,
     IN_FLIGHT,
     MODIFIED,
     NEW_FILE,
-    RESTING,
+    RETRYING,
     SPECIAL,
     SYMLINK,
-    TO_RETRY,
     UNKNOWN,
     UNREADABLE,
     UNSENDABLE,
@@ -111,7 +111,7 @@ def _facts(settings: Settings, state: State, judged: Verdict) -> list[tuple[str,
         )
     for name, amount in (
         ("In flight", total.in_flight),
-        ("To send again", total.to_retry),
+        ("To send again", total.retrying),
         ("Not submitted", judged.unsubmitted),
     ):
         if amount.files:
@@ -123,18 +123,18 @@ def _facts(settings: Settings, state: State, judged: Verdict) -> list[tuple[str,
 
 def _counts(counts: dict[str, int]) -> str:
     parts = [f"looked at {counted(counts['files'], 'file')} in {counted(counts['folders'], 'folder')}"]
-    found = counts["new"] + counts["modified"] + counts["older"] + counts["retry"]
+    found = counts["new"] + counts["modified"] + counts["older"] + counts["retried"]
     for count, words in (
         (found, f"found to send ({size_text(counts['bytes'])})"),
         (counts["sent_files"], f"submitted in {counted(counts['submitted'], 'task')}"),
-        (counts["arrived"], "arrived"),
-        (counts["returned"], "came back"),
+        (counts["delivered"], "delivered"),
+        (counts["retrying"], "came back"),
         (counts["unsettled"], "touched too recently"),
         (counts["waiting"], "waiting for a task or for room"),
-        (counts["pausing"], "resting after failures"),
+        (counts["backing_off"], "resting after failures"),
         (counts["vanished"], "gone from disk"),
         (counts["links"], "left out as symlinks"),
-        (counts["others"], "left out as special files"),
+        (counts["special_files"], "left out as special files"),
         (counts["errors"], "skipped"),
     ):
         if count:
@@ -256,12 +256,12 @@ def _file_words(answered: FileAnswer, now_ns: int) -> str:
         return f"delivered at {moment_text(record.transferred_at_ns)}, and unchanged since."
     if answered.state == ASSUMED:
         return "it counts as delivered because set_time.py said so; no task of this tool has carried it since."
-    if answered.state == RESTING and retry is not None:
+    if answered.state == BACKING_OFF and retry is not None:
         return (
             f"it failed {counted(retry.attempts, 'time')} ({retry.code}) and rests until "
             f"{moment_text(retry.not_before_ns)}. `set_time.py never --path` has it sent at once."
         )
-    if answered.state == TO_RETRY and retry is not None:
+    if answered.state == RETRYING and retry is not None:
         return f"the next run sends it again; its last task ended with {retry.code}."
     if answered.state == VANISHED:
         was = f"it was delivered at {moment_text(record.transferred_at_ns)}; " if record is not None else ""
@@ -293,7 +293,7 @@ def _folder(answered: FolderAnswer, now_ns: int, paint: Paint) -> list[str]:
     for state, words in (
         (UNSETTLED, "touched within SETTLE_SECONDS"),
         (WAITING, "waiting for a task that carries an earlier version or their folder"),
-        (RESTING, "resting after failures"),
+        (BACKING_OFF, "resting after failures"),
     ):
         if answered.held.get(state):
             lines.append(f"        {answered.held[state]:,} {words}.")
@@ -306,11 +306,9 @@ def _folder(answered: FolderAnswer, now_ns: int, paint: Paint) -> list[str]:
         lines.append(f"    ... and {answered.error_count - len(answered.errors):,} more that cannot be looked at.")
     if answered.is_on_disk and answered.vanished_files:
         lines.append(f"    {answered.vanished_files:,} that were recorded are gone from disk.")
-    if any(answered.left_out.values()):
-        left_out = ", ".join(
-            f"{count:,} {what.replace('_', ' ')}" for what, count in answered.left_out.items() if count
-        )
-        lines.append(f"    Left out, as the settings say: {left_out}.")
+    if any(answered.skipped.values()):
+        skipped = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in answered.skipped.items() if count)
+        lines.append(f"    Left out, as the settings say: {skipped}.")
     for task in answered.tasks[:5]:
         if link := task_link(task):
             lines.append(f"    {'in flight' if not task.ended_at_ns else moment_text(task.ended_at_ns)}  {link}")

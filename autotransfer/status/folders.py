@@ -41,13 +41,13 @@ class Delivery(NamedTuple):
     tasks: list[int]
 
 
-FAILING, TO_RETRY, IN_FLIGHT = "failing", "to_retry", "in_flight"
+FAILING, RETRYING, IN_FLIGHT = "failing", "retrying", "in_flight"
 
 
 DELIVERED, ASSUMED, EMPTY = "delivered", "assumed", "empty"
 
 
-STANDINGS = (FAILING, TO_RETRY, IN_FLIGHT, DELIVERED, ASSUMED, EMPTY)
+STANDINGS = (FAILING, RETRYING, IN_FLIGHT, DELIVERED, ASSUMED, EMPTY)
 
 
 class FolderState(NamedTuple):
@@ -57,7 +57,7 @@ class FolderState(NamedTuple):
         delivered: Nothing else is known to be done about these.
         assumed_files: How many of them count as delivered because set_time.py said so.
         in_flight: A task carries them; an earlier version of some may have been delivered.
-        to_retry: To be sent again; `failing_files` failed more than once, `resting_files` wait for their next try.
+        retrying: To be sent again; `failing_files` failed more than once, `backing_off_files` wait for their next try.
         last_delivered_ns: When a task last delivered one; 0: never.
         oldest_ns: The mtime of the oldest that is in flight or to be sent again; 0: there is none.
     """
@@ -65,9 +65,9 @@ class FolderState(NamedTuple):
     delivered: Amount = Amount()
     assumed_files: int = 0
     in_flight: Amount = Amount()
-    to_retry: Amount = Amount()
+    retrying: Amount = Amount()
     failing_files: int = 0
-    resting_files: int = 0
+    backing_off_files: int = 0
     last_delivered_ns: int = 0
     oldest_ns: int = 0
 
@@ -77,28 +77,28 @@ class FolderState(NamedTuple):
             self.delivered + other.delivered,
             self.assumed_files + other.assumed_files,
             self.in_flight + other.in_flight,
-            self.to_retry + other.to_retry,
+            self.retrying + other.retrying,
             self.failing_files + other.failing_files,
-            self.resting_files + other.resting_files,
+            self.backing_off_files + other.backing_off_files,
             max(self.last_delivered_ns, other.last_delivered_ns),
             min(filter(None, (self.oldest_ns, other.oldest_ns)), default=0),
         )
 
     @property
     def files(self) -> int:
-        return self.delivered.files + self.in_flight.files + self.to_retry.files
+        return self.delivered.files + self.in_flight.files + self.retrying.files
 
     @property
     def size_bytes(self) -> int:
-        return self.delivered.size_bytes + self.in_flight.size_bytes + self.to_retry.size_bytes
+        return self.delivered.size_bytes + self.in_flight.size_bytes + self.retrying.size_bytes
 
     @property
     def standing(self) -> str:
         """One word for all of these: the one of STANDINGS that most wants to be known."""
         if self.failing_files:
             return FAILING
-        if self.to_retry.files:
-            return TO_RETRY
+        if self.retrying.files:
+            return RETRYING
         if self.in_flight.files:
             return IN_FLIGHT
         if not self.delivered.files:
@@ -111,9 +111,9 @@ class FolderState(NamedTuple):
             self.delivered.without(part.delivered),
             max(0, self.assumed_files - part.assumed_files),
             self.in_flight.without(part.in_flight),
-            self.to_retry.without(part.to_retry),
+            self.retrying.without(part.retrying),
             max(0, self.failing_files - part.failing_files),
-            max(0, self.resting_files - part.resting_files),
+            max(0, self.backing_off_files - part.backing_off_files),
             self.last_delivered_ns,
             self.oldest_ns,
         )

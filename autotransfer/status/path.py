@@ -23,11 +23,11 @@ from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery,
 DELIVERED, ASSUMED, IN_FLIGHT = "delivered", "assumed", "in_flight"
 
 
-NEW_FILE, MODIFIED, TO_RETRY, RESTING, UNSETTLED, WAITING = (
+NEW_FILE, MODIFIED, RETRYING, BACKING_OFF, UNSETTLED, WAITING = (
     "new",
     "modified",
-    "to_retry",
-    "resting",
+    "retrying",
+    "backing_off",
     "unsettled",
     "waiting",
 )
@@ -80,7 +80,7 @@ class FolderAnswer(NamedTuple):
         in_flight: A task carries them, perhaps an earlier version.
         unsent: Neither; `held` says how many of them are held back for what reason, the others go with the next run.
         vanished_files: Recorded, and no longer on disk.
-        left_out: How many symlinks, special files and excluded names are not meant to be sent.
+        skipped: How many symlinks, special files and excluded names are not meant to be sent.
         errors: (rel_path, why) of the first paths that cannot be sent or looked at; `error_count` counts all.
         last_delivered_ns: When the last of it arrived; 0: a task never delivered any.
         oldest_ns, oldest_path: The path that has waited longest, and its mtime.
@@ -95,7 +95,7 @@ class FolderAnswer(NamedTuple):
     unsent: Amount = NO_FILES
     held: dict[str, int] = {}  # noqa: RUF012 - never changed
     vanished_files: int = 0
-    left_out: dict[str, int] = {}  # noqa: RUF012
+    skipped: dict[str, int] = {}  # noqa: RUF012
     errors: tuple[tuple[str, str], ...] = ()
     error_count: int = 0
     last_delivered_ns: int = 0
@@ -207,9 +207,9 @@ class _Asking:
         answered = answered._replace(seen=seen)
         if name in change.outgoing:
             why = change.outgoing[name].why
-            return answered._replace(state={NEW: NEW_FILE, RETRY: TO_RETRY}.get(why, MODIFIED))
-        if change.pausing:
-            return answered._replace(state=RESTING)
+            return answered._replace(state={NEW: NEW_FILE, RETRY: RETRYING}.get(why, MODIFIED))
+        if change.backing_off:
+            return answered._replace(state=BACKING_OFF)
         if change.unsettled:
             return answered._replace(state=UNSETTLED)
         if change.waiting:
@@ -257,7 +257,7 @@ class _Asking:
             total.delivered,
             total.assumed_files,
             total.in_flight,
-            total.to_retry,
+            total.retrying,
             vanished_files=total.files,
             last_delivered_ns=total.last_delivered_ns,
             tasks=tuple(_newest(self._reader, tasks)),
@@ -274,14 +274,14 @@ class _Adding:
         self._delivered = self._in_flight = self._unsent = Amount()
         self._assumed = self._vanished = self._error_count = self._last_ns = self._oldest_ns = 0
         self._oldest_path = ""
-        self._held = {UNSETTLED: 0, WAITING: 0, RESTING: 0}
-        self._left_out = {"symlinks": 0, "special_files": 0, "excluded": 0}
+        self._held = {UNSETTLED: 0, WAITING: 0, BACKING_OFF: 0}
+        self._skipped = {"symlinks": 0, "special_files": 0, "excluded": 0}
         self._errors: list[tuple[str, str]] = []
         self._tasks: set[int] = set()
 
     def add(self, listing: Listing) -> None:
         self.files += len(listing.files)
-        self._count_left_out(listing)
+        self._count_skipped(listing)
         packed = self._reader.trie.packed(listing.rel_path)
         if packed is None:
             folder = Folder()
@@ -294,7 +294,7 @@ class _Adding:
             self._vanished += len(names - {*listing.files, *listing.kept, FOLDER_ITSELF})
         self._held[UNSETTLED] += change.unsettled
         self._held[WAITING] += change.waiting
-        self._held[RESTING] += change.pausing
+        self._held[BACKING_OFF] += change.backing_off
         for name, seen in listing.files.items():
             self._add_file(join(listing.rel_path, name), name, seen, folder)
 
@@ -317,11 +317,11 @@ class _Adding:
         if name != FOLDER_ITSELF and (not self._oldest_path or seen[0] < self._oldest_ns):
             self._oldest_ns, self._oldest_path = seen[0], rel_path
 
-    def _count_left_out(self, listing: Listing) -> None:
-        self._left_out["symlinks"] += listing.links
-        self._left_out["special_files"] += listing.others
+    def _count_skipped(self, listing: Listing) -> None:
+        self._skipped["symlinks"] += listing.links
+        self._skipped["special_files"] += listing.special_files
         paths = {error.rel_path for error in listing.errors}
-        self._left_out["excluded"] += sum(join(listing.rel_path, name) not in paths for name in listing.kept)
+        self._skipped["excluded"] += sum(join(listing.rel_path, name) not in paths for name in listing.kept)
         # What went away while it was looked at may be anything.
         self._error_count += len(listing.errors) + listing.moved
         for error in listing.errors[: MOST_NAMED - len(self._errors)]:
@@ -337,7 +337,7 @@ class _Adding:
             self._unsent,
             self._held,
             self._vanished,
-            self._left_out,
+            self._skipped,
             tuple(self._errors),
             self._error_count,
             self._last_ns,

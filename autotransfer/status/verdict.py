@@ -105,8 +105,8 @@ class Verdict(NamedTuple):
 def verdict(state: State) -> Verdict:
     """What the state of a route comes to."""
     total = state.records.total
-    unsubmitted, held_files = left_out(state.last_run, total)
-    pending = total.in_flight + total.to_retry + unsubmitted
+    unsubmitted, held_files = unsubmitted_and_held(state.last_run, total)
+    pending = total.in_flight + total.retrying + unsubmitted
     next_run = next_expected(state)
     findings = tuple(_findings(state, next_run))
     run = state.last_run
@@ -121,14 +121,14 @@ def verdict(state: State) -> Verdict:
     return Verdict(kind, headline, as_of_ns, pending, unsubmitted, held_files, next_run, findings)
 
 
-def left_out(run: LastRun | None, total: FolderState) -> tuple[Amount, int]:
+def unsubmitted_and_held(run: LastRun | None, total: FolderState) -> tuple[Amount, int]:
     """What the last run found and did not submit, and how many files it held back."""
     if run is None:
         return Amount(), 0
     counts = run.counts
-    found = counts["new"] + counts["modified"] + counts["older"] + counts["retry"]
+    found = counts["new"] + counts["modified"] + counts["older"] + counts["retried"]
     # What is to be sent again is recorded, and counted there.
-    due_again = min(counts["retry"], max(0, total.to_retry.files - counts["pausing"]))
+    due_again = min(counts["retried"], max(0, total.retrying.files - counts["backing_off"]))
     files = max(0, found - counts["sent_files"] - due_again)
     size_bytes = max(0, counts["bytes"] - counts["sent_bytes"]) if files else 0
     behind = max(0, counts["waiting"] - max(0, found - counts["sent_files"]))

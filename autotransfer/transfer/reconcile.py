@@ -208,8 +208,8 @@ class Settling:
             )
         self._commit()
         self._summary.watch(task.number, "")
-        self._summary.arrived += tally.arrived
-        self._summary.returned += tally.returned
+        self._summary.delivered += tally.arrived
+        self._summary.retrying += tally.returned
         if state == tasks.SUCCEEDED:
             self._summary.succeeded += 1
         else:

@@ -241,7 +241,7 @@ class Series:
         for _ in range(MOST_SETTLING_RUNS):
             self.run(["main.py", "--json"])
             summary = self.route.summary("--dry-run", "--json", status=None)
-            busy = ("new", "modified", "older", "retry", "unsettled", "waiting", "pausing", "in_flight_tasks")
+            busy = ("new", "modified", "older", "retried", "unsettled", "waiting", "backing_off", "in_flight_tasks")
             if not any(summary[each] for each in busy):
                 return
         raise AssertionError(f"after {MOST_SETTLING_RUNS} runs left in peace there is still something to do: {summary}")

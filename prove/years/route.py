@@ -225,7 +225,7 @@ class Years:
             with Store(settings.state_file("datastore")) as store:
                 run = Run(settings, store, Watcher(), clock_ns=self._clock_ns)
                 try:
-                    lived.arrived += run.perform().arrived
+                    lived.arrived += run.perform().delivered
                 except Problem as problem:
                     lived.refused_runs += 1
                     if int(problem.exit_status) != 6:

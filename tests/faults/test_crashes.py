@@ -74,7 +74,7 @@ def test_killed_before_anything_was_recorded_the_next_run_sends_all(batches: Rou
 
     summary = batches.deliver()
 
-    assert (summary["new"], summary["arrived"]) == (6, 6)
+    assert (summary["new"], summary["delivered"]) == (6, 6)
     assert_delivered_once(batches, globus, tasks=3)
 
 
@@ -97,7 +97,7 @@ def test_killed_before_the_post_of_a_batch_the_next_run_posts_what_was_prepared(
 
     summary = batches.deliver()
 
-    assert (summary["new"], summary["submitted"], summary["arrived"]) == (0, 3 - posted, 6)
+    assert (summary["new"], summary["submitted"], summary["delivered"]) == (0, 3 - posted, 6)
     assert_delivered_once(batches, globus, tasks=3)
 
 
@@ -144,7 +144,7 @@ def test_killed_after_the_answer_was_recorded_the_next_run_only_watches(batches:
     globus.world.set_progress("immediate")
     summary = batches.deliver()
 
-    assert (summary["new"], summary["submitted"], summary["arrived"]) == (0, 0, 6)
+    assert (summary["new"], summary["submitted"], summary["delivered"]) == (0, 0, 6)
     assert_delivered_once(batches, globus, tasks=3)
 
 
@@ -158,7 +158,7 @@ def test_killed_while_it_asks_what_became_of_the_tasks_the_next_run_asks_again(
 
     summary = batches.summary()
 
-    assert (summary["arrived"], summary["submitted"]) == (6 - 2 * settled, 0)
+    assert (summary["delivered"], summary["submitted"]) == (6 - 2 * settled, 0)
     assert_delivered_once(batches, globus, tasks=3)
 
 
@@ -219,7 +219,7 @@ def test_a_lock_left_by_a_killed_run_does_not_block(route: Route, globus: Emulat
     kill_when_held(route, hold)
     assert (route.code_path / "lock").read_text().startswith("pid ")
 
-    assert route.deliver()["arrived"] == 1
+    assert route.deliver()["delivered"] == 1
 
 
 def test_set_time_killed_midway_leaves_the_datastore_as_it_was(lonely_route: Route) -> None:

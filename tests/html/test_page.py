@@ -149,8 +149,8 @@ def test_the_library_is_the_one_that_its_makers_publish() -> None:
         (FolderState(Amount(3, 9), assumed_files=2), "delivered"),
         (FolderState(Amount(3, 9), assumed_files=3), "assumed"),
         (FolderState(Amount(3, 9), in_flight=Amount(1, 1)), "in_flight"),
-        (FolderState(Amount(3, 9), in_flight=Amount(1, 1), to_retry=Amount(1, 1)), "to_retry"),
-        (FolderState(to_retry=Amount(2, 1), in_flight=Amount(5, 5), failing_files=1), "failing"),
+        (FolderState(Amount(3, 9), in_flight=Amount(1, 1), retrying=Amount(1, 1)), "retrying"),
+        (FolderState(retrying=Amount(2, 1), in_flight=Amount(5, 5), failing_files=1), "failing"),
     ],
 )
 def test_a_folder_has_the_state_that_most_wants_to_be_known(state: FolderState, standing: str) -> None:
@@ -207,7 +207,7 @@ def test_where_something_waits_is_named_even_if_larger_folders_are_not() -> None
 
 
 def _of(size_bytes: int, *, failing: int = 0) -> FolderState:
-    return FolderState(Amount(5, size_bytes), to_retry=Amount(failing, failing), failing_files=failing)
+    return FolderState(Amount(5, size_bytes), retrying=Amount(failing, failing), failing_files=failing)
 
 
 def test_folders_with_long_names_are_added_up_rather_than_make_the_page_too_large() -> None:

@@ -29,7 +29,7 @@ def summary(**counts: int) -> Summary:
     [
         (None, {}, 0, True),
         (IDLE, {"files": 5, "folders": 2, "links": 1}, 0, False),
-        (IDLE, {"arrived": 1}, 0, True),
+        (IDLE, {"delivered": 1}, 0, True),
         (IDLE, {"submitted": 1, "new": 3}, 0, True),
         (IDLE, {"vanished": 1}, 0, True),
         (IDLE, {"in_flight_tasks": 1}, 0, True),
@@ -41,8 +41,8 @@ def summary(**counts: int) -> Summary:
         (IDLE._replace(age_seconds=3599), {}, 0, False),
         (IDLE._replace(age_seconds=3600), {}, 0, True),
         # A page that takes long is made seldom.
-        (LastPage(600, 40, "waiting"), {"arrived": 1}, 0, False),
-        (LastPage(800, 40, "waiting"), {"arrived": 1}, 0, True),
+        (LastPage(600, 40, "waiting"), {"delivered": 1}, 0, False),
+        (LastPage(800, 40, "waiting"), {"delivered": 1}, 0, True),
         # The clock was put back.
         (IDLE._replace(age_seconds=-5), {}, 0, True),
     ],

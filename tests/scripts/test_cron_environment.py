@@ -227,7 +227,7 @@ def test_a_run_that_is_told_to_stop_says_that_what_was_recorded_stands(route: Ro
     assert process.returncode == 130
     assert "What was recorded stands" in stderr
     assert "Traceback" not in stderr
-    assert route.deliver()["arrived"] == 1
+    assert route.deliver()["delivered"] == 1
 
 
 def test_the_log_holds_one_closing_line_a_run_in_utc(lonely_route: Route) -> None:

@@ -20,7 +20,7 @@ def test_a_new_tree_arrives_and_a_second_run_submits_nothing(route: Route) -> No
     first = route.deliver()
 
     assert route.tree(route.dst) == route.tree()
-    assert (first["new"], first["arrived"]) == (3, 3)
+    assert (first["new"], first["delivered"]) == (3, 3)
     assert route.summary()["submitted"] == 0
 
 
@@ -65,7 +65,7 @@ def test_a_timestamp_in_the_future_counts_as_settled(route: Route) -> None:
     route.configure(SETTLE_SECONDS=60)
     route.write("from_a_wrong_clock.dat", mtime_seconds=time.time() + 86400)
 
-    assert route.deliver()["arrived"] == 1
+    assert route.deliver()["delivered"] == 1
 
 
 def test_a_vanished_file_is_forgotten_and_stays_at_the_destination(route: Route) -> None:
@@ -143,7 +143,7 @@ def test_a_failed_task_is_reported_and_the_next_run_sends_its_files_again(route:
     route.deliver_here()
 
     assert first["submitted"] == 1
-    assert (second["failed"], second["returned"], second["retry"]) == (1, 2, 2)
+    assert (second["failed"], second["retrying"], second["retried"]) == (1, 2, 2)
     assert "ENDPOINT_ERROR" in second["notices"][0]
     assert route.sent()[1]["sync_level"] == 3
     assert route.tree(route.dst) == route.tree()
@@ -158,7 +158,7 @@ def test_skipped_files_are_reported_and_tried_again(route: Route, globus: Emulat
     second = route.summary(status=3)
     route.deliver_here()
 
-    assert (second["arrived"], second["returned"]) == (1, 1)
+    assert (second["delivered"], second["retrying"]) == (1, 1)
     assert "left out bad.txt: Globus could not read it (PERMISSION_DENIED)" in second["notices"][0]
     assert route.tree(route.dst) == route.tree()
 
@@ -170,7 +170,7 @@ def test_a_request_that_is_too_large_is_halved(route: Route, globus: Emulator) -
 
     summary = route.deliver()
 
-    assert summary["arrived"] == 10
+    assert summary["delivered"] == 10
     assert {len(document["DATA"]) for document in route.sent()} <= {1, 2, 3}
 
 
@@ -259,7 +259,7 @@ def test_a_file_that_was_away_when_its_folder_was_transferred_is_sent_again(rout
     settled = route.summary()
     route.deliver_here()
 
-    assert (settled["arrived"], settled["retry"]) == (2, 1)
+    assert (settled["delivered"], settled["retried"]) == (2, 1)
     assert route.tree(route.dst) == route.tree()
 
 

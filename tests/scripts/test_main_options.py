@@ -81,7 +81,7 @@ def test_json_is_one_object_with_counts_tasks_and_notices(route: Route) -> None:
     summary = json.loads(result.stdout)
     assert result.stdout.count("\n") == 1
     assert (summary["status"], summary["meaning"]) == (0, "done, or nothing to do")
-    assert (summary["new"], summary["bytes"], summary["submitted"], summary["arrived"]) == (1, 5, 1, 1)
+    assert (summary["new"], summary["bytes"], summary["submitted"], summary["delivered"]) == (1, 5, 1, 1)
     assert summary["task_ids"] == list(route.globus.world.tasks) if route.globus else False
     assert (summary["problem"], summary["notices"], summary["dry_run"]) == (None, [], False)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", summary["started_at"])
@@ -119,7 +119,7 @@ def test_waiting_without_a_number_stays_until_the_end(route: Route, globus: Emul
 
     summary = route.summary("--wait")
 
-    assert (summary["arrived"], summary["in_flight_tasks"]) == (1, 0)
+    assert (summary["delivered"], summary["in_flight_tasks"]) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_no_name_of_a_file_is_in_it(measured: Route, globus: Emulator) -> None:
     for _ in range(3):
         measured.run("main.py", "--wait", "30", status=None)
 
-    assert values(measured)["files to_retry"] + values(measured)["files in_flight"] == 1
+    assert values(measured)["files retrying"] + values(measured)["files in_flight"] == 1
     assert "patient" not in Path(measured.settings["METRICS_FILE"]).read_text(encoding="utf-8")
 
 

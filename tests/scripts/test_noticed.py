@@ -167,7 +167,7 @@ def test_a_full_disk_is_mailed_once(route: Route) -> None:
         assert (second, third) == ("", "")
         filler.unlink()
         assert route.run("main.py").stderr == ""
-        assert route.deliver()["arrived"] == 1
+        assert route.deliver()["delivered"] == 1
 
 
 def test_the_memory_is_owner_only(route: Route) -> None:

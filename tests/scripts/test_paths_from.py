@@ -79,7 +79,7 @@ def test_a_new_folder_travels_as_one_item_and_is_found_by_scans_as_delivered(fed
 
     summary = feed(fed, "--wait", names=["n"])
 
-    assert (summary["new"], summary["arrived"], sent_last(fed)) == (2, 2, {"n/"})
+    assert (summary["new"], summary["delivered"], sent_last(fed)) == (2, 2, {"n/"})
     assert fed.summary()["submitted"] == 0
     assert (fed.dst / "n/m/o/2.dat").exists()
 
@@ -108,7 +108,7 @@ def test_what_is_gone_renamed_or_of_another_kind_is_forgotten(fed: Route) -> Non
 
     summary = feed(fed, "--wait", names=["b", "moved", "a", "top.dat"])
 
-    assert (summary["vanished"], summary["new"], summary["arrived"]) == (4, 3, 3)
+    assert (summary["vanished"], summary["new"], summary["delivered"]) == (4, 3, 3)
     scan = fed.summary()
     assert (scan["submitted"], scan["vanished"]) == (0, 0)
 
@@ -130,7 +130,7 @@ def test_a_run_without_names_settles_tasks_and_sends_nothing(fed: Route, globus:
 
     summary = feed(fed)
 
-    assert (summary["scan"], summary["succeeded"], summary["arrived"], summary["files"]) == ("paths", 1, 1, 0)
+    assert (summary["scan"], summary["succeeded"], summary["delivered"], summary["files"]) == ("paths", 1, 1, 0)
     assert len(fed.sent()) == 2
 
 
@@ -172,7 +172,7 @@ def test_what_was_touched_too_recently_is_looked_at_again_unnamed(fed: Route) ->
 
     summary = feed(fed, "--wait")
 
-    assert (summary["new"], summary["arrived"], kept(fed)) == (1, 1, [])
+    assert (summary["new"], summary["delivered"], kept(fed)) == (1, 1, [])
 
 
 def test_what_waits_for_a_task_is_looked_at_again_unnamed(fed: Route, globus: Emulator) -> None:
@@ -209,7 +209,7 @@ def test_what_failed_is_sent_again_unnamed(fed: Route, globus: Emulator) -> None
     feed(fed, "--wait", names=["a/1.dat"], status=3)
     assert kept(fed) == ["a/1.dat"]
 
-    assert feed(fed, "--wait")["retry"] == 1
+    assert feed(fed, "--wait")["retried"] == 1
     assert (fed.dst / "a/1.dat").read_text() == "changed"
     assert kept(fed) == []
 
@@ -226,7 +226,7 @@ def test_what_globus_refused_is_kept_although_the_refused_run_had_taken_it_from_
     feed(fed, status=6)
 
     assert kept(fed) == ["a/1.dat"]
-    assert feed(fed, "--wait")["arrived"] == 1
+    assert feed(fed, "--wait")["delivered"] == 1
 
 
 def test_what_set_time_wants_sent_again_is_sent_by_the_next_run_with_a_feed(fed: Route) -> None:

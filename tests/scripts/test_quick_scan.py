@@ -70,7 +70,7 @@ def test_a_quick_scan_finds_a_file_added_anywhere(quick: Route) -> None:
 
         summary = quick.deliver()
 
-        assert (summary["scan"], summary["new"], summary["arrived"]) == ("quick", 1, 1)
+        assert (summary["scan"], summary["new"], summary["delivered"]) == ("quick", 1, 1)
         assert quick.tree(quick.dst) == quick.tree()
 
 
@@ -124,7 +124,7 @@ def test_what_failed_is_sent_again_by_quick_scans(quick: Route, globus: Emulator
 
     summary = quick.deliver()
 
-    assert (summary["scan"], summary["retry"], summary["arrived"]) == ("quick", 1, 1)
+    assert (summary["scan"], summary["retried"], summary["delivered"]) == ("quick", 1, 1)
     assert quick.tree(quick.dst) == quick.tree()
 
 

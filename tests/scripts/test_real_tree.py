@@ -101,7 +101,7 @@ def test_the_standard_library_and_odd_names_arrive_in_one_run(route: Route, glob
 
     # What is left out is left out by policy, and the summary says so of each.
     summary = result.json
-    assert (summary["links"], summary["errors"], summary["returned"]) == (links, 2, 0)
+    assert (summary["links"], summary["errors"], summary["retrying"]) == (links, 2, 0)
     assert sorted(summary["notices"]) == [
         f"Skipped {route.src}/dir\\xff: its name is not UTF-8, so Globus cannot carry it; rename it.",
         f"Skipped {route.src}/lib/caf\\xe9.txt: its name is not UTF-8, so Globus cannot carry it; rename it.",
@@ -270,7 +270,7 @@ def test_after_a_hundred_random_edits_one_run_sends_exactly_these(route: Route, 
     sent = [path for document in route.sent()[tasks_before:] for path in route.sent_paths(document)]
     assert set(sent) == now.expected_items(before), f"EDIT_SEED={seed}"
     assert len(sent) == len(set(sent))
-    assert (summary["returned"], summary["in_flight_tasks"]) == (0, 0)
+    assert (summary["retrying"], summary["in_flight_tasks"]) == (0, 0)
     compared = differences(route)
     assert compared.missing == set(), f"EDIT_SEED={seed}"
     assert {path.rstrip("/") for path in compared.extra} <= {*before.files, *before.folders}

@@ -64,7 +64,7 @@ def test_a_quick_dry_run_shows_what_a_task_that_just_failed_gives_back(quick: Ro
 
     shown = quick.summary("--dry-run", status=3)
 
-    assert (shown["scan"], shown["failed"], shown["retry"]) == ("quick", 1, 1)
+    assert (shown["scan"], shown["failed"], shown["retried"]) == ("quick", 1, 1)
 
 
 # A scan by several of the tree in argv[2] under the limit in argv[4]; says how many folders it came to, and skipped.

@@ -65,7 +65,7 @@ def test_what_is_not_a_file_at_the_bottom_of_a_deep_tree_keeps_nothing_from_arri
     (deep.src / LEVEL / "pipe").parent.mkdir(exist_ok=True)
     os.mkfifo(deep.src / LEVEL / "pipe")
 
-    deliver(deep, new=200, others=1)
+    deliver(deep, new=200, special_files=1)
 
     (deep.src / LEVEL / "pipe").unlink()
     assert Compared(deep.src, deep.dst).differing == []
@@ -171,7 +171,7 @@ def test_a_sparse_file_of_a_terabyte_is_sent_without_being_read(route: Route) ->
         opens.names()
         started = time.monotonic()
 
-        deliver(route, new=1, submitted=1, bytes=TERABYTE, arrived=1)
+        deliver(route, new=1, submitted=1, bytes=TERABYTE, delivered=1)
 
         assert opens.names() == set()
         assert opens_by_globus.names() == {"image.raw"}
@@ -192,7 +192,7 @@ def test_pipes_sockets_and_devices_are_counted_and_never_opened(route: Route, po
             (folder / f"link to {name}").symlink_to(name)
         opens.names()
 
-        deliver(route, others=len(special), links=len(special), new=1, errors=0)
+        deliver(route, special_files=len(special), links=len(special), new=1, errors=0)
         route.run("set_time.py", "never")
         route.deliver()
 

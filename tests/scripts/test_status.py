@@ -36,7 +36,7 @@ def test_after_a_transfer_everything_is_delivered(route: Route) -> None:
 
     assert result.stdout.startswith("Everything delivered as of ")
     assert (found["verdict"], found["delivered"]) == ("delivered", {"files": 2, "size_bytes": 1003})
-    assert found["last_run"]["counts"]["arrived"] == 2
+    assert found["last_run"]["counts"]["delivered"] == 2
     assert found["delivered_by_day"][-1]["files"] == 2
 
 
@@ -82,7 +82,7 @@ def test_failing_paths_are_named_with_globus_s_code_and_a_remedy(route: Route, g
     assert "Give the user that the source collection acts as permission" in result.stdout
     assert "bad\\n.txt" in result.stdout
     assert [failure["attempts"] for failure in found["failures"]] == [2]
-    assert (answer["state"], answer["retry"]["attempts"]) == ("resting", 2)
+    assert (answer["state"], answer["retry"]["attempts"]) == ("backing_off", 2)
     assert answer["retry"]["next_try_at"] > found["asked_at"]
 
 
@@ -97,7 +97,7 @@ def test_a_failed_task_stays_visible_with_its_reason(route: Route, globus: Emula
     found = route.run("status.py", "--json").json
 
     assert result.stdout.startswith("Everything delivered")
-    assert [(task["state"], task["returned_files"]) for task in found["bad_tasks"]] == [("failed", 1)]
+    assert [(task["state"], task["retrying_files"]) for task in found["bad_tasks"]] == [("failed", 1)]
 
 
 def test_a_run_that_ended_badly_is_handed_on_in_its_own_words(route: Route, globus: Emulator) -> None:

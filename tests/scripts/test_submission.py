@@ -83,7 +83,7 @@ def test_a_lost_task_that_globus_refuses_the_second_time_is_found_by_its_label(r
 
     summary = route.summary()
 
-    assert (summary["succeeded"], summary["arrived"], len(route.sent())) == (1, 1, 1)
+    assert (summary["succeeded"], summary["delivered"], len(route.sent())) == (1, 1, 1)
 
 
 def test_a_prepared_task_that_globus_refuses_for_good_does_not_block_the_route(route: Route, globus: Emulator) -> None:
@@ -190,7 +190,7 @@ def test_many_skipped_files_in_one_folder_are_settled_in_one_go(route: Route, gl
 
     settled = route.summary(status=3)
 
-    assert settled["returned"] == 4000
+    assert settled["retrying"] == 4000
     assert settled["seconds"] < 10
 
 
@@ -204,7 +204,7 @@ def test_a_task_that_is_never_answered_does_not_keep_the_others_from_being_settl
     route.write("b.txt")
     route.run("main.py", status=6)
 
-    assert route.summary(status=6)["arrived"] == 1
+    assert route.summary(status=6)["delivered"] == 1
     make_it_look_old(route, "prepared_at_ns", days=2)
     route.run("main.py", status=6)
     globus.world.clear_faults()
@@ -233,7 +233,7 @@ def test_a_new_destination_gets_also_what_was_excluded_when_the_route_moved(rout
     route.run_here("set_time.py", "never")
     route.configure(EXCLUDE=[])
 
-    assert route.deliver()["arrived"] == 2
+    assert route.deliver()["delivered"] == 2
 
 
 def test_a_pause_set_by_a_wrong_clock_ends_when_the_clock_is_mended(route: Route, globus: Emulator) -> None:
@@ -250,7 +250,7 @@ def test_a_pause_set_by_a_wrong_clock_ends_when_the_clock_is_mended(route: Route
         store.trie.put("", folder)
         store.commit()
 
-    assert route.summary()["retry"] == 1
+    assert route.summary()["retried"] == 1
 
 
 def test_the_kept_summary_has_the_exit_status_that_cron_saw(route: Route, globus: Emulator) -> None:

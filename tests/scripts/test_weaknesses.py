@@ -135,7 +135,7 @@ def test_a_task_that_did_not_succeed_does_not_count_as_a_transfer(route: Route, 
 
     again = route.summary("--wait", "60", status=3)
 
-    assert (again["failed"], again["retry"], again["submitted"]) == (1, 2, 1)
+    assert (again["failed"], again["retried"], again["submitted"]) == (1, 2, 1)
     assert route.tree(route.dst) == route.tree()
     assert route.summary()["submitted"] == 0
 
@@ -149,7 +149,7 @@ def test_the_task_is_known_to_later_runs_until_it_has_ended(route: Route, globus
     under_way = [route.summary()["in_flight_tasks"] for _ in range(3)]
 
     assert under_way == [1, 1, 1]
-    assert route.summary()["arrived"] == 1
+    assert route.summary()["delivered"] == 1
     asked = [call.path for call in globus.world.requests if "/task/" in call.path]
     assert set(asked) == {f"/v0.10/task/{task_id}"}
 
@@ -211,7 +211,7 @@ def test_a_write_between_the_scan_and_the_submission_is_sent_by_a_later_run(rout
 
     again = route.deliver()
 
-    assert (again["arrived"], again["returned"], again["submitted"]) == (1, 1, 1)
+    assert (again["delivered"], again["retrying"], again["submitted"]) == (1, 1, 1)
     assert [route.sent_paths(document) for document in route.sent()] == [{"a.dat"}, {"a.dat"}]
     assert route.tree(route.dst) == route.tree()
 
@@ -794,7 +794,7 @@ def test_symlinks_that_are_left_out_are_counted(route: Route) -> None:
 
     summary = route.deliver()
 
-    assert (summary["links"], summary["arrived"]) == (3, 1)
+    assert (summary["links"], summary["delivered"]) == (3, 1)
     assert "links=3" in (route.code_path / "log").read_text()
     assert set(route.tree(route.dst)) == {"a.dat"}
 

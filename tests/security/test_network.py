@@ -76,7 +76,7 @@ def test_a_variable_that_names_certificates_or_leaves_them_on_is_no_trouble(rout
     for value in ("1", "yes", str(route.config)):
         route.write(f"a {len(value)}")
         route.environment["GLOBUS_SDK_VERIFY_SSL"] = value
-        assert route.deliver()["arrived"] == 1
+        assert route.deliver()["delivered"] == 1
 
 
 def own_addresses() -> list[tuple[socket.AddressFamily, str]]:

@@ -64,4 +64,4 @@ def test_a_token_that_is_found_expired_after_another_fault_is_renewed_and_nobody
     summary = route.deliver()
 
     assert fault.times == 0
-    assert (summary["status"], summary["arrived"]) == (0, 1)
+    assert (summary["status"], summary["delivered"]) == (0, 1)

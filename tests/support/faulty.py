@@ -98,7 +98,7 @@ def assert_recovers(route: Route, *, tasks: int = 1) -> None:
     assert route.globus is not None
     for _ in range(MOST_RUNS):
         summary = route.summary_here("--wait", "30", status=None)
-        if summary["status"] == summary["submitted"] == summary["returned"] == summary["in_flight_tasks"] == 0:
+        if summary["status"] == summary["submitted"] == summary["retrying"] == summary["in_flight_tasks"] == 0:
             break
     else:
         raise AssertionError(f"not at rest after {MOST_RUNS} runs: {summary}")

@@ -120,7 +120,7 @@ class Oracle:
         held = [
             path for path in self.missing() if not _is_flying(trie, path, is_file=self.expected()[path] is not None)
         ]
-        counted = summary.unsettled + summary.waiting + summary.pausing + summary.returned * has_waited
+        counted = summary.unsettled + summary.waiting + summary.backing_off + summary.retrying * has_waited
         assert len(held) <= counted, f"{held} differ and are not in flight, and only {counted} are counted as held back"
 
     # --- what the destination must hold -----------------------------------------------------------------------------

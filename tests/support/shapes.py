@@ -223,7 +223,7 @@ def deliver(route: Route, **expected: int) -> None:
     summary = route.summary("--wait", "3000", status=None)
     assert summary["problem"] is None, summary
     assert {name: summary[name] for name in expected} == expected, summary
-    assert summary["in_flight_tasks"] == summary["returned"] == 0, summary
+    assert summary["in_flight_tasks"] == summary["retrying"] == 0, summary
     quiet(route)
     route.run("set_time.py", "now", status=None)
     quiet(route)

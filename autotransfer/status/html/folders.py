@@ -64,7 +64,7 @@ def _by_size(folder: TreeFolder) -> Rank:
 
 def _by_pending(folder: TreeFolder) -> Rank:
     whole = folder.whole
-    return (whole.failing_files, whole.to_retry.files, whole.in_flight.files, -folder.depth)
+    return (whole.failing_files, whole.retrying.files, whole.in_flight.files, -folder.depth)
 
 
 def choose(
@@ -82,7 +82,7 @@ def choose(
     for folder in folders:
         seen += 1
         largest.add(seen, folder)
-        if folder.whole.in_flight.files or folder.whole.to_retry.files:
+        if folder.whole.in_flight.files or folder.whole.retrying.files:
             pending.add(seen, folder)
         if on_progress is not None and seen % 256 == 0:
             on_progress(seen)
@@ -133,8 +133,8 @@ class _Columns:
         self.standings.append(state.standing)
         if kind:
             self.kinds[number] = kind
-        if state.in_flight.files or state.to_retry.files:
-            self.pending[number] = [*state.in_flight, *state.to_retry, state.failing_files]
+        if state.in_flight.files or state.retrying.files:
+            self.pending[number] = [*state.in_flight, *state.retrying, state.failing_files]
         return number
 
 

@@ -40,7 +40,7 @@ DONE, OPEN, BAD = "done", "open", "bad"
 # In the words of a person; the keys are state.STANDINGS.
 STANDING_WORDS = {
     "failing": "failing",
-    "to_retry": "to be sent again",
+    "retrying": "to be sent again",
     "in_flight": "in flight",
     "delivered": "delivered",
     "assumed": "delivered, says set_time.py",

@@ -42,7 +42,7 @@ def is_due(last: LastPage | None, summary: Summary, status: int) -> bool:
     if last.age_seconds < REST_PER_SECOND * last.seconds:
         return False
     counts = summary.counts()
-    del counts["folders"], counts["files"], counts["links"], counts["others"]  # seen, not done
+    del counts["folders"], counts["files"], counts["links"], counts["special_files"]  # seen, not done
     return bool(status or any(counts.values())) or last.kind != DELIVERED or last.age_seconds >= OLDEST_SECONDS
 
 

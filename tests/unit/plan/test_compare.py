@@ -114,7 +114,7 @@ def test_a_retry_goes_by_checksum_once_its_pause_is_over_or_the_file_has_changed
     def outgoing(seen: Fingerprint, not_before_ns: int) -> tuple[list[tuple[str, str]], int]:
         folder = folder_with(retries={"x": Retry(*FILE, 2, not_before_ns, "FAILED", 1)})
         change = compare(listed({"x": seen}), folder, RULES, is_known=True)
-        return [(sent.why, sent.sync_level) for sent in change.outgoing.values()], change.pausing
+        return [(sent.why, sent.sync_level) for sent in change.outgoing.values()], change.backing_off
 
     assert outgoing(FILE, NOW_NS) == ([(RETRY, CHECKSUM)], 0)
     assert outgoing(FILE, NOW_NS + 1) == ([], 1)

@@ -85,7 +85,7 @@ def test_pipes_sockets_and_devices_are_counted_and_never_opened(root: int, tmp_p
         unix.bind(str(tmp_path / "socket"))
         listing = listings(root, Policy(follow_links=True))[""]
 
-    assert (listing.files, listing.others, listing.errors, listing.is_plain) == ({}, 2, (), False)
+    assert (listing.files, listing.special_files, listing.errors, listing.is_plain) == ({}, 2, (), False)
 
 
 def test_links_are_left_out_unless_they_are_followed_to_files(root: int, tmp_path: Path) -> None:

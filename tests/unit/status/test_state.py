@@ -61,12 +61,12 @@ def random_store(store: Store, seed: int) -> dict[str, tuple[str, int]]:
         folder = Folder()
         for number in range(chance.randrange(6)):
             name, size = f"f{number}", chance.randrange(1000)
-            state = chance.choice(["delivered", "delivered", "in_flight", "to_retry"])
+            state = chance.choice(["delivered", "delivered", "in_flight", "retrying"])
             if state == "delivered" or chance.random() < 0.3:
                 folder.delivered[name] = Delivered(5, size, NOW_NS, chance.choice([0, 1]))
             if state == "in_flight":
                 folder.in_flight[name] = InFlight(6, size, 2)
-            if state == "to_retry" or (state == "in_flight" and chance.random() < 0.3):
+            if state == "retrying" or (state == "in_flight" and chance.random() < 0.3):
                 folder.retries[name] = Retry(7, size, chance.randrange(4), chance.choice([0, 2 * NOW_NS]), "CODE", 1)
             truth[join(rel_path, name)] = (state, size)
         store.trie.put(rel_path, folder)
@@ -88,9 +88,9 @@ def test_the_sums_are_those_of_the_records_along_the_keys_and_down_the_tree(seed
             sum(kind == state for kind, _ in truth.values()),
             sum(size for kind, size in truth.values() if kind == state),
         )
-        for state in ("delivered", "in_flight", "to_retry")
+        for state in ("delivered", "in_flight", "retrying")
     }
-    assert (total.delivered, total.in_flight, total.to_retry) == tuple(expected.values())
+    assert (total.delivered, total.in_flight, total.retrying) == tuple(expected.values())
     assert folders[-1].rel_path == ""
     assert folders[-1].whole == total
     for folder in folders:
@@ -112,7 +112,7 @@ def test_a_path_that_is_in_flight_again_counts_once_and_no_longer_as_delivered()
 
         found = add_up(Reader(store), now_ns=NOW_NS)
 
-    assert (found.total.delivered, found.total.in_flight, found.total.to_retry) == (
+    assert (found.total.delivered, found.total.in_flight, found.total.retrying) == (
         Amount(1, 20),
         Amount(1, 11),
         Amount(),
@@ -183,7 +183,7 @@ def test_failures_are_gathered_by_code_with_the_next_try_and_a_few_examples() ->
     first, second = found.failures
     assert (first.code, first.amount, first.attempts, first.task) == ("DENIED", Amount(5, 50), 4, 4)
     assert (first.next_try_ns, len(first.examples), second.code) == (NOW_NS, 3, "CHANGED")
-    assert (found.total.failing_files, found.total.resting_files) == (3, 4)
+    assert (found.total.failing_files, found.total.backing_off_files) == (3, 4)
 
 
 def test_the_manifest_is_ordered_names_each_task_and_marks_empty_folders() -> None:
@@ -396,6 +396,17 @@ def test_a_summary_that_another_version_kept_is_read_as_far_as_it_goes(kept: dic
 
     assert run is not None
     assert (run.status, run.counts["files"], run.unlisted_notices, run.scan) == (kept.get("status", 0), 0, 0, "full")
+
+
+def test_counts_that_an_earlier_version_stored_under_other_names_are_read() -> None:
+    with Store(IN_MEMORY) as store:
+        store.shelf["LAST_RUN"] = {"retry": 1, "pausing": 2, "others": 3, "arrived": 4, "returned": 5, "new": 6}
+
+        run = last_run(Reader(store))
+
+    assert run is not None
+    names = ("retried", "backing_off", "special_files", "delivered", "retrying", "new")
+    assert [run.counts[name] for name in names] == [1, 2, 3, 4, 5, 6]
 
 
 def test_one_task_among_packed_ones_is_found_by_its_number() -> None:

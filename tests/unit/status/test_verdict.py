@@ -77,7 +77,7 @@ def test_all_delivered_says_so_with_the_time_of_the_last_run() -> None:
     ("total", "counts", "pending", "held"),
     [
         (FolderState(in_flight=Amount(3, 30)), {}, Amount(3, 30), 0),
-        (FolderState(to_retry=Amount(2, 20)), {}, Amount(2, 20), 0),
+        (FolderState(retrying=Amount(2, 20)), {}, Amount(2, 20), 0),
         # There was room for six of ten.
         (
             FolderState(in_flight=Amount(6, 60)),
@@ -86,7 +86,12 @@ def test_all_delivered_says_so_with_the_time_of_the_last_run() -> None:
             0,
         ),
         # Globus could not be reached: what was to be retried is recorded, what is new is not.
-        (FolderState(to_retry=Amount(2, 20)), {"new": 3, "retry": 1, "pausing": 1, "bytes": 40}, Amount(5, 60), 0),
+        (
+            FolderState(retrying=Amount(2, 20)),
+            {"new": 3, "retried": 1, "backing_off": 1, "bytes": 40},
+            Amount(5, 60),
+            0,
+        ),
         (FolderState(), {"unsettled": 4}, Amount(), 4),
         (FolderState(in_flight=Amount(1, 1)), {"waiting": 2}, Amount(1, 1), 2),
     ],
@@ -170,8 +175,8 @@ def test_a_task_that_does_not_get_on_is_told_once() -> None:
 
 
 def test_paths_need_a_person_only_after_their_second_failure() -> None:
-    once = FolderState(to_retry=Amount(1, 1))
-    twice = FolderState(to_retry=Amount(1, 1), failing_files=1, resting_files=1)
+    once = FolderState(retrying=Amount(1, 1))
+    twice = FolderState(retrying=Amount(1, 1), failing_files=1, backing_off_files=1)
 
     assert kinds(state(run(), total=once, failures=(Failure("DENIED", Amount(1, 1), 1, 0, 1, ()),))) == []
     found = state(run(), total=twice, failures=(Failure("DENIED", Amount(1, 1), 2, 0, 1, ()),))

@@ -4,7 +4,7 @@
 (function () {
   const facts = JSON.parse(document.getElementById("facts").textContent);
   const element = (id) => document.getElementById(id);
-  const MARKS = { delivered: "✓", assumed: "✓", in_flight: "↑", to_retry: "↻", failing: "!", empty: "·" };
+  const MARKS = { delivered: "✓", assumed: "✓", in_flight: "↑", retrying: "↻", failing: "!", empty: "·" };
   const MOST_TILES = 150, MOST_INNER = 40, MOST_ROWS = 50, MOST_FOUND = 20, LONG_DAYS = 120, LEAST_WIDTH = 220;
   const HINT = "Point at a folder to read about it, choose it to look inside.";
   const calm = !window.matchMedia("(prefers-reduced-motion: no-preference)").matches;
@@ -255,7 +255,7 @@
     const whole = byFiles ? node.files : node.bytes;
     const again = (byFiles ? againFiles : againBytes) / whole, flying = (byFiles ? flyingFiles : flyingBytes) / whole;
     const found = [];
-    if (againFiles) found.push([node.standing === "failing" ? "failing" : "to_retry", again]);
+    if (againFiles) found.push([node.standing === "failing" ? "failing" : "retrying", again]);
     if (flyingFiles) found.push(["in_flight", flying]);
     found.push(["delivered", Math.max(0, 1 - again - flying)]);
     return found;
@@ -301,7 +301,7 @@
       };
       if (merged.some((one) => one.pending)) {
         together.pending = [0, 1, 2, 3, 4].map((at) => d3.sum(merged, (one) => one.pending ? one.pending[at] : 0));
-        together.standing = together.pending[4] ? "failing" : together.pending[2] ? "to_retry" : "in_flight";
+        together.standing = together.pending[4] ? "failing" : together.pending[2] ? "retrying" : "in_flight";
       }
       tiles.push({ node: together, share: Math.max(share(together), least) });
     }
@@ -506,7 +506,7 @@
       .map((node) => ({ node, text: folded(path(node)) }));
     const key = folded(wanted);
     let found = index.filter((one) => one.text.includes(key)).map((one) => one.node);
-    const rank = (node) => node.standing === "failing" || node.standing === "to_retry" ? 1 : 0;
+    const rank = (node) => node.standing === "failing" || node.standing === "retrying" ? 1 : 0;
     const isExact = (node) => folded(path(node)) === key ? 1 : 0;
     found.sort((one, other) => isExact(other) - isExact(one) || rank(other) - rank(one) || other.bytes - one.bytes);
     if (found.length) {
@@ -541,7 +541,7 @@
 
   // ---- all of it -----------------------------------------------------------------------------------------------
 
-  const standings = ["delivered", "in_flight", "to_retry", "failing", "assumed"].filter((one) => one !== "assumed" ||
+  const standings = ["delivered", "in_flight", "retrying", "failing", "assumed"].filter((one) => one !== "assumed" ||
     tree.standingWords.includes("assumed"));
   for (const standing of standings) {
     const row = make("li"), swatch = make("span", `swatch s-${standing}`, MARKS[standing]);
