@@ -1,6 +1,6 @@
 """The run itself: orders the rooms, decides nothing alone.
 
-settle the ledger -> scan, compare, plan -> submit -> (wait) -> summary
+reconcile open tasks -> scan, compare, plan -> submit -> (wait) -> summary
 
 A run that finds nothing to do and has no open task opens no socket and does not import globus_sdk: the rooms that talk
 to Globus are imported when there is something to say.
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from autotransfer.globus.tasks import Tasks
     from autotransfer.scan.pool import Pool
     from autotransfer.scan.scanner import Pace
-    from autotransfer.transfer.reconcile import Settling
-    from autotransfer.transfer.submit import Submitting
+    from autotransfer.transfer.reconcile import Reconciler
+    from autotransfer.transfer.submit import Submitter
 
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.5, 15.0
 
@@ -136,28 +136,28 @@ class Run:
         check_root(self._settings, self._store, root_fd, device)
         path_reader = PathReader(root_fd, follow_links=policy(self._settings).follow_links)
         self._stack.callback(path_reader.close)
-        self._settle(path_reader)
+        self._reconcile(path_reader)
         self._plan_and_submit(root_fd, device)
         if wait_seconds is not None and not self._is_dry:
             self._wait(path_reader, wait_seconds)
 
-    def _settle(self, path_reader: PathReader) -> None:
+    def _reconcile(self, path_reader: PathReader) -> None:
         if not self._store.ledger.open:
             return
         if self._is_dry:
             try:
-                self._settling(path_reader).settle_all()
+                self._reconciler(path_reader).reconcile_all()
             except Problem as problem:
                 self._watcher.remark(f"Open tasks are shown as recorded, because Globus was not asked: {problem}")
             return
-        settling = self._settling(path_reader)
+        reconciler = self._reconciler(path_reader)
         unanswered: OutcomeUnknown | None = None
         if any(task.state == PREPARED for task in self._store.ledger.open.values()):
             try:
-                self._submitting().post_all(is_again=True)
+                self._submitter().post_all(is_again=True)
             except OutcomeUnknown as problem:  # what became of the other tasks can still be asked
                 unanswered = problem
-        settling.settle_all()
+        reconciler.reconcile_all()
         if unanswered is not None:
             raise unanswered
 
@@ -195,17 +195,17 @@ class Run:
             self._store.commit()
             return
         self._check_collections()
-        submitting = self._submitting()
-        submitting.prepare(prepared)
-        submitting.post_all()
+        submitter = self._submitter()
+        submitter.prepare(prepared)
+        submitter.post_all()
 
     def _wait(self, path_reader: PathReader, wait_seconds: float) -> None:
         waited_for = {task.number: task.size_bytes for task in self._store.ledger.open.values()}
-        settling = self._settling(path_reader) if waited_for else None
+        reconciler = self._reconciler(path_reader) if waited_for else None
         until_ns = self._clock_ns() + int(wait_seconds * NS_PER_SECOND)
         poll_seconds = FIRST_POLL_SECONDS
-        while settling is not None:
-            under_way = settling.settle_all()
+        while reconciler is not None:
+            under_way = reconciler.reconcile_all()
             self._show_waiting(waited_for, under_way)
             open_tasks = len(self._store.ledger.open)
             left_seconds = (until_ns - self._clock_ns()) / NS_PER_SECOND
@@ -251,10 +251,10 @@ class Run:
 
         return Tasks(self._signed_in().transfer)
 
-    def _settling(self, path_reader: PathReader) -> Settling:
-        from autotransfer.transfer.reconcile import Settling
+    def _reconciler(self, path_reader: PathReader) -> Reconciler:
+        from autotransfer.transfer.reconcile import Reconciler
 
-        return Settling(
+        return Reconciler(
             self._store,
             self._tasks(),
             self.summary,
@@ -265,10 +265,10 @@ class Run:
             may_act=not self._is_dry,
         )
 
-    def _submitting(self) -> Submitting:
-        from autotransfer.transfer.submit import Submitting
+    def _submitter(self) -> Submitter:
+        from autotransfer.transfer.submit import Submitter
 
-        return Submitting(
+        return Submitter(
             self._settings,
             self._store,
             self._tasks(),

@@ -26,7 +26,7 @@ from autotransfer.plan.compare import (
 )
 from autotransfer.plan.in_flight import _Marker, forget_gone
 from autotransfer.plan.rescan import Rescan, kept_paths
-from autotransfer.plan.whole_folders import Note, Planner, Step
+from autotransfer.plan.whole_folders import Note, Step, WholeFolders
 from autotransfer.scan.feed import SRC_DIR_ITSELF, Feed, locate_names
 from autotransfer.scan.listing import FolderResult, Listing, New, Unchanged, policy
 from autotransfer.scan.pool import Pool
@@ -103,9 +103,9 @@ class Plan:
         self._is_full = is_full
         self._choose = choose
         self._names = names
-        self._again = Rescan(store, is_used=names is not None)
+        self._rescan = Rescan(store, is_used=names is not None)
         self.outside: list[tuple[int, str]] = []
-        self._planner = Planner()
+        self._whole_folders = WholeFolders()
         self._marker = _Marker(store.trie)
         self._batcher = Batcher(
             first_number=store.ledger.next_number,
@@ -133,7 +133,7 @@ class Plan:
             feed = Feed(self._trie, self._root_fd, scan_rules, rel_paths, clock_ns=self._clock_ns)
             prepared = self._prepare(self._steps(feed, None, rules))
             self._summary.scan = "paths"
-        self._again.finish(has_seen_all=not self._summary.is_quick)
+        self._rescan.finish(has_seen_all=not self._summary.is_quick)
         return prepared
 
     def _find(self, names: Sequence[str]) -> set[str]:
@@ -191,13 +191,13 @@ class Plan:
                 taken_path = rel_path
             if taken_path is not None and is_within(rel_path, taken_path):
                 self._summary.waiting += result.files if not isinstance(result, Listing) else len(result.files)
-                self._again.add(rel_path)
-                yield from self._planner.add(rel_path, None)
+                self._rescan.add(rel_path)
+                yield from self._whole_folders.add(rel_path, None)
                 continue
             if marking is not None:
                 marking.note(rel_path, result)
             if isinstance(result, Unchanged):
-                yield from self._planner.add(rel_path, None)
+                yield from self._whole_folders.add(rel_path, None)
                 continue
             change = self._compare(rel_path, result, rules)
             taken_paths.update(join(rel_path, name) for name in change.taken_folders)
@@ -205,8 +205,8 @@ class Plan:
             if change.is_dirty and not change.is_whole:
                 self._marker.flush()
                 self._trie.put(rel_path, change.folder)
-            yield from self._planner.add(rel_path, change)
-        yield from self._planner.finish()
+            yield from self._whole_folders.add(rel_path, change)
+        yield from self._whole_folders.finish()
 
     def _compare(self, rel_path: str, result: New | Listing, rules: SendRules) -> FolderChange:
         packed = self._trie.packed(rel_path)
@@ -222,7 +222,7 @@ class Plan:
         dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(result, folder))
         self._summary.vanished += dropped
         change = compare(result, folder, rules, is_known=packed is not None, taken=frozenset(taken))
-        self._again.note(result, change)
+        self._rescan.note(result, change)
         return change
 
     def _take(self, step: Step) -> Batch | None:
@@ -234,9 +234,9 @@ class Plan:
         number, full = self._batcher.take(step)
         if not number:
             self._summary.waiting += step.files
-            self._again.add(step.rel_path)
+            self._rescan.add(step.rel_path)
         self._marker.mark(step, number)
-        if self._planner.is_certain:
+        if self._whole_folders.is_certain:
             self._marker.forget_notes()
         return full
 

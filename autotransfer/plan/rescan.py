@@ -24,7 +24,7 @@ def kept_paths(store: Store) -> set[str]:
     return set(value.split(NUL)) if value else set()
 
 
-def look_again(store: Store, rel_paths: Iterable[str]) -> None:
+def rescan_later(store: Store, rel_paths: Iterable[str]) -> None:
     """Have the next run with a feed look at these paths, as if one had named them. Nothing where there are no feeds."""
     if store.shelf.get(RESCAN) is not None:
         store.shelf[RESCAN] = _packed(kept_paths(store).union(rel_paths))

@@ -13,7 +13,7 @@ from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, Store
 from autotransfer.datastore.trie import Delivered, Folder
 from autotransfer.plan.compare import forget_vanished, gone_folders
 from autotransfer.plan.in_flight import forget_gone
-from autotransfer.plan.rescan import look_again
+from autotransfer.plan.rescan import rescan_later
 from autotransfer.plan.source_check import is_bare_folder
 from autotransfer.scan.folders import read_folder, walk
 from autotransfer.scan.listing import Listing, policy
@@ -76,7 +76,7 @@ def set_times(
     for scope in [""] if is_whole else _outermost(scopes):
         setting.apply(scope)
     if setting.to_send:
-        look_again(store, scopes)
+        rescan_later(store, scopes)
     return Counts(setting.transferred, setting.to_send, setting.in_flight, tuple(setting.errors), abandoned)
 
 

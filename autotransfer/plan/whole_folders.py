@@ -52,7 +52,7 @@ class Note(NamedTuple):
 Step = Union[Item, Note]
 
 
-class Planner:
+class WholeFolders:
     """Finds the largest folders that are new as a whole.
 
     Fed with the folders of a scan, parents before children, it gives items; a folder's are adjacent. It holds the

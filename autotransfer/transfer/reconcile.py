@@ -14,10 +14,9 @@ from autotransfer.datastore import tasks
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import WEB_APP, Task
 from autotransfer.globus.tasks import Tasks
-from autotransfer.plan.rescan import look_again
-from autotransfer.transfer import task_status
+from autotransfer.plan.rescan import rescan_later
 from autotransfer.transfer.results import Recheck, Tally, TaskResult
-from autotransfer.transfer.task_status import judge
+from autotransfer.transfer.task_status import STUCK, TaskStatus, task_status
 
 MEND = "Mend its permissions."
 
@@ -31,7 +30,7 @@ REMEDIES = {
 ENDED_BADLY = (tasks.FAILED, tasks.CANCELED, tasks.EXPIRED)
 
 
-class Settling:
+class Reconciler:
     """Brings the open tasks up to date with Globus, one commit for each that moved.
 
     Args:
@@ -61,7 +60,7 @@ class Settling:
         self._commit = commit
         self._may_act = may_act
 
-    def settle_all(self) -> list[dict[str, Any]]:
+    def reconcile_all(self) -> list[dict[str, Any]]:
         """Settle every acknowledged open task; gives the documents of those that are still under way.
 
         Raises:
@@ -72,7 +71,7 @@ class Settling:
             if task.state != tasks.SUBMITTED:
                 continue
             try:
-                document = self._settle(task)
+                document = self._reconcile(task)
             except Unreachable:
                 raise
             except GlobusProblem as problem:  # one task that cannot be shown must not hold up the others
@@ -82,7 +81,7 @@ class Settling:
                 under_way.append(document)
         return under_way
 
-    def _settle(self, task: Task) -> dict[str, Any] | None:
+    def _reconcile(self, task: Task) -> dict[str, Any] | None:
         now_ns = self._clock_ns()
         try:
             document = self._tasks.get(task.task_id)
@@ -91,37 +90,37 @@ class Settling:
                 task,
                 tasks.LOST,
                 str(problem.why),
-                lambda closing: closing.close(has_arrived=False, code="TASK_UNKNOWN", is_counted=False),
+                lambda result: result.close(has_arrived=False, code="TASK_UNKNOWN", is_counted=False),
             )
             self._summary.notice(
                 f"{task.title} is no longer known to Globus ({problem.why}). What it carried, "
                 f"{counted(task.files, 'path')}, is sent again."
             )
             return None
-        verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
-        if verdict.state == task_status.STUCK and self._may_act and not task.is_adopted:
-            task = self._cancel(task, verdict.trouble)
+        status = task_status(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
+        if status.state == STUCK and self._may_act and not task.is_adopted:
+            task = self._cancel(task, status.trouble)
             document = self._tasks.get(task.task_id)
-            verdict = judge(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
-        task = task._replace(ended_at_ns=verdict.ended_at_ns)
-        if verdict.state == tasks.SUCCEEDED:
-            self._end_succeeded(task, verdict)
+            status = task_status(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
+        task = task._replace(ended_at_ns=status.ended_at_ns)
+        if status.state == tasks.SUCCEEDED:
+            self._end_succeeded(task, status)
             return None
-        if verdict.state in ENDED_BADLY:
-            self._end_failed(task, verdict)
+        if status.state in ENDED_BADLY:
+            self._end_failed(task, status)
             return None
-        self._keep_watching(task, verdict, now_ns)
+        self._keep_watching(task, status, now_ns)
         return document
 
-    def _end_succeeded(self, task: Task, verdict: task_status.Verdict) -> None:
-        skipped = verdict.skipped
+    def _end_succeeded(self, task: Task, status: TaskStatus) -> None:
+        skipped = status.skipped
         if task.is_adopted:
             # It was submitted before our own look at these paths, so what it carried is not known.
             self._end(
                 task,
                 tasks.SUCCEEDED,
                 "adopted",
-                lambda closing: closing.close(has_arrived=False, code="ADOPTED", is_counted=False),
+                lambda result: result.close(has_arrived=False, code="ADOPTED", is_counted=False),
             )
             return
         failures = list(self._failures(task)) if skipped else []
@@ -130,7 +129,7 @@ class Settling:
                 task,
                 tasks.SUCCEEDED,
                 f"{skipped} paths skipped",
-                lambda closing: closing.close(has_arrived=False, code="SKIPPED", is_counted=False),
+                lambda result: result.close(has_arrived=False, code="SKIPPED", is_counted=False),
             )
             self._summary.notice(
                 f"{task.title} left out {counted(skipped, 'path')}, and Globus does not say which any more. All of it, "
@@ -140,14 +139,14 @@ class Settling:
         reason = f"{skipped} paths skipped" if skipped else ""
         still_there: list[tuple[str, str]] = []
 
-        def close(closing: TaskResult) -> Tally:
-            has_seen_all = not 0 <= verdict.files < task.files or self._saw_all(task, verdict, failures, closing)
-            tally, returned = closing.mark_failed(failures)
+        def close(result: TaskResult) -> Tally:
+            has_seen_all = not 0 <= status.files < task.files or self._saw_all(task, status, failures, result)
+            tally, returned = result.mark_failed(failures)
             still_there.extend(returned)
             if has_seen_all:
-                return tally + closing.close(has_arrived=True)
-            tally += closing.credit(self._arrived(task))
-            return tally + closing.close(has_arrived=False, code="NOT_SEEN", is_counted=False)
+                return tally + result.close(has_arrived=True)
+            tally += result.mark_delivered(self._arrived(task))
+            return tally + result.close(has_arrived=False, code="NOT_SEEN", is_counted=False)
 
         self._end(task, tasks.SUCCEEDED, reason, close)
         for rel_path, code in still_there:
@@ -157,9 +156,7 @@ class Settling:
                 f"tried again with growing pauses, at once after `set_time.py never --path={shlex.quote(path)}`."
             )
 
-    def _saw_all(
-        self, task: Task, verdict: task_status.Verdict, failures: list[tuple[str, str]], closing: TaskResult
-    ) -> bool:
+    def _saw_all(self, task: Task, status: TaskStatus, failures: list[tuple[str, str]], result: TaskResult) -> bool:
         """Whether Globus came across every file that the task carries; some may have been away, and may be back.
 
         A file that is an item of its own and was skipped is not counted as seen, one found in a folder is. If Globus
@@ -167,21 +164,21 @@ class Settling:
         """
         own_items = {row[0] for row in self._store.items(task.number) if not row[1]}
         skipped_items = sum(rel_path in own_items for rel_path, _ in failures)
-        return verdict.files + skipped_items >= closing.count_files()
+        return status.files + skipped_items >= result.count_files()
 
-    def _end_failed(self, task: Task, verdict: task_status.Verdict) -> None:
+    def _end_failed(self, task: Task, status: TaskStatus) -> None:
         arrived: Iterator[str] = iter(()) if task.is_adopted else self._arrived(task)
         tally = self._end(
             task,
-            verdict.state,
-            verdict.reason,
-            lambda closing: (
-                closing.credit(arrived)
-                + closing.close(has_arrived=False, code=verdict.reason.split(":")[0], is_counted=not task.is_canceling)
+            status.state,
+            status.reason,
+            lambda result: (
+                result.mark_delivered(arrived)
+                + result.close(has_arrived=False, code=status.reason.split(":")[0], is_counted=not task.is_canceling)
             ),
         )
         self._summary.notice(
-            f"{task.title} ended {verdict.state} ({verdict.reason}): {tally.arrived} of {counted(task.files, 'path')} "
+            f"{task.title} ended {status.state} ({status.reason}): {tally.arrived} of {counted(task.files, 'path')} "
             f"arrived, the rest is sent again. Its events: {WEB_APP}/{task.task_id}/event_log"
         )
 
@@ -190,7 +187,7 @@ class Settling:
         items = [(row[0], row[1]) for row in self._store.items(task.number)]
         # The lists of an ended task come in pages: when one cannot be had, none of it may be recorded.
         with self._store.all_or_nothing():
-            closing = TaskResult(
+            result = TaskResult(
                 self._store.trie,
                 task.number,
                 items,
@@ -198,9 +195,9 @@ class Settling:
                 recheck=self._recheck,
                 ended_at_ns=task.ended_at_ns,
             )
-            tally = close(closing)
+            tally = close(result)
             if tally.returned or tally.gone:  # what is gone may have been the last thing in its folder
-                look_again(self._store, (rel_path for rel_path, _ in items))
+                rescan_later(self._store, (rel_path for rel_path, _ in items))
             # The paths' records have the same moment.
             ended_at_ns = max(now_ns, task.ended_at_ns)
             self._store.archive(
@@ -216,23 +213,23 @@ class Settling:
             self._summary.failed += 1
         return tally
 
-    def _keep_watching(self, task: Task, verdict: task_status.Verdict, now_ns: int) -> None:
-        since_ns = min(task.progress_at_ns, now_ns) if verdict.progress == task.progress else now_ns
-        watched = task._replace(progress=verdict.progress, progress_at_ns=since_ns, trouble=verdict.trouble)
+    def _keep_watching(self, task: Task, status: TaskStatus, now_ns: int) -> None:
+        since_ns = min(task.progress_at_ns, now_ns) if status.progress == task.progress else now_ns
+        watched = task._replace(progress=status.progress, progress_at_ns=since_ns, trouble=status.trouble)
         if watched != task:
             self._store.put_task(watched)
             self._commit()
         trouble = (
-            f"{task.title} is not getting on: {verdict.trouble}. It holds {counted(task.files, 'path')}; without "
+            f"{task.title} is not getting on: {status.trouble}. It holds {counted(task.files, 'path')}; without "
             f"progress it is canceled after {self._stuck_hours:g} hours and they are sent again. Its events: "
             f"{WEB_APP}/{task.task_id}/event_log"
         )
-        if any(code in verdict.trouble for code in ("NOT_A_DIRECTORY", "IS_A_DIRECTORY", "IS_A_FILE")):
+        if any(code in status.trouble for code in ("NOT_A_DIRECTORY", "IS_A_DIRECTORY", "IS_A_FILE")):
             trouble += (
                 " A file took the place of a folder, or a folder that of a file, and this tool deletes nothing at the "
                 "destination: move the old one there away."
             )
-        self._summary.watch(task.number, trouble if verdict.trouble else "")
+        self._summary.watch(task.number, trouble if status.trouble else "")
 
     def _cancel(self, task: Task, trouble: str) -> Task:
         task = task._replace(is_canceling=True)

@@ -110,7 +110,7 @@ class TaskResult:
                 still_there.append((rel_path, code))
         return tally, still_there
 
-    def credit(self, rel_paths: Iterable[str]) -> Tally:
+    def mark_delivered(self, rel_paths: Iterable[str]) -> Tally:
         """Mark files that are known to have arrived although their task failed."""
         tally = Tally()
         remaining = iter(rel_paths)
@@ -134,7 +134,7 @@ class TaskResult:
             tally += self._close_folder(folder_path, names, code, has_arrived=has_arrived, is_counted=is_counted)
         return tally
 
-    def cancel(self) -> None:
+    def withdraw(self) -> None:
         """Undo the preparation of a task that Globus refused: its paths are as they were before."""
         for folder_path, names in touched_folders(self._trie, self._items):
             folder = self._trie.folder(folder_path)

@@ -25,7 +25,7 @@ from autotransfer.globus.failures import NEXT_RUN
 from autotransfer.globus.tasks import Tasks
 from autotransfer.plan.in_flight import renumber
 from autotransfer.plan.planner import Prepared
-from autotransfer.plan.rescan import look_again
+from autotransfer.plan.rescan import rescan_later
 from autotransfer.transfer.results import TaskResult
 from autotransfer.transfer.task_status import label_for
 
@@ -42,7 +42,7 @@ NOTHING_LOST = "Nothing of it is lost: a later run sends it."
 KEPT = "It is recorded, and sent again with the same submission_id by the next run, so it cannot run twice."
 
 
-class Submitting:
+class Submitter:
     """Turns prepared batches into tasks.
 
     Args:
@@ -126,22 +126,22 @@ class Submitting:
                 self._adopt(task, problem)
             except RequestRefused as problem:  # for what is in it: that says nothing about the others
                 if not (is_again and self._recognize(task)):
-                    self._strike_out([number])
+                    self._withdraw([number])
                     refused = refused or problem
             except OutcomeUnknown:
                 # One that is never answered must not hold up the route for ever.
                 if not is_again or self._clock_ns() - task.prepared_at_ns < LONGEST_DOUBT_NS:
                     raise
                 if not self._recognize(task):
-                    self._strike_out([number])
+                    self._withdraw([number])
             except SignInNeeded:
                 # Refused before Globus looked at the submission_id: an earlier acceptance may stand.
                 if not is_again:
-                    self._strike_out([number, *todo])
+                    self._withdraw([number, *todo])
                 raise
             except Problem:
                 if not (is_again and self._recognize(task)):
-                    self._strike_out([number] if is_again else [number, *todo])
+                    self._withdraw([number] if is_again else [number, *todo])
                     raise
 
         if refused is not None:
@@ -189,7 +189,7 @@ class Submitting:
         ours = [one for one in candidates if str(one.get("label") or "").startswith(self._settings.label + " ")]
         found = next(iter(ours or candidates), None)
         if found is None:
-            self._strike_out([task.number])
+            self._withdraw([task.number])
             raise GlobusProblem(
                 problem.what, why=problem.why, remedy=f"No such task was found. {NOTHING_RECORDED} {NEXT_RUN}"
             )
@@ -204,7 +204,7 @@ class Submitting:
         """Make two tasks of one that Globus called too large; gives their numbers."""
         rows = self._store.items(task.number)
         if len(rows) <= 1:
-            self._strike_out([task.number])
+            self._withdraw([task.number])
             raise GlobusProblem(
                 problem.what, why=problem.why, remedy=f"It holds one item. {NOTHING_RECORDED} {NEXT_RUN}"
             )
@@ -238,15 +238,15 @@ class Submitting:
         self._store.put_task(part)
         return number
 
-    def _strike_out(self, numbers: list[int]) -> None:
+    def _withdraw(self, numbers: list[int]) -> None:
         for number in numbers:
             self._give_up(number, self._store.items(number))
             self._store.drop(number)
         self._store.commit()
 
     def _give_up(self, number: int, rows: list[StoredItem]) -> None:
-        TaskResult(self._store.trie, number, _keys(rows), now_ns=0, recheck=lambda folder, name: None).cancel()
-        look_again(self._store, (row[0] for row in rows))
+        TaskResult(self._store.trie, number, _keys(rows), now_ns=0, recheck=lambda folder, name: None).withdraw()
+        rescan_later(self._store, (row[0] for row in rows))
 
 
 def _keys(rows: list[StoredItem]) -> list[tuple[str, bool]]:

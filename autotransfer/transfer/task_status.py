@@ -24,7 +24,7 @@ FIRST_PAUSE_SECONDS = 5 * MINUTE
 PROGRESS_FIELDS = ("bytes_transferred", "files_transferred", "files_skipped", "directories", "subtasks_succeeded")
 
 
-class Verdict(NamedTuple):
+class TaskStatus(NamedTuple):
     """What a task's document means.
 
     Args:
@@ -45,14 +45,14 @@ class Verdict(NamedTuple):
     ended_at_ns: int = 0
 
 
-def judge(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: float) -> Verdict:
+def task_status(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: float) -> TaskStatus:
     """What Globus's document of a task means for us; anything not known is never taken for success.
 
     Source: docs.globus.org/api/transfer/task (status, fatal_error, nice_status) and …/task_behavior.
     """
     status = document.get("status")
     if status == "SUCCEEDED":
-        return Verdict(
+        return TaskStatus(
             SUCCEEDED,
             skipped=_count(document, "subtasks_skipped_errors", missing=UNKNOWN),
             files=_count(document, "files", missing=UNKNOWN),
@@ -66,7 +66,7 @@ def judge(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: 
     trouble = _trouble(document)
     is_late = now_ns - since_ns >= stuck_hours * HOUR * NS_PER_SECOND
     may_cancel = status == "ACTIVE" and bool(trouble) and not document.get("is_paused")
-    return Verdict(STUCK if is_late and may_cancel else RUNNING, progress, trouble)
+    return TaskStatus(STUCK if is_late and may_cancel else RUNNING, progress, trouble)
 
 
 def _count(document: Mapping[str, Any], field: str, *, missing: int = 0) -> int:
@@ -74,7 +74,7 @@ def _count(document: Mapping[str, Any], field: str, *, missing: int = 0) -> int:
     return count if isinstance(count, int) else missing
 
 
-def _failure(document: Mapping[str, Any]) -> Verdict:
+def _failure(document: Mapping[str, Any]) -> TaskStatus:
     fatal = document.get("fatal_error") or {}
     code = str(fatal.get("code") or "")
     reason = ": ".join(filter(None, (code, str(fatal.get("description") or "")))) or "no reason given"
@@ -83,7 +83,7 @@ def _failure(document: Mapping[str, Any]) -> Verdict:
     state = {"CANCELED": CANCELED, "EXPIRED": EXPIRED}.get(code.upper(), FAILED)
     if document.get("canceled_by_admin"):
         state = CANCELED
-    return Verdict(state, reason=reason, ended_at_ns=_ended_at_ns(document))
+    return TaskStatus(state, reason=reason, ended_at_ns=_ended_at_ns(document))
 
 
 def _ended_at_ns(document: Mapping[str, Any]) -> int:

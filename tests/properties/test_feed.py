@@ -17,7 +17,7 @@ from suite import LONG_AGO, Route
 from autotransfer.common.summary import Summary
 from autotransfer.datastore.store import IN_MEMORY, RESCAN, Store
 from autotransfer.datastore.trie import Delivered, DictShelf, Folder, PathTrie
-from autotransfer.plan.rescan import Rescan, kept_paths, look_again
+from autotransfer.plan.rescan import Rescan, kept_paths, rescan_later
 from autotransfer.run import Run, Watcher
 from autotransfer.scan import feed
 from autotransfer.scan.feed import locate_names, split_names
@@ -136,7 +136,7 @@ def test_nothing_is_kept_where_there_are_no_feeds() -> None:
         again = Rescan(store, is_used=False)
         again.add("a")
         again.finish(has_seen_all=True)
-        look_again(store, ["b"])
+        rescan_later(store, ["b"])
 
         assert store.shelf.get(RESCAN) is None
         assert kept_paths(store) == {""}
@@ -147,7 +147,7 @@ def test_what_a_scan_saw_replaces_what_was_kept_and_what_a_quick_one_saw_is_adde
         again = Rescan(store, is_used=True)
         again.add("a\nb/c")
         again.finish(has_seen_all=True)
-        look_again(store, ["b"])
+        rescan_later(store, ["b"])
         assert kept_paths(store) == {"a\nb/c", "b"}
 
         quick = Rescan(store, is_used=False)

@@ -122,7 +122,7 @@ def test_a_folder_that_lost_its_last_file_is_sent_as_an_empty_one(fed: Route) ->
     assert fed.summary()["submitted"] == 0
 
 
-def test_a_run_without_names_settles_tasks_and_sends_nothing(fed: Route, globus: Emulator) -> None:
+def test_a_run_without_names_reconciles_tasks_and_sends_nothing(fed: Route, globus: Emulator) -> None:
     globus.world.set_progress("polls:1")
     fed.write("a/1.dat", "changed")
     assert feed(fed, names=["a/1.dat"])["in_flight_tasks"] == 1

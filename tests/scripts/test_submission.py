@@ -156,7 +156,7 @@ def make_it_look_old(route: Route, field: str, *, days: float) -> None:
         store.commit()
 
 
-def test_a_settlement_that_breaks_off_between_two_pages_records_none_of_it(route: Route, globus: Emulator) -> None:
+def test_a_reconciliation_that_breaks_off_between_two_pages_records_none_of_it(route: Route, globus: Emulator) -> None:
     globus.world.page_size = 2
     start_with_one_file_away(route, "abcdefg")
     failure = {"status": 502, "json": {"code": "ExternalError", "message": "upstream"}}

@@ -16,7 +16,7 @@ from autotransfer.datastore.trie import Folder
 from autotransfer.globus.documents import item_documents, transfer_document
 from autotransfer.plan.batches import Batcher
 from autotransfer.plan.compare import CHECKSUM, NEW, FolderChange, Outgoing
-from autotransfer.plan.whole_folders import Item, Note, Planner
+from autotransfer.plan.whole_folders import Item, Note, WholeFolders
 
 # A folder: the names of its files, whether all in it is new and settled, whether anything in it changed; what is in it.
 Tree = tuple[list[str], bool, bool, dict[str, Any]]
@@ -55,9 +55,9 @@ def expected(tree: Tree, path: str = "") -> tuple[bool, set[str], set[str]]:
 
 @given(trees())
 def test_the_largest_folders_that_are_new_as_a_whole_become_one_item_each(tree: Tree) -> None:
-    planner = Planner()
-    steps = [step for path, change in walked(tree) for step in planner.add(path, change)]
-    steps.extend(planner.finish())
+    wholes = WholeFolders()
+    steps = [step for path, change in walked(tree) for step in wholes.add(path, change)]
+    steps.extend(wholes.finish())
     items = [step for step in steps if isinstance(step, Item)]
     notes = {step.change.rel_path: step.travels_whole for step in steps if isinstance(step, Note)}
 
@@ -82,11 +82,11 @@ def change_of(path: str, level: str = "mtime", *names: str) -> FolderChange:
 
 
 def test_a_whole_folder_takes_the_level_of_its_most_doubtful_file() -> None:
-    planner = Planner()
+    wholes = WholeFolders()
     for path, level in (("a", "mtime"), ("a/b", CHECKSUM)):
-        assert list(planner.add(path, change_of(path, level, "x"))) == []
+        assert list(wholes.add(path, change_of(path, level, "x"))) == []
 
-    (item,) = [step for step in planner.finish() if isinstance(step, Item)]
+    (item,) = [step for step in wholes.finish() if isinstance(step, Item)]
     assert item == Item("a", "", 0, 20, 2, CHECKSUM)
 
 

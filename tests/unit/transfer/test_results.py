@@ -47,14 +47,14 @@ def trie_with(in_flight: Mapping[str, Mapping[str, int]], *, covers: Mapping[str
     return trie
 
 
-def closing(trie: PathTrie, *items: tuple[str, bool], files: Mapping[str, Fingerprint], number: int = 1) -> TaskResult:
+def ended(trie: PathTrie, *items: tuple[str, bool], files: Mapping[str, Fingerprint], number: int = 1) -> TaskResult:
     return TaskResult(trie, number, items, now_ns=NOW_NS, recheck=on_disk(files))
 
 
 def test_a_path_that_is_what_it_was_counts_as_delivered() -> None:
     trie = trie_with({"a": {"x": 1}})
 
-    tally = closing(trie, ("a/x", False), files={"a/x": FILE}).close(has_arrived=True)
+    tally = ended(trie, ("a/x", False), files={"a/x": FILE}).close(has_arrived=True)
 
     assert tally == Tally(arrived=1)
     assert trie.folder("a").delivered == {"x": Delivered(*FILE, NOW_NS, 1)}
@@ -64,7 +64,7 @@ def test_a_path_that_is_what_it_was_counts_as_delivered() -> None:
 def test_a_path_that_changed_under_way_is_to_be_sent_again_and_has_not_failed() -> None:
     trie = trie_with({"a": {"x": 1}})
 
-    tally = closing(trie, ("a/x", False), files={"a/x": (FILE[0] + 1, FILE[1])}).close(has_arrived=True)
+    tally = ended(trie, ("a/x", False), files={"a/x": (FILE[0] + 1, FILE[1])}).close(has_arrived=True)
 
     assert tally == Tally(returned=1)
     assert trie.folder("a").retries["x"] == Retry(*FILE, 0, 0, CHANGED, 1)
@@ -84,7 +84,7 @@ def test_a_path_that_cannot_be_looked_at_is_taken_for_unchanged() -> None:
 def test_a_path_that_is_gone_leaves_only_doubt() -> None:
     trie = trie_with({"a": {"x": 1}})
 
-    tally = closing(trie, ("a/x", False), files={}).close(has_arrived=True)
+    tally = ended(trie, ("a/x", False), files={}).close(has_arrived=True)
 
     folder = trie.folder("a")
     assert tally == Tally(gone=1)
@@ -98,13 +98,13 @@ def test_failed_tries_are_counted_until_the_file_changes() -> None:
         folder = trie.folder("")
         folder.in_flight = {"x": InFlight(*FILE, number)}
         trie.put("", folder)
-        closing(trie, ("x", False), files={"x": FILE}, number=number).close(has_arrived=False, code="NO_SPACE_LEFT")
+        ended(trie, ("x", False), files={"x": FILE}, number=number).close(has_arrived=False, code="NO_SPACE_LEFT")
     first = trie.folder("").retries["x"]
     folder = trie.folder("")
     newer = (FILE[0] + 1, FILE[1])
     folder.in_flight = {"x": InFlight(*newer, 4)}
     trie.put("", folder)
-    closing(trie, ("x", False), files={"x": newer}, number=4).close(has_arrived=False, code="NO_SPACE_LEFT")
+    ended(trie, ("x", False), files={"x": newer}, number=4).close(has_arrived=False, code="NO_SPACE_LEFT")
 
     assert (first.attempts, first.code) == (3, "NO_SPACE_LEFT")
     assert first.not_before_ns > NOW_NS
@@ -114,7 +114,7 @@ def test_failed_tries_are_counted_until_the_file_changes() -> None:
 def test_a_try_that_does_not_count_makes_no_pause() -> None:
     trie = trie_with({"": {"x": 1}})
 
-    closing(trie, ("x", False), files={"x": FILE}).close(has_arrived=False, code="TASK_UNKNOWN", is_counted=False)
+    ended(trie, ("x", False), files={"x": FILE}).close(has_arrived=False, code="TASK_UNKNOWN", is_counted=False)
 
     assert trie.folder("").retries["x"] == Retry(*FILE, 0, 0, "TASK_UNKNOWN", 1)
 
@@ -122,7 +122,7 @@ def test_a_try_that_does_not_count_makes_no_pause() -> None:
 def test_only_what_the_task_itself_carries_is_closed() -> None:
     trie = trie_with({"a": {"x": 1, "y": 2}})
 
-    closing(trie, ("a/x", False), ("a/y", False), files={"a/x": FILE, "a/y": FILE}).close(has_arrived=True)
+    ended(trie, ("a/x", False), ("a/y", False), files={"a/x": FILE, "a/y": FILE}).close(has_arrived=True)
 
     assert trie.folder("a").in_flight == {"y": InFlight(*FILE, 2)}
 
@@ -130,9 +130,9 @@ def test_only_what_the_task_itself_carries_is_closed() -> None:
 def test_files_that_arrived_although_the_task_failed_are_not_sent_again() -> None:
     trie = trie_with({"a": {"x": 1, "y": 1}}, covers={"a": 1})
     files = {"a/x": FILE, "a/y": FILE}
-    ending = closing(trie, ("a", True), files=files)
+    result = ended(trie, ("a", True), files=files)
 
-    tally = ending.credit(["a/x"]) + ending.close(has_arrived=False, code="FAILED")
+    tally = result.mark_delivered(["a/x"]) + result.close(has_arrived=False, code="FAILED")
 
     assert tally == Tally(arrived=1, returned=1)
     assert set(trie.folder("a").delivered) == {"x"}
@@ -143,18 +143,18 @@ def test_files_that_arrived_although_the_task_failed_are_not_sent_again() -> Non
 def test_what_a_folder_item_may_have_swept_up_is_in_doubt() -> None:
     trie = trie_with({"a": {"x": 1}}, covers={"a": 1})
 
-    closing(trie, ("a", True), files={"a/x": FILE}).close(has_arrived=True)
+    ended(trie, ("a", True), files={"a/x": FILE}).close(has_arrived=True)
 
     assert trie.folder("a").verify_until_ns == NOW_NS + SWEEP_DOUBT_NS
 
 
 def test_all_below_a_folder_that_globus_left_out_is_sent_again() -> None:
     trie = trie_with({"a": {"x": 1}, "a/b": {"y": 1}, "c": {"z": 1}}, covers={"a": 1, "a/b": 1, "c": 1})
-    ending = closing(trie, ("a", True), ("c", True), files={"a/x": FILE, "a/b/y": FILE, "c/z": FILE})
+    result = ended(trie, ("a", True), ("c", True), files={"a/x": FILE, "a/b/y": FILE, "c/z": FILE})
 
     # An item that could not be looked at has no type: Globus does not call it a folder.
-    given_back, still_there = ending.mark_failed([("a", "PERMISSION_DENIED")])
-    tally = given_back + ending.close(has_arrived=True)
+    given_back, still_there = result.mark_failed([("a", "PERMISSION_DENIED")])
+    tally = given_back + result.close(has_arrived=True)
 
     assert tally == Tally(arrived=1, returned=2)
     assert still_there == [("a", "PERMISSION_DENIED")]
@@ -169,10 +169,10 @@ def test_an_empty_folder_that_globus_left_out_is_sent_again() -> None:
     folder.in_flight = {FOLDER_ITSELF: InFlight(*EMPTY_FOLDER, 1)}
     folder.carried_by = 1
     trie.put("a", folder)
-    ending = TaskResult(trie, 1, [("a", True)], now_ns=NOW_NS, recheck=lambda folder, name: EMPTY_FOLDER)
+    result = TaskResult(trie, 1, [("a", True)], now_ns=NOW_NS, recheck=lambda folder, name: EMPTY_FOLDER)
 
-    ending.mark_failed([("a", "PERMISSION_DENIED")])
-    ending.close(has_arrived=True)
+    result.mark_failed([("a", "PERMISSION_DENIED")])
+    result.close(has_arrived=True)
 
     assert trie.folder("a").retries[FOLDER_ITSELF].code == "PERMISSION_DENIED"
     assert trie.folder("a").carried_by == 0
@@ -181,7 +181,7 @@ def test_an_empty_folder_that_globus_left_out_is_sent_again() -> None:
 def test_a_file_that_failed_and_vanished_leaves_doubt_about_what_takes_its_name() -> None:
     """A half-written copy carries the time of the failure, and may have the size of what comes next."""
     trie = trie_with({"": {"x": 1}})
-    closing(trie, ("x", False), files={"x": FILE}).close(has_arrived=False, code="CONNECTION_BROKEN", is_counted=False)
+    ended(trie, ("x", False), files={"x": FILE}).close(has_arrived=False, code="CONNECTION_BROKEN", is_counted=False)
     folder = trie.folder("")
     listing = Listing("", {"x": (NOW_NS - NS, 3)}, [], frozenset(), (), NOW_NS, 0, True, True, 0, 0, 0)
     empty = listing._replace(files={})
@@ -196,7 +196,7 @@ def test_a_file_that_failed_and_vanished_leaves_doubt_about_what_takes_its_name(
 def test_a_refused_task_leaves_no_trace_and_its_folder_may_travel_whole_again() -> None:
     trie = trie_with({"": {"f": 1}, "a": {}, "a/b": {"y": 1}}, covers={"a": 1, "a/b": 1})
 
-    closing(trie, ("a", True), ("f", False), files={}).cancel()
+    ended(trie, ("a", True), ("f", False), files={}).withdraw()
 
     assert list(trie.below("a")) == []
     assert trie.folder("").in_flight == {}
@@ -256,7 +256,7 @@ def test_of_a_folder_that_is_gone_only_what_is_in_flight_is_kept_and_can_be_foun
     assert (trie.folder("g").folders, trie.folder("g/p").folders) == ({"p"}, {"c"})
     assert root.verify_until_ns >= NOW_NS
 
-    closing(trie, ("g/p/c/x", False), files={}).close(has_arrived=True)
+    ended(trie, ("g/p/c/x", False), files={}).close(has_arrived=True)
 
     assert forget_gone(trie, "", root, ["g"]) == (0, set())
     assert list(trie.below("g")) == []

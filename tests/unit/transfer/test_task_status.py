@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autotransfer.datastore.tasks import CANCELED, EXPIRED, FAILED, PREPARED, SUBMITTED, SUCCEEDED, Ledger, Task
-from autotransfer.transfer.task_status import RUNNING, STUCK, UNKNOWN, judge, label_for, pause_ns
+from autotransfer.transfer.task_status import RUNNING, STUCK, UNKNOWN, label_for, pause_ns, task_status
 
 NS = 10**9
 HOUR_NS = 3600 * NS
@@ -19,19 +19,19 @@ def task(**fields: Any) -> Task:
     return prepared.accepted("id", now_ns=START_NS)._replace(**fields)
 
 
-def verdict_on(document: dict[str, Any], *, hours: float = 0, **fields: Any) -> Any:
-    return judge(task(**fields), document, now_ns=START_NS + int(hours * HOUR_NS), stuck_hours=24)
+def status_on(document: dict[str, Any], *, hours: float = 0, **fields: Any) -> Any:
+    return task_status(task(**fields), document, now_ns=START_NS + int(hours * HOUR_NS), stuck_hours=24)
 
 
 def test_success_counts_what_was_skipped() -> None:
     for skipped in (0, 3):
-        verdict = verdict_on({"status": "SUCCEEDED", "subtasks_skipped_errors": skipped})
-        assert (verdict.state, verdict.skipped) == (SUCCEEDED, skipped)
+        status = status_on({"status": "SUCCEEDED", "subtasks_skipped_errors": skipped})
+        assert (status.state, status.skipped) == (SUCCEEDED, skipped)
 
 
 @pytest.mark.parametrize("document", [{}, {"subtasks_skipped_errors": None}])
 def test_a_success_that_does_not_say_what_it_skipped_is_not_taken_for_complete(document: dict[str, Any]) -> None:
-    assert verdict_on({"status": "SUCCEEDED", **document}).skipped == UNKNOWN
+    assert status_on({"status": "SUCCEEDED", **document}).skipped == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -46,32 +46,32 @@ def test_a_success_that_does_not_say_what_it_skipped_is_not_taken_for_complete(d
     ],
 )
 def test_failure_says_why_in_globus_words(fatal_error: Any, state: str, reason: str) -> None:
-    verdict = verdict_on({"status": "FAILED", "fatal_error": fatal_error})
+    status = status_on({"status": "FAILED", "fatal_error": fatal_error})
 
-    assert (verdict.state, verdict.reason) == (state, reason)
+    assert (status.state, status.reason) == (state, reason)
 
 
 def test_what_an_administrator_canceled_says_so() -> None:
     document = {"status": "FAILED", "canceled_by_admin": "SOURCE", "canceled_by_admin_message": "maintenance"}
 
-    verdict = verdict_on(document)
+    status = status_on(document)
 
-    assert (verdict.state, verdict.reason) == (CANCELED, "no reason given (maintenance)")
+    assert (status.state, status.reason) == (CANCELED, "no reason given (maintenance)")
 
 
 @pytest.mark.parametrize("status", ["DONE", "succeeded", "", None, 5])
 def test_a_status_that_is_not_known_is_never_taken_for_an_end(status: Any) -> None:
-    verdict = verdict_on({"status": status}, hours=1000)
+    found = status_on({"status": status}, hours=1000)
 
-    assert verdict.state == RUNNING
-    assert repr(status) in verdict.trouble
+    assert found.state == RUNNING
+    assert repr(status) in found.trouble
 
 
 @pytest.mark.parametrize("nice", ["OK", "Queued", None, ""])
 def test_a_task_that_gets_on_is_no_trouble(nice: str | None) -> None:
-    verdict = verdict_on({"status": "ACTIVE", "nice_status": nice, "is_ok": None}, hours=100)
+    status = status_on({"status": "ACTIVE", "nice_status": nice, "is_ok": None}, hours=100)
 
-    assert (verdict.state, verdict.trouble) == (RUNNING, "")
+    assert (status.state, status.trouble) == (RUNNING, "")
 
 
 def faulting(**fields: Any) -> dict[str, Any]:
@@ -80,20 +80,20 @@ def faulting(**fields: Any) -> dict[str, Any]:
 
 
 def test_a_task_that_faults_is_stuck_after_its_hours_without_progress() -> None:
-    progress = verdict_on(faulting(bytes_transferred=10)).progress
+    progress = status_on(faulting(bytes_transferred=10)).progress
 
-    assert verdict_on(faulting()).trouble == "QUOTA_EXCEEDED: disk full (7 faults so far)"
-    assert verdict_on(faulting(bytes_transferred=10), hours=23.9, progress=progress).state == RUNNING
-    assert verdict_on(faulting(bytes_transferred=10), hours=24, progress=progress).state == STUCK
-    assert verdict_on(faulting(bytes_transferred=11), hours=24, progress=progress).state == RUNNING
+    assert status_on(faulting()).trouble == "QUOTA_EXCEEDED: disk full (7 faults so far)"
+    assert status_on(faulting(bytes_transferred=10), hours=23.9, progress=progress).state == RUNNING
+    assert status_on(faulting(bytes_transferred=10), hours=24, progress=progress).state == STUCK
+    assert status_on(faulting(bytes_transferred=11), hours=24, progress=progress).state == RUNNING
 
 
 @pytest.mark.parametrize("document", [faulting(is_paused=True), {**faulting(), "status": "INACTIVE"}])
 def test_what_waits_for_a_person_is_told_and_never_canceled(document: dict[str, Any]) -> None:
-    verdict = verdict_on(document, hours=1000, progress=verdict_on(document).progress)
+    status = status_on(document, hours=1000, progress=status_on(document).progress)
 
-    assert verdict.state == RUNNING
-    assert verdict.trouble
+    assert status.state == RUNNING
+    assert status.trouble
 
 
 def test_pauses_double_from_five_minutes_up_to_a_day() -> None:
