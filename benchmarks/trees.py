@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,12 @@ from pathlib import Path
 FILES_A_FOLDER = 50
 BEAMS, MONTHS = 10, 12
 CHANGE = b"changed"
+# The first file's modification time: 2020-01-01, at least as long ago as any SETTLE_SECONDS. Each further file is dated
+# 10 ms later, as by a detector that writes 100 frames a second, and each change an hour after the file's own time. So
+# neither the speed of the machine nor the time of day decides whether a change is newer than what was recorded.
+FIRST_NS = 1_577_836_800 * 10**9
+FRAME_NS = 10**7
+CHANGED_AFTER_NS = 3600 * 10**9
 
 
 class NoRoom(Exception):
@@ -28,7 +33,7 @@ def file_name(folder: int, number: int) -> str:
 
 
 def make(top: Path, files: int) -> None:
-    """Make so many empty files; their modification times are those of their making.
+    """Make that many empty files, each with a modification time of its own, long ago.
 
     Raises:
         NoRoom: The disk has too few inodes.
@@ -44,25 +49,27 @@ def make(top: Path, files: int) -> None:
         folder_fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for number in range(min(FILES_A_FOLDER, files - folder * FILES_A_FOLDER)):
-                name = file_name(folder, number)
-                os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder_fd))
+                mtime_ns = FIRST_NS + (folder * FILES_A_FOLDER + number) * FRAME_NS
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                file_fd = os.open(file_name(folder, number), flags, 0o644, dir_fd=folder_fd)
+                os.utime(file_fd, ns=(mtime_ns, mtime_ns))
+                os.close(file_fd)
         finally:
             os.close(folder_fd)
 
 
 @contextmanager
 def changed(top: Path, files: int, count: int) -> Iterator[Mapping[str, str]]:
-    """So many files, scattered over a tree of `files`, have another content in the block, and not after it."""
+    """`count` files, scattered over a tree of `files`, have another content and a later time in the block only."""
     numbers = [files * position // count for position in range(count)]
     paths = [
         top / folder_of(number // FILES_A_FOLDER) / file_name(number // FILES_A_FOLDER, number % FILES_A_FOLDER)
         for number in numbers
     ]
     times_ns = [path.stat().st_mtime_ns for path in paths]
-    moment_ns = time.time_ns() - 5 * 10**9
-    for path in paths:
+    for path, mtime_ns in zip(paths, times_ns):
         path.write_bytes(CHANGE)
-        os.utime(path, ns=(moment_ns, moment_ns))
+        os.utime(path, ns=(mtime_ns + CHANGED_AFTER_NS,) * 2)
     try:
         yield {}
     finally:

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from benchmarks.page import page
 from benchmarks.results import Machine, Results
 from benchmarks.running import TELLS_MEMORY, Command, Figures, Run, Unfit, measure
 
+LONG_SETTLE_NS = 24 * 3600 * 10**9  # no sensible SETTLE_SECONDS is longer than a day
 MACHINE = Machine("A processor", 2, 2**34, "A system", "ext4", "3.11", 0.0, "2026-11-22")
 
 
@@ -122,6 +124,22 @@ def test_scattered_changes_leave_the_tree_as_it_was(tmp_path: Path) -> None:
 
     assert sum(now != then for now, then in zip(during, before)) == 30
     assert [(path.stat().st_mtime_ns, path.stat().st_size) for path in files] == before
+
+
+def test_changes_are_newer_than_the_tree_and_settled_however_fast_it_was_made(tmp_path: Path) -> None:
+    made_from_ns = time.time_ns()
+    trees.make(tmp_path / "src", 120)
+    files = [path for path in (tmp_path / "src").rglob("*") if path.is_file()]
+    before = {path: path.stat().st_mtime_ns for path in files}
+
+    with trees.changed(tmp_path / "src", 120, 30):
+        during = {path: path.stat().st_mtime_ns for path in files}
+
+    changed = [path for path in files if path.stat().st_mtime_ns != during[path]]
+    assert len(changed) == 30
+    assert len(set(before.values())) == 120, "each file has a time of its own"
+    assert all(during[path] > before[path] for path in changed)
+    assert max(*before.values(), *during.values()) < made_from_ns - LONG_SETTLE_NS
 
 
 def test_a_tree_that_does_not_fit_is_refused(tmp_path: Path) -> None:
