@@ -1,6 +1,6 @@
 """One run: find what was added or modified in SRC_DIR, submit exactly that to Globus, record what Globus confirms.
 
-Cron starts it every few minutes; README.md, section 6, says how.
+Cron starts it every few minutes; README.md says how.
 """
 
 from __future__ import annotations

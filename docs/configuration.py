@@ -38,10 +38,10 @@ NOTES = {
     ),
     "SRC_ID": "The collection's page in the [Globus web app](https://app.globus.org/collections) shows it.",
     "DST_ID": "The collection's page in the [Globus web app](https://app.globus.org/collections) shows it.",
-    "CLIENT_ID": "How to get one stands in the [README](../README.md#2-requirements).",
+    "CLIENT_ID": "How to get one stands in the [README](../README.md#requirements).",
     "CODE_PATH": (
-        "It must not lie inside `SRC_DIR`, and each route needs one of its own. What is kept there stands in the "
-        "[README](../README.md#5-output)."
+        "It must not lie inside `SRC_DIR`, and each route needs one of its own. What is kept there: "
+        "[Output](output.md#the-files-in-code_path)."
     ),
     "SRC_PATH": "Where a guest collection shares `/data`, then `/data/run7` is `/run7` there. Empty: as `SRC_DIR`.",
     "CLIENT_SECRET_FILE": (

@@ -23,6 +23,7 @@ from autotransfer.common.summary import Summary
 from autotransfer.globus.login import TOKEN_FILE
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OUTPUT = (ROOT / "docs/output.md").read_text(encoding="utf-8")
 TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py") if path.stem not in ("__init__", "config", "utils"))
@@ -197,7 +198,7 @@ def test_every_setting_in_config_py_has_one_line_of_comment(name: str) -> None:
 
 
 def test_the_table_of_exit_statuses_is_that_of_the_code() -> None:
-    table = {int(row[0]): row[1] for row in rows(section("7. Exit statuses"))}
+    table = {int(row[0]): row[1] for row in rows(section("Exit statuses"))}
 
     assert table == {int(status): meaning for status, meaning in MEANINGS.items()}
 
@@ -221,15 +222,21 @@ def _examples(shown: str) -> list[str]:
 
 
 def test_the_package_contents_exist_and_leave_nothing_out() -> None:
-    listed = {row[0].strip("`") for row in rows(section("3. Package contents"))}
+    listed = {row[0].strip("`") for row in rows(section("Package contents"))}
     files = {path.name for pattern in ("*.py", "*.md", "*.toml", "Makefile") for path in ROOT.glob(pattern)}
     folders = {f"{path.parent.name}/" for path in ROOT.glob("[a-z]*/*.py")}
 
     assert listed == files | folders
 
 
+def test_the_package_contents_name_every_package_behind_the_scripts() -> None:
+    (described,) = [row[1] for row in rows(section("Package contents")) if row[0] == "`autotransfer/`"]
+
+    assert set(code_spans(described)) == {path.parent.name for path in ROOT.glob("autotransfer/*/__init__.py")}
+
+
 def test_the_table_of_output_files_names_what_a_run_leaves_and_its_mode(route: Route) -> None:
-    listed = {row[0].strip("`") for row in rows(section("5. Output")) if len(row) == 2}
+    listed = {row[0].strip("`") for row in rows(section("The files in CODE_PATH", OUTPUT))}
     route.write("a.txt")
     route.configure(LOG_MAX_BYTES=10_000)
     route.deliver()
@@ -240,17 +247,14 @@ def test_the_table_of_output_files_names_what_a_run_leaves_and_its_mode(route: R
 
     assert left == dict.fromkeys(["datastore", "lock", "log", "log.1", "told"], 0o600)
     assert {*left, TOKEN_FILE} <= listed
-    assert "mode 0600" in section("5. Output")
+    assert "mode 0600" in section("The files in CODE_PATH", OUTPUT)
 
 
 def test_the_table_of_counts_and_the_line_of_the_log_name_what_a_summary_counts() -> None:
-    listed = [
-        name for row in rows(section("5. Output")) if not row[0].startswith("`log") for name in code_spans(row[0])
-    ]
-    shown = re.findall(r"(\w+)=", next(line for line in README.splitlines() if " INFO run status=" in line))
-    named = [name for name in listed if name not in ("datastore", "lock", "told", TOKEN_FILE)]
+    listed = [name for row in rows(section("The log", OUTPUT)) for name in code_spans(row[0])]
+    shown = re.findall(r"(\w+)=", next(line for line in OUTPUT.splitlines() if " INFO run status=" in line))
 
-    assert sorted(named) == sorted(["status", "seconds", *Summary.COUNTS])
+    assert sorted(listed) == sorted(["status", "seconds", *Summary.COUNTS])
     assert shown == [name for name in ("status", "seconds", *Summary.COUNTS) if name in shown]
 
 
