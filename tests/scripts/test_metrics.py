@@ -192,7 +192,7 @@ def test_the_manual_names_every_metric(measured: Route, globus: Emulator) -> Non
     names = set(families(measured))
     measured.deliver_here()
     names |= set(families(measured))
-    manual = (ROOT / "docs/noticed.md").read_text(encoding="utf-8")
+    manual = (ROOT / "docs/notifications.md").read_text(encoding="utf-8")
 
     rows = manual.partition("| Metric | Meaning |")[2].partition("\n\n")[0].splitlines()[2:]
     told = [name for row in rows for name in re.findall(r"`([a-z_]+)`", row.split(" | ")[0])]
