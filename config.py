@@ -91,7 +91,7 @@ FULL_SCAN_EVERY = "1d"
 # How many processes scan a large tree; 0: one a processor (two where calls are slow), up to 8.
 SCAN_WORKERS = 0
 
-# Where else to scan: "dask:ADDRESS" of a Dask scheduler, or "mpi"; "": on this machine.
+# Where else to scan: "dask:ADDRESS" of a Dask scheduler; "": on this machine.
 SCAN_EXECUTOR = ""
 
 # ---- the log -----------------------------------------------------------------------------------------------------

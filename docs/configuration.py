@@ -74,7 +74,7 @@ NOTES = {
     ),
     "SCAN_EXECUTOR": (
         "Dask needs the extra `[dask]`, and workers that have this checkout in `PYTHONPATH` and `SRC_DIR` "
-        "mounted; MPI needs the extra `[mpi]`. When they cannot help, this machine scans alone and says so."
+        "mounted. When they cannot help, this machine scans alone and says so."
     ),
 }
 

@@ -68,7 +68,7 @@ ONLY_IN: dict[str, set[str]] = {
     "importlib": {"checks.optional"},  # it asks whether a package is there, and imports none
 }
 # Packages of the extras: the one room that may import each, when it is asked for what needs it.
-EXTRAS = {"distributed": "scan.pool", "mpi4py": "scan.pool", "jinja2": "status.html.page"}
+EXTRAS = {"distributed": "scan.pool", "jinja2": "status.html.page"}
 # Rooms that compute only: no file, no clock, no network. What they may import of the standard library is a closed list.
 PURE = {
     *("common.errors", "common.paths", "common.settings", "common.summary", "common.text", "common.times"),

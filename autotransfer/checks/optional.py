@@ -15,7 +15,7 @@ from autotransfer.common.settings import Settings
 REPORT_NEEDS = ("jinja2", "report")
 
 
-EXECUTOR_NEEDS = {"dask": ("distributed", "dask"), "mpi": ("mpi4py", "mpi")}
+EXECUTOR_NEEDS = ("distributed", "dask")
 
 
 def options_set(settings: Settings) -> list[str]:
@@ -48,7 +48,7 @@ def _unmet(settings: Settings) -> Iterator[str]:
     if settings.report_file:
         yield from _missing("REPORT_FILE", *REPORT_NEEDS)
     if settings.scan_executor:
-        yield from _missing("SCAN_EXECUTOR", *EXECUTOR_NEEDS[settings.scan_executor.partition(":")[0]])
+        yield from _missing("SCAN_EXECUTOR", *EXECUTOR_NEEDS)
     if settings.on_problem:
         program = settings.on_problem[0]
         # It is started in the folder "/".

@@ -175,9 +175,14 @@ def _interval(value: Any) -> str | None:
 
 
 def _executor(value: Any) -> str | None:
-    if value in ("", "mpi") or (isinstance(value, str) and value.startswith("dask:") and value != "dask:"):
+    if value == "mpi":
+        return (
+            "no longer takes 'mpi'; start Dask's scheduler and workers instead (under MPI, dask-mpi does) and write "
+            "'dask:ADDRESS', or write '' to scan on this machine"
+        )
+    if value == "" or (isinstance(value, str) and value.startswith("dask:") and value != "dask:"):
         return None
-    return "must be '', 'mpi' or 'dask:ADDRESS', such as 'dask:tcp://10.0.0.5:8786'"
+    return "must be '' or 'dask:ADDRESS', such as 'dask:tcp://10.0.0.5:8786'"
 
 
 def _metrics_file(value: Any) -> str | None:

@@ -242,14 +242,14 @@ def of_executor(name: str, place: WorkerSetup, count: int) -> Pool:
         ConfigurationProblem: Its package is not installed.
         PoolUnavailable: It cannot be reached.
     """
-    start = partial(_dask, name.partition(":")[2]) if name.startswith("dask:") else partial(_mpi, count)
     try:
-        return Pool(start, partial(_look, place), workers=count or 8, rows=_rows(place))
+        return Pool(
+            partial(_dask, name.partition(":")[2]), partial(_look, place), workers=count or 8, rows=_rows(place)
+        )
     except ImportError as error:
-        extra = "dask" if name.startswith("dask:") else "mpi"
         raise ConfigurationProblem(
             f"SCAN_EXECUTOR is {name!r}, and this Python lacks the package {error.name}",
-            remedy=f"Install the extra [{extra}], or take SCAN_EXECUTOR out. Nothing was sent or recorded.",
+            remedy="Install the extra [dask], or take SCAN_EXECUTOR out. Nothing was sent or recorded.",
         ) from None
     except Exception as error:  # noqa: BLE001 - whatever the owner's executor raises, the scan goes on without it
         raise PoolUnavailable(f"{type(error).__name__}: {error}") from None
@@ -323,13 +323,6 @@ def _dask(address: str) -> Executor:
     connect: Any = Client  # it has no annotations
     client = connect(address, timeout="10s", set_as_default=False)
     return _Closing(client.get_executor(pure=False), client.close)
-
-
-def _mpi(count: int) -> Executor:
-    from mpi4py.futures import MPIPoolExecutor
-
-    executor: Executor = MPIPoolExecutor(count or None)
-    return executor
 
 
 class _Closing(Executor):

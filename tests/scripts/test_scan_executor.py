@@ -1,11 +1,10 @@
-"""Scans by executors beyond this process: a real Dask cluster and real MPI, with SRC_DIR as what they share."""
+"""Scans by a real Dask cluster, with SRC_DIR as what its workers share."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -39,9 +38,6 @@ if __name__ == "__main__":
 """
 
 needs_dask = pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="the extra [dask] is not installed")
-needs_mpi = pytest.mark.skipif(
-    not (importlib.util.find_spec("mpi4py") and shutil.which("mpiexec")), reason="mpi4py or mpiexec is not installed"
-)
 
 
 @pytest.fixture
@@ -58,11 +54,11 @@ def tree(route: Route) -> Route:
     return route
 
 
-def run(route: Route, *options: str, launcher: tuple[str, ...] = (), status: int = 0) -> Any:
+def run(route: Route, *options: str, status: int = 0) -> Any:
     """Run main.py, impatient for help, and give its summary; nothing of the scan may have to be done again."""
     done = subprocess.run(
-        [*launcher, str(route.folder / "impatient.py"), "--config", str(route.config), "--json", *options],
-        env={**route.bare_environment(), "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"},
+        [sys.executable, str(route.folder / "impatient.py"), "--config", str(route.config), "--json", *options],
+        env=route.bare_environment(),
         cwd="/",
         capture_output=True,
         text=True,
@@ -101,7 +97,7 @@ def assert_found(summary: Any) -> None:
 def test_a_dask_cluster_scans(tree: Route, cluster: tuple[str, list[int]]) -> None:
     tree.configure(SCAN_EXECUTOR=f"dask:{cluster[0]}")
 
-    summary = run(tree, "--wait", "60", launcher=(sys.executable,))
+    summary = run(tree, "--wait", "60")
 
     assert_found(summary)
     assert summary["notices"] == []
@@ -113,7 +109,7 @@ def test_a_dask_worker_that_is_killed_costs_no_more_than_a_retry(tree: Route, cl
     tree.configure(SCAN_EXECUTOR=f"dask:{cluster[0]}")
     os.kill(cluster[1][0], signal.SIGKILL)
 
-    summary = run(tree, launcher=(sys.executable,))
+    summary = run(tree)
 
     assert_found(summary)
     assert summary["notices"] == []
@@ -123,34 +119,27 @@ def test_a_dask_worker_that_is_killed_costs_no_more_than_a_retry(tree: Route, cl
 def test_a_cluster_that_cannot_be_reached_is_told_and_the_scan_goes_on(tree: Route) -> None:
     tree.configure(SCAN_EXECUTOR="dask:tcp://127.0.0.1:9")
 
-    summary = run(tree, launcher=(sys.executable,), status=3)
+    summary = run(tree, status=3)
 
     assert_found(summary)
     assert summary["submitted"] > 0
     assert "'dask:tcp://127.0.0.1:9' was of no help" in summary["notices"][0]
 
 
-def test_an_executor_whose_package_is_missing_is_a_wrong_configuration(tree: Route) -> None:
+def test_a_missing_package_of_the_executor_is_a_wrong_configuration(tree: Route) -> None:
+    tree.configure(SCAN_EXECUTOR="dask:tcp://127.0.0.1:9")
+    (tree.folder / "distributed").mkdir()  # beside the program, so it comes before the real one
+    (tree.folder / "distributed/__init__.py").write_text("raise ModuleNotFoundError('no', name='distributed')\n")
+
+    summary = run(tree, status=5)
+
+    assert "Install the extra [dask]" in summary["problem"]
+
+
+def test_mpi_is_refused_with_what_to_write_instead(tree: Route) -> None:
     tree.configure(SCAN_EXECUTOR="mpi")
-    (tree.folder / "mpi4py").mkdir()  # beside the program, so it comes before the real one
-    (tree.folder / "mpi4py/__init__.py").write_text("raise ModuleNotFoundError('no', name='mpi4py')\n")
 
-    summary = run(tree, launcher=(sys.executable,), status=5)
+    summary = run(tree, status=5)
 
-    assert "Install the extra [mpi]" in summary["problem"]
-
-
-@needs_mpi
-def test_mpi_processes_scan(tree: Route) -> None:
-    tree.configure(SCAN_EXECUTOR="mpi")
-
-    summary = run(
-        tree,
-        "--wait",
-        "60",
-        launcher=("mpiexec", "--oversubscribe", "-n", "3", sys.executable, "-m", "mpi4py.futures"),
-    )
-
-    assert_found(summary)
-    assert summary["notices"] == []
-    assert tree.summary()["submitted"] == 0
+    assert "SCAN_EXECUTOR no longer takes 'mpi'" in summary["problem"]
+    assert "write 'dask:ADDRESS'" in summary["problem"]

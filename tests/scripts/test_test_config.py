@@ -369,7 +369,6 @@ def test_a_program_is_looked_for_where_a_run_would_start_it(route: Route) -> Non
     [
         ("REPORT_FILE", "/tmp/page.html", "lacks the package jinja2 (extra [report])"),
         ("SCAN_EXECUTOR", "dask:tcp://127.0.0.1:1", "lacks the package distributed (extra [dask])"),
-        ("SCAN_EXECUTOR", "mpi", "lacks the package mpi4py (extra [mpi])"),
     ],
 )
 def test_a_package_that_a_setting_needs_is_missed_before_a_run_misses_it(
