@@ -76,7 +76,6 @@ PURE = {
     *("scan.listing", "scan.walk_order"),
     *("plan.batches", "plan.compare", "plan.in_flight", "plan.whole_folders"),
     *("transfer.results", "transfer.task_status"),
-    *("globus.documents",),
     *("timers.describe", "timers.documents", "timers.items_file"),
     *("status.as_json", "status.as_text", "status.verdict"),
     *("monitoring.alerts",),

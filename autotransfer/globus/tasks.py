@@ -33,13 +33,13 @@ class Tasks:
         with explained("give a submission_id", effect="Nothing was sent or recorded."):
             return str(document_in(self._client.get_submission_id())["value"])
 
-    def submit(self, document: dict[str, Any], *, effect: str, refused_effect: str) -> str:
-        """Post a transfer document with its submission_id (POST /transfer); gives the task_id.
+    def submit(self, data: globus_sdk.TransferData, *, effect: str, refused_effect: str) -> str:
+        """Submit a transfer with the submission_id in its document (POST /transfer); returns the task_id.
 
         A document whose submission_id Globus has already seen is not run again; the first task's id comes back.
 
         Args:
-            document: Complete, with submission_id and DATA.
+            data: Complete, with its submission_id and items.
             effect: What the message says is recorded when it is open what became of it.
             refused_effect: The same when it was refused.
 
@@ -50,7 +50,7 @@ class Tasks:
         lost: list[RetryContext] = []
         with (
             explained(
-                f"accept task {document['label']!r}",
+                f"accept task {data['label']!r}",
                 effect=effect,
                 refused_effect=refused_effect,
                 is_submission=True,
@@ -58,11 +58,11 @@ class Tasks:
             ),
             _noting_lost(self._client, lost),
         ):
-            answer = document_in(self._client.post("/v0.10/transfer", data=document))
+            answer = document_in(self._client.submit_transfer(data))
             code, task_id = str(answer["code"]), str(answer["task_id"])
         if code not in ("Accepted", "Duplicate"):
             raise OutcomeUnknown(
-                f"Globus answered {code!r} to task {document['label']!r}",
+                f"Globus answered {code!r} to task {data['label']!r}",
                 remedy="It is sent again with the same submission_id by the next run.",
             )
         return task_id

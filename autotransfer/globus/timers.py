@@ -25,7 +25,7 @@ UNCHANGED = "Nothing was changed."
 
 
 # Nothing here runs by itself: a person does it again.
-RESCAN = "Try again later."
+TRY_LATER = "Try again later."
 
 
 class Timers:
@@ -114,5 +114,5 @@ class Timers:
 
     def _explained(self, doing: str, *, effect: str = "", is_submission: bool = False) -> AbstractContextManager[None]:
         return failures.explained(
-            doing, effect=effect, is_submission=is_submission, sign_in=self._sign_in, again=RESCAN
+            doing, effect=effect, is_submission=is_submission, sign_in=self._sign_in, again=TRY_LATER
         )

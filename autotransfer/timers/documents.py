@@ -6,9 +6,9 @@ import re
 from typing import Any, NamedTuple
 
 from autotransfer.common.errors import UsageProblem
-from autotransfer.common.settings import Settings
+from autotransfer.common.settings import SYNC_LEVELS, Settings
 from autotransfer.common.times import MINUTE, NS_PER_SECOND, iso_text, local_text
-from autotransfer.globus.documents import SYNC_LEVELS, transfer_document
+from autotransfer.globus.documents import transfer_data
 from autotransfer.timers.items_file import TimerItem
 
 LONGEST_LABEL = 128
@@ -132,7 +132,7 @@ def timer_document(settings: Settings, name: str, schedule: Schedule, options: T
             remedy="`job submit` with the Transfer action provider still takes it. Nothing was created.",
         )
     level = options.sync_level or settings.sync_level
-    body = transfer_document(
+    body = transfer_data(
         settings._replace(deadline_hours=0),  # a fixed moment makes no sense in what recurs
         sync_level=level,
         label=label,
@@ -141,17 +141,10 @@ def timer_document(settings: Settings, name: str, schedule: Schedule, options: T
     )
     body.update(options.flags)
     body["source_endpoint"], body["destination_endpoint"] = options.source_id, options.destination_id
-    if options.exclude:
-        body["filter_rules"] = [*body.get("filter_rules", []), *map(_exclude_rule, options.exclude)]
-    body["DATA"] = [
-        {
-            "DATA_TYPE": "transfer_item",
-            "source_path": item.source_path,
-            "destination_path": item.destination_path,
-            "recursive": item.is_recursive,
-        }
-        for item in options.items
-    ]
+    for pattern in options.exclude:
+        body.add_filter_rule(pattern)
+    for item in options.items:
+        body.add_item(item.source_path, item.destination_path, recursive=item.is_recursive)
     return {"timer_type": "transfer", "name": name, "schedule": schedule.document(), "body": body}
 
 
@@ -204,13 +197,9 @@ def sync_level_name(text: str) -> str:
     Raises:
         UsageProblem: There is no such level.
     """
-    numbers = {str(number): name for name, number in SYNC_LEVELS.items()}
+    numbers = {str(number): name for number, name in enumerate(SYNC_LEVELS)}
     name = numbers.get(text, text.lower())
     if name not in SYNC_LEVELS:
         known = ", ".join(f"{number} ({level})" for number, level in sorted(numbers.items()))
         raise UsageProblem(f"{text!r} is not a sync level", remedy=f"They are {known}.")
     return name
-
-
-def _exclude_rule(pattern: str) -> dict[str, str]:
-    return {"DATA_TYPE": "filter_rule", "method": "exclude", "name": pattern}

@@ -17,7 +17,7 @@ from autotransfer.common.settings import Settings
 from autotransfer.globus.collections import Collections, not_ready
 from autotransfer.globus.login import AskForCode, Login
 from autotransfer.globus.tasks import Tasks
-from autotransfer.globus.timers import RESCAN, Timers
+from autotransfer.globus.timers import TRY_LATER, Timers
 from autotransfer.timers import describe
 
 
@@ -49,7 +49,7 @@ class TimerService:
         self._settings = settings
         self._command = command
         sign_in = f"{command} session login"
-        self.login = Login(settings, ask=ask, wants_timers=True, sign_in_command=sign_in, again=RESCAN)
+        self.login = Login(settings, ask=ask, wants_timers=True, sign_in_command=sign_in, again=TRY_LATER)
         if must_hold:
             self.login.must_hold()
         self.timers = Timers(self.login.timers, sign_in=sign_in)
@@ -157,7 +157,7 @@ class TimerService:
 
     def _want_consents(self, collection_ids: list[str]) -> list[str]:
         """Have the login hold the consents that timers with these collections need; gives those that want one."""
-        collections, found = Collections(self.login.transfer, again=RESCAN), []
+        collections, found = Collections(self.login.transfer, again=TRY_LATER), []
         for collection_id in dict.fromkeys(collection_ids):
             try:
                 collection = collections.get(collection_id)
@@ -221,7 +221,7 @@ class TimerService:
         if not job.task_id:
             return Shown(document, job, None)
         try:
-            task = Tasks(self.login.transfer, again=RESCAN).get(job.task_id)
+            task = Tasks(self.login.transfer, again=TRY_LATER).get(job.task_id)
         except Unreachable:
             raise
         except GlobusProblem:  # Globus keeps tasks for some months only, and shows them to who made them only

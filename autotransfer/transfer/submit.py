@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from autotransfer.common.errors import (
     GlobusProblem,
@@ -20,7 +19,7 @@ from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore import tasks
 from autotransfer.datastore.store import ITEM_LIMIT, Store, StoredItem
 from autotransfer.datastore.tasks import Task
-from autotransfer.globus.documents import item_documents, transfer_document
+from autotransfer.globus.documents import as_plain, submission, transfer_data
 from autotransfer.globus.failures import NEXT_RUN
 from autotransfer.globus.tasks import Tasks
 from autotransfer.plan.in_flight import renumber
@@ -83,12 +82,14 @@ class Submitter:
                     submission_id=submission_id,
                     label=label,
                     sync_level=batch.sync_level,
-                    document=transfer_document(
-                        self._settings,
-                        sync_level=batch.sync_level,
-                        label=label,
-                        now_ns=now_ns,
-                        has_folders=batch.has_folders,
+                    document=as_plain(
+                        transfer_data(
+                            self._settings,
+                            sync_level=batch.sync_level,
+                            label=label,
+                            now_ns=now_ns,
+                            has_folders=batch.has_folders,
+                        )
                     ),
                     src_path=self._settings.src_path,
                     dst_dir=self._settings.dst_dir,
@@ -152,13 +153,15 @@ class Submitter:
 
     def _post(self, task: Task, *, is_again: bool) -> None:
         rows = self._store.items(task.number)
-        document: dict[str, Any] = {
-            **task.document,
-            "submission_id": task.submission_id,
-            "DATA": item_documents(_keys(rows), src_path=task.src_path, dst_dir=task.dst_dir),
-        }
+        data = submission(
+            task.document,
+            _keys(rows),
+            submission_id=task.submission_id,
+            src_path=task.src_path,
+            dst_dir=task.dst_dir,
+        )
         refused_effect = NOTHING_LOST if is_again else NOTHING_RECORDED
-        task_id = self._tasks.submit(document, effect=KEPT, refused_effect=refused_effect)
+        task_id = self._tasks.submit(data, effect=KEPT, refused_effect=refused_effect)
         accepted = task.accepted(task_id, now_ns=self._clock_ns())
         self._store.put_task(accepted)
         self._store.commit()

@@ -19,6 +19,64 @@ LOST_ANSWERS = {
 }
 
 
+def test_globus_is_sent_every_option_and_nothing_else(route: Route) -> None:
+    route.configure(EXCLUDE=["*.tmp"], NOTIFY=["failed"])
+    route.write("a.txt")
+    route.write("new/b.txt")
+    source, destination = str(route.src), str(route.dst)
+
+    route.summary_here()
+
+    (document,) = route.sent()
+    assert isinstance(document.pop("submission_id"), str)
+    assert isinstance(document.pop("label"), str)
+    assert document == {
+        "DATA_TYPE": "transfer",
+        "source_endpoint": route.settings["SRC_ID"],
+        "destination_endpoint": route.settings["DST_ID"],
+        "sync_level": 2,
+        "verify_checksum": True,
+        "preserve_timestamp": True,
+        "encrypt_data": True,
+        "skip_source_errors": True,
+        "fail_on_quota_errors": False,
+        "delete_destination_extra": False,
+        "notify_on_succeeded": False,
+        "notify_on_failed": True,
+        "notify_on_inactive": False,
+        "filter_rules": [{"DATA_TYPE": "filter_rule", "method": "exclude", "name": "*.tmp"}],
+        "DATA": [
+            {
+                "DATA_TYPE": "transfer_item",
+                "source_path": f"{source}/a.txt",
+                "destination_path": f"{destination}/a.txt",
+                "recursive": False,
+            },
+            {
+                "DATA_TYPE": "transfer_item",
+                "source_path": f"{source}/new/",
+                "destination_path": f"{destination}/new/",
+                "recursive": True,
+            },
+        ],
+    }
+
+
+def test_what_is_submitted_again_is_what_was_prepared_whatever_the_settings_say_now(
+    route: Route, globus: Emulator
+) -> None:
+    route.write("a.txt")
+    globus.world.add_fault("POST /v0.10/transfer", times=4, reset="before")
+    route.run("main.py", status=6)
+    globus.world.clear_faults()
+    route.configure(VERIFY_CHECKSUM=False, NOTIFY=["failed"])
+
+    route.summary_here()
+
+    (document,) = route.sent()
+    assert (document["verify_checksum"], document["notify_on_failed"]) == (True, False)
+
+
 @pytest.mark.parametrize("fault", LOST_ANSWERS.values(), ids=LOST_ANSWERS.keys())
 def test_a_submission_whose_answer_is_lost_becomes_one_task(
     route: Route, globus: Emulator, fault: dict[str, object]

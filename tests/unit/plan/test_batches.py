@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from suite import CLIENT_ID, DST_ID, SRC_ID
 
 from autotransfer.common.paths import FOLDER_ITSELF, join
-from autotransfer.common.settings import Settings, check_settings
 from autotransfer.datastore.trie import Folder
-from autotransfer.globus.documents import item_documents, transfer_document
 from autotransfer.plan.batches import Batcher
 from autotransfer.plan.compare import CHECKSUM, NEW, FolderChange, Outgoing
 from autotransfer.plan.whole_folders import Item, Note, WholeFolders
@@ -122,65 +118,3 @@ def test_batches_keep_the_limits_and_lose_nothing(levels: list[str], max_items: 
     assert all({one.sync_level for one in batch.items} == {batch.sync_level} for batch in batches)
     assert all(batch.files == len(batch.items) and batch.size_bytes == 10 * batch.files for batch in batches)
     assert not left or len(batches) == max_tasks
-
-
-def settings_with(**values: Any) -> Settings:
-    required = {"SRC_DIR": "/s", "DST_DIR": "/d", "SRC_ID": SRC_ID, "DST_ID": DST_ID, "CODE_PATH": "/c"}
-    return check_settings({**required, "CLIENT_ID": CLIENT_ID, **values}, config_file="c.py")
-
-
-def document_with(*, has_folders: bool = False, sync_level: str = "mtime", **values: Any) -> dict[str, Any]:
-    return transfer_document(
-        settings_with(**values), sync_level=sync_level, label="l", now_ns=1_700_000_000 * 10**9, has_folders=has_folders
-    )
-
-
-def test_every_option_is_sent_explicitly_and_nothing_is_ever_deleted() -> None:
-    document = document_with()
-
-    assert document == {
-        "DATA_TYPE": "transfer",
-        "source_endpoint": SRC_ID,
-        "destination_endpoint": DST_ID,
-        "label": "l",
-        "sync_level": 2,
-        "verify_checksum": True,
-        "preserve_timestamp": True,
-        "encrypt_data": True,
-        "skip_source_errors": True,
-        "fail_on_quota_errors": False,
-        "delete_destination_extra": False,
-        "notify_on_succeeded": False,
-        "notify_on_failed": False,
-        "notify_on_inactive": False,
-    }
-
-
-@pytest.mark.parametrize(("level", "number"), [("exists", 0), ("size", 1), ("mtime", 2), ("checksum", 3)])
-def test_sync_levels_go_by_number(level: str, number: int) -> None:
-    assert document_with(sync_level=level)["sync_level"] == number
-
-
-def test_what_is_excluded_is_a_filter_rule_of_tasks_with_folders() -> None:
-    rules = [
-        {"DATA_TYPE": "filter_rule", "method": "exclude", "name": "*.tmp"},
-        {"DATA_TYPE": "filter_rule", "method": "exclude", "name": "scratch"},
-    ]
-
-    assert document_with(has_folders=True, EXCLUDE=["*.tmp", "scratch"])["filter_rules"] == rules
-    assert "filter_rules" not in document_with(has_folders=False, EXCLUDE=["*.tmp"])
-    assert "filter_rules" not in document_with(has_folders=True)
-
-
-def test_a_deadline_counts_from_now() -> None:
-    assert document_with(DEADLINE_HOURS=1.5)["deadline"] == "2023-11-14 23:43:20+00:00"
-
-
-def test_items_lie_under_both_roots_and_folders_end_in_a_slash() -> None:
-    documents = item_documents([("a/b.txt", False), ("c", True)], src_path="/s", dst_dir="/")
-
-    assert [(one["source_path"], one["destination_path"], one["recursive"]) for one in documents] == [
-        ("/s/a/b.txt", "/a/b.txt", False),
-        ("/s/c/", "/c/", True),
-    ]
-    assert {one["DATA_TYPE"] for one in documents} == {"transfer_item"}
