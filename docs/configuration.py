@@ -54,7 +54,7 @@ NOTES = {
     ),
     "SETTLE_SECONDS": (
         "Set it above the longest pause of what writes the files. A file that was sent half-written is sent again "
-        "when it has changed. Below 3, see [coarse timestamps](limits.md#what-is-not-seen)."
+        "when it has changed. Below 3, see [coarse timestamps](limits.md#what-is-not-noticed)."
     ),
     "SYMLINKS": "Links to folders are never followed.",
     "SYNC_LEVEL": (
