@@ -72,7 +72,8 @@ EXTRAS = {"distributed": "scan.pool", "jinja2": "status.html.page"}
 # Rooms that compute only: no file, no clock, no network. What they may import of the standard library is a closed list.
 PURE = {
     *("common.errors", "common.paths", "common.settings", "common.summary", "common.text", "common.times"),
-    *("datastore.folder_times", "datastore.schema", "datastore.tasks", "datastore.trie"),
+    *("datastore.columns", "datastore.folder_times", "datastore.record", "datastore.schema"),
+    *("datastore.tasks", "datastore.trie"),
     *("scan.listing", "scan.walk_order"),
     *("plan.batches", "plan.compare", "plan.in_flight", "plan.whole_folders"),
     *("transfer.results", "transfer.task_status"),

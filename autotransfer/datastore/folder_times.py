@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from autotransfer.common.paths import join, split
-from autotransfer.datastore.trie import SEPARATOR, Shelf, packed_column, unpacked_column
+from autotransfer.datastore.columns import SEPARATOR, pack_column, unpack_column
+from autotransfer.datastore.trie import Shelf
 
 PREFIX = "quick /"
 
@@ -61,7 +62,7 @@ class Marks:
         if value is None:
             return None
         names = value[0].split(SEPARATOR)
-        mtimes_ns, ctimes_ns, files, has_folders = (unpacked_column(column, len(names)) for column in value[1:])
+        mtimes_ns, ctimes_ns, files, has_folders = (unpack_column(column, len(names)) for column in value[1:])
         return names, mtimes_ns, ctimes_ns, files, has_folders
 
     def set_folders(self, rel_path: str, names: Sequence[str]) -> None:
@@ -126,14 +127,14 @@ def _packed(folders: dict[str, Mark | None]) -> tuple[Any, ...] | None:
     if not folders:
         return None
     marks = [mark or Mark(0, 0, 0, False) for mark in folders.values()]
-    return (SEPARATOR.join(folders), *(packed_column([int(mark[field]) for mark in marks]) for field in range(4)))
+    return (SEPARATOR.join(folders), *(pack_column([int(mark[field]) for mark in marks]) for field in range(4)))
 
 
 def _unpacked(value: tuple[Any, ...] | None) -> dict[str, Mark | None]:
     if value is None:
         return {}
     names = value[0].split(SEPARATOR)
-    columns = (unpacked_column(column, len(names)) for column in value[1:])
+    columns = (unpack_column(column, len(names)) for column in value[1:])
     return {
         name: Mark(mtime_ns, ctime_ns, files, bool(has_folders)) if mtime_ns else None
         for name, mtime_ns, ctime_ns, files, has_folders in zip(names, *columns)

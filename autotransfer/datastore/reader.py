@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from autotransfer.common.errors import ConfigurationProblem, RunActive
 from autotransfer.common.settings import Settings
+from autotransfer.datastore.record import Record
 from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.datastore.tasks import AnyTask
 from autotransfer.datastore.trie import PathTrie
@@ -92,6 +93,9 @@ class Reader:
     def get(self, key: str, /) -> Any:
         return self.read(lambda store: store.shelf.get(key))
 
+    def __contains__(self, key: str, /) -> bool:
+        return self.read(lambda store: key in store.shelf)
+
     def __setitem__(self, key: str, value: Any) -> None:
         raise TypeError("a Reader changes nothing")
 
@@ -112,14 +116,13 @@ class Reader:
                 return
             first = keys[-1].encode() + b"\0"
 
-    def folders(self, top: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """The rel_path and the packed record of a folder and of every one below it, in the order of their keys."""
+    def folders(self, top: str = "") -> Iterator[tuple[str, Record]]:
+        """The rel_path and the record of a folder and of every one below it, in the order of their keys."""
         rel_paths = self.trie.below(top)
         while batch := list(islice(rel_paths, RECORDS_AT_A_TIME)):
-            keys = ["/" + rel_path for rel_path in batch]
-            values = self.read(lambda store, keys=keys: [store.shelf.get(key) for key in keys])  # type: ignore[misc]
+            records = self.read(lambda store, batch=batch: list(map(store.trie.record, batch)))  # type: ignore[misc]
             # A run may have dropped one meanwhile.
-            yield from ((rel_path, value) for rel_path, value in zip(batch, values) if value is not None)
+            yield from ((rel_path, record) for rel_path, record in zip(batch, records) if record is not None)
 
     def task(self, number: int) -> AnyTask | None:
         """The task with this number, as far as it is kept."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Union
 
+from autotransfer.datastore.columns import ITEM_BYTES, SEPARATOR
+from autotransfer.datastore.record import Record
 from autotransfer.datastore.tasks import PREPARED, ROW_BYTES, SUBMITTED, Task
-from autotransfer.datastore.trie import FOLDER_FIELDS, SEPARATOR
 
 Check = Callable[[Any], bool]
 
@@ -23,7 +24,8 @@ LAST_NS = (1 << 63) - 1
 MOST_NUMBER = (1 << 32) - 1
 
 
-ITEM_BYTES = {"I": 4, "q": 8}
+# How many fields a folder's record had in the oldest format that is read.
+FEWEST_FIELDS = 10
 
 
 def fits(value: Any, form: Form) -> bool:
@@ -43,7 +45,7 @@ def fits(value: Any, form: Form) -> bool:
 def is_sound(key: str, value: Any) -> bool:
     """Whether a value may stand under this key of the datastore; under an unknown key any may."""
     if key.startswith("/"):
-        return _is_folder(value)
+        return _is_record(value)
     if key.startswith("quick /"):
         return type(value) is tuple and len(value) == 5 and _are_columns(value[0], value[1:])
     return fits(value, FORMS.get(key) or FORMS_BY_WORD.get(key.partition(" ")[0]) or _is_anything)
@@ -180,17 +182,24 @@ LAST_RUN_FORMS: dict[str, Form] = {
 }
 
 
-def _is_folder(value: Any) -> bool:
-    if type(value) is not tuple or len(value) != FOLDER_FIELDS:
+def _is_record(value: Any) -> bool:
+    if type(value) is not tuple or not FEWEST_FIELDS <= len(value) <= len(Record._fields):
         return False
-    names, *columns, folders, in_flight, retries, verify_until_ns, carried_by = value
-    if not (_are_columns(names, columns) and type(folders) is str and type(verify_until_ns) is type(carried_by) is int):
-        return False
-    if not all(type(column) is tuple or _is_moment(column) for column in columns[2:]):
-        return False
-    if not (type(retries) is dict and type(in_flight) in (tuple, dict)):
-        return False
-    return (not in_flight or _are_in_flight(in_flight)) and (not retries or _are_retries(retries))
+    record = Record(*value)
+    return (
+        _are_columns(record.names, record.columns)
+        and _are_moments(record.transferred_at_ns)
+        and _are_moments(record.tasks)
+        and type(record.folders) is str
+        and _are_in_flight(record.in_flight)
+        and _are_retries(record.retries)
+        and type(record.verify_until_ns) is type(record.carried_by) is int
+    )
+
+
+def _are_moments(column: Any) -> bool:
+    """Whether they are all within 64 bits, so that they can be told as dates."""
+    return type(column) is tuple or _is_moment(column)
 
 
 def _are_columns(names: Any, columns: Any) -> bool:
@@ -213,11 +222,11 @@ def _are_columns(names: Any, columns: Any) -> bool:
 def _are_in_flight(value: Any) -> bool:
     if type(value) is dict:  # as format 1 of the datastore has it
         return fits(value, {str: (int, int, int)})
-    return type(value) is tuple and len(value) == 4 and _are_columns(value[0], value[1:])
+    return type(value) is tuple and (not value or (len(value) == 4 and _are_columns(value[0], value[1:])))
 
 
 def _are_retries(value: Any) -> bool:
-    return fits(value, {str: (int, int, _is_count, int, str, int)})
+    return (type(value) is dict and not value) or fits(value, {str: (int, int, _is_count, int, str, int)})
 
 
 FORMS: dict[str, Form] = {

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.common.times import DAY, NS_PER_SECOND
-from autotransfer.datastore.trie import SEPARATOR, Delivered, Fingerprint, Folder
+from autotransfer.datastore.columns import SEPARATOR
+from autotransfer.datastore.record import Delivered, Fingerprint, Folder
 from autotransfer.scan.listing import Listing, New
 
 NEW = "new"

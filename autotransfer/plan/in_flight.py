@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from autotransfer.common.paths import FOLDER_ITSELF, join, split
-from autotransfer.datastore.trie import Folder, InFlight, PathTrie, carried_whole, new_in_flight
+from autotransfer.datastore.columns import SEPARATOR
+from autotransfer.datastore.record import Folder, InFlight, Record
+from autotransfer.datastore.trie import PathTrie
 from autotransfer.plan.compare import AllNew
 from autotransfer.plan.whole_folders import Item, Note
 
@@ -16,9 +18,9 @@ ItemKey = tuple[str, bool]  # (rel_path, is_folder), as the items of a task are 
 def record_in_flight(trie: PathTrie, top: str, number: int) -> None:
     """Give everything that was noted below a folder item to its task, and cover it. `number` 0 takes it out again."""
     for folder_path in trie.below(top):
-        value = trie.packed(folder_path)
-        assert value is not None
-        trie.put_packed(folder_path, carried_whole(value, number))
+        record = trie.record(folder_path)
+        assert record is not None
+        trie.put_record(folder_path, record.given_to(number))
 
 
 def forget_gone(trie: PathTrie, rel_path: str, folder: Folder, names: Iterable[str]) -> tuple[int, set[str]]:
@@ -33,7 +35,7 @@ def forget_gone(trie: PathTrie, rel_path: str, folder: Folder, names: Iterable[s
         count, verify_until_ns = _forget_below(trie, gone_path)
         dropped += count
         folder.verify_until_ns = max(folder.verify_until_ns, verify_until_ns)
-        if trie.packed(gone_path) is not None:
+        if gone_path in trie:
             carried.add(name)
     return dropped, carried
 
@@ -115,13 +117,14 @@ class _Marker:
         self._noted.add(number)
         if isinstance(change.outgoing, AllNew):
             new = change.outgoing.new
-            packed = new_in_flight(new.names, new.mtimes_ns, new.sizes_bytes, new.folders, number)
+            flying = (new.names, new.mtimes_ns, new.sizes_bytes, number) if new.names else ()
+            record = Record(folders=SEPARATOR.join(new.folders), in_flight=flying, carried_by=number)
         else:
             change.folder.in_flight = {
                 name: InFlight(sent.mtime_ns, sent.size_bytes, 0) for name, sent in change.outgoing.items()
             }
-            packed = carried_whole(change.folder.pack(), number) if number else change.folder.pack()
-        self._trie.put_packed(change.rel_path, packed)
+            record = change.folder.pack().given_to(number) if number else change.folder.pack()
+        self._trie.put_record(change.rel_path, record)
 
     def mark(self, item: Item, number: int) -> None:
         """Put the item's paths in flight with the task, or take them out again when no task has room (0)."""

@@ -9,8 +9,8 @@ from autotransfer.common.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import Summary
 from autotransfer.common.times import NS_PER_SECOND
+from autotransfer.datastore.record import Folder
 from autotransfer.datastore.store import Store, StoredItem
-from autotransfer.datastore.trie import Folder
 from autotransfer.plan.batches import Batch, Batcher
 from autotransfer.plan.compare import (
     MODIFIED,
@@ -209,19 +209,19 @@ class Plan:
         yield from self._whole_folders.finish()
 
     def _compare(self, rel_path: str, result: New | Listing, rules: SendRules) -> FolderChange:
-        packed = self._trie.packed(rel_path)
-        if packed is not None:
-            folder = Folder.unpack(packed)
+        record = self._trie.record(rel_path)
+        if record is not None:
+            folder = Folder.unpack(record)
         else:
             folder = Folder()
             folder.verify_until_ns, folder.carried_by = self._trie.inherited(rel_path)
         if isinstance(result, New):
-            if packed is None and not (folder.verify_until_ns or folder.carried_by):
+            if record is None and not (folder.verify_until_ns or folder.carried_by):
                 return compare_new(result, rules)
             result = result.as_listing(seen_at_ns=self._clock_ns())
         dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(result, folder))
         self._summary.vanished += dropped
-        change = compare(result, folder, rules, is_known=packed is not None, taken=frozenset(taken))
+        change = compare(result, folder, rules, is_known=record is not None, taken=frozenset(taken))
         self._rescan.note(result, change)
         return change
 

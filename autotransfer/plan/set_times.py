@@ -9,8 +9,8 @@ from autotransfer.common.errors import UsageProblem
 from autotransfer.common.paths import FOLDER_ITSELF, display, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND
+from autotransfer.datastore.record import Delivered, Folder
 from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, Store
-from autotransfer.datastore.trie import Delivered, Folder
 from autotransfer.plan.compare import forget_vanished, gone_folders
 from autotransfer.plan.in_flight import forget_gone
 from autotransfer.plan.rescan import rescan_later
@@ -139,9 +139,9 @@ class _Setting:
         return "does not exist"
 
     def _apply_to_folder(self, listing: Listing, names: set[str] | None) -> None:
-        packed = self._trie.packed(listing.rel_path)
-        folder = Folder() if packed is None else Folder.unpack(packed)
-        if packed is None:
+        record = self._trie.record(listing.rel_path)
+        folder = Folder() if record is None else Folder.unpack(record)
+        if record is None:
             folder.verify_until_ns, folder.carried_by = self._trie.inherited(listing.rel_path)
         for name, seen in listing.files.items():
             if names is not None and name not in names:
@@ -163,7 +163,7 @@ class _Setting:
             _, taken = forget_gone(self._trie, listing.rel_path, folder, gone_folders(listing, folder))
             folder.folders = {*listing.folders, *(folder.folders & listing.kept), *taken}
         self._trie.put(listing.rel_path, folder)
-        if packed is None and not folder.is_blank:
+        if record is None and not folder.is_blank:
             self._trie.link(listing.rel_path)
 
     def _counts_as_transferred(self, mtime_ns: int) -> bool:

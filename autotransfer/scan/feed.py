@@ -13,7 +13,8 @@ from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from autotransfer.common.paths import FOLDER_ITSELF, below, can_be_sent, is_within, join, split
-from autotransfer.datastore.trie import SEPARATOR, PathTrie
+from autotransfer.datastore.record import Record, names_in
+from autotransfer.datastore.trie import PathTrie
 from autotransfer.scan.folders import open_folder, read_names
 from autotransfer.scan.listing import FolderResult, Policy
 from autotransfer.scan.worker import FolderScanner, ScanRules
@@ -133,21 +134,20 @@ class Feed:
         """The folders that are recorded in one, but those in whose place a task carries a file."""
         known = self._linked.get(rel_path)
         if known is None:
-            packed = self._trie.packed(rel_path)
-            folders, flying = (packed[5], packed[6][0] if packed[6] else "") if packed else ("", "")
-            known = set(folders.split(SEPARATOR)) - set(flying.split(SEPARATOR))
+            record = self._trie.record(rel_path) or Record()
+            known = set(record.folder_names) - set(names_in(record.in_flight_entries.names))
             self._linked[rel_path] = known
         return known
 
     def _see(self, rel_path: str, names: dict[str, bool]) -> tuple[FolderResult, set[str]]:
         """What one folder holds of these names, and which of its folders are meant with all below them."""
-        packed = self._trie.packed(rel_path)
+        record = self._trie.record(rel_path)
         listing = read_names(self._root_fd, rel_path, names, follow_links=self._follow_links, clock_ns=self._clock_ns)
-        others = _recorded(packed) - names.keys()
+        others = (record.recorded_names() if record else set()) - names.keys()
         is_there = bool(listing.files or listing.folders)
         if rel_path and listing.is_readable and not is_there and not others - {FOLDER_ITSELF}:
             # Perhaps it is empty now, which only a look at all of it can tell. None of its folders is known.
-            result = self._read(rel_path, packed)
+            result = self._read(rel_path, record)
             return result, set(result.folders)
         kept = listing.kept.union(others - {FOLDER_ITSELF} if is_there else others)
         return listing._replace(kept=kept), {name for name, is_meant in names.items() if is_meant}
@@ -156,7 +156,7 @@ class Feed:
         todo = [start]
         while todo:
             rel_path = todo.pop()
-            result = self._read(rel_path, self._trie.packed(rel_path))
+            result = self._read(rel_path, self._trie.record(rel_path))
             todo.extend(join(rel_path, name) for name in reversed(result.folders))
             yield rel_path, result
 
@@ -228,16 +228,6 @@ class _Places:
                 return None
         steps = [step for step in rest.split("/") if step not in ("", ".")]
         return None if ".." in steps else "/".join(steps)
-
-
-def _recorded(packed: tuple[object, ...] | None) -> set[str]:
-    """The names of everything that is recorded of a folder."""
-    if packed is None:
-        return set()
-    names, folders, retries = packed[0], packed[5], packed[7]
-    assert isinstance(names, str) and isinstance(folders, str) and isinstance(retries, dict)
-    flying = packed[6][0] if isinstance(packed[6], tuple) and packed[6] else ""
-    return {*names.split(SEPARATOR), *folders.split(SEPARATOR), *flying.split(SEPARATOR), *retries} - {""}
 
 
 def _outermost(rel_paths: Iterable[str]) -> Iterator[str]:

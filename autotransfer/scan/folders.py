@@ -15,7 +15,7 @@ from typing import Optional
 
 from autotransfer.common.errors import ConfigurationProblem, reason
 from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join
-from autotransfer.datastore.trie import EMPTY_FOLDER, Fingerprint
+from autotransfer.datastore.record import EMPTY_FOLDER, Fingerprint
 from autotransfer.scan.listing import Listing, PathError, Policy
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

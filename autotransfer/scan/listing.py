@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import NamedTuple, Union
 
 from autotransfer.common.settings import Settings
-from autotransfer.datastore.trie import SEPARATOR, Column, Fingerprint, unpacked_column
+from autotransfer.datastore.columns import SEPARATOR, Column, unpack_column
+from autotransfer.datastore.record import Fingerprint
 
 
 def policy(settings: Settings) -> Policy:
@@ -117,7 +118,7 @@ class New(NamedTuple):
         """Name to fingerprint."""
         if not self.files:
             return {}
-        columns = (unpacked_column(column, self.files) for column in (self.mtimes_ns, self.sizes_bytes))
+        columns = (unpack_column(column, self.files) for column in (self.mtimes_ns, self.sizes_bytes))
         return dict(zip(self.names.split(SEPARATOR), zip(*columns)))
 
     def as_listing(self, *, seen_at_ns: int) -> Listing:

@@ -126,7 +126,7 @@ class Scanner:
                     return
 
     def _see(self, rel_path: str) -> tuple[FolderResult, list[str]]:
-        result = self._read(rel_path, self._store.trie.packed(rel_path))
+        result = self._read(rel_path, self._store.trie.record(rel_path))
         return result, self._to_go_into(rel_path, result.folders)
 
     def _to_go_into(self, rel_path: str, names: Sequence[str]) -> list[str]:

@@ -11,11 +11,12 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from itertools import compress
-from typing import Any, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.datastore import pickles
-from autotransfer.datastore.trie import SEPARATOR, column_holds, fingerprints, is_in_order, packed_column
+from autotransfer.datastore.columns import SEPARATOR, column_holds, pack_column
+from autotransfer.datastore.record import Record
 from autotransfer.scan.folders import open_folder, read_folder
 from autotransfer.scan.linux import entries
 from autotransfer.scan.listing import FolderResult, Listing, New, Policy, Unchanged
@@ -85,7 +86,7 @@ def read_rows(
     look = FolderScanner(root_fd, rules, is_alone=is_alone and threads <= 1)
 
     def read_row(row: FolderRow) -> FolderResult:
-        return look(row[0], None if row[1] is None else pickles.load(row[1]))
+        return look(row[0], None if row[1] is None else Record.from_builtins(pickles.load(row[1])))
 
     threads = min(affordable_threads(threads), len(rows))
     if threads <= 1:
@@ -126,16 +127,16 @@ class FolderScanner:
         self._entries = entries(is_alone=is_alone)
         self._is_fast = self._entries.are_possible and not self._follow_links
 
-    def __call__(self, rel_path: str, packed: tuple[Any, ...] | None) -> FolderResult:
-        """What one folder holds; `packed` is its record."""
-        if packed is not None and self._is_fast:
-            same = self._as_recorded(rel_path, packed)
+    def __call__(self, rel_path: str, record: Record | None) -> FolderResult:
+        """What one folder holds; `record` is what is recorded of it."""
+        if record is not None and self._is_fast:
+            same = self._as_recorded(rel_path, record)
             if same is not None:
                 return same
         listing = read_folder(
             self._root_fd, rel_path, self._excludes, follow_links=self._follow_links, clock_ns=self._clock_ns
         )
-        if is_unchanged(listing, packed):
+        if is_unchanged(listing, record):
             return Unchanged(
                 len(listing.files),
                 listing.links,
@@ -145,18 +146,18 @@ class FolderScanner:
                 listing.ctime_ns,
                 listing.is_plain,
             )
-        if packed is None and listing.is_plain and listing.is_readable and rel_path:
+        if record is None and listing.is_plain and listing.is_readable and rel_path:
             return _new(listing, self._settled_before_ns) or listing
         return listing
 
-    def _as_recorded(self, rel_path: str, packed: tuple[Any, ...]) -> Unchanged | None:
+    def _as_recorded(self, rel_path: str, record: Record) -> Unchanged | None:
         """The answer for a folder whose entries are as recorded, also in their order; None when a closer look is due.
 
         Cost: what the system takes to list the folder and look at each file, and as little as can be beside it. This is
         where nearly all of a scan's time goes.
         """
-        recorded = packed[6] if packed[6] and not packed[0] else packed[:3]
-        if not recorded[0] or packed[7] or (packed[6] and packed[0]):
+        expected = record.single_state()
+        if expected is None:
             return None
         try:
             folder_fd = open_folder(self._root_fd, rel_path)
@@ -185,10 +186,10 @@ class FolderScanner:
             names = list(compress(names, is_file))
             statuses = statuses.only(is_file)
         is_same = (
-            SEPARATOR.join(names) == recorded[0]
-            and SEPARATOR.join(folders) == packed[5]
-            and column_holds(recorded[1], statuses.mtimes_ns)
-            and column_holds(recorded[2], statuses.sizes_bytes)
+            SEPARATOR.join(names) == expected.names
+            and SEPARATOR.join(folders) == record.folders
+            and column_holds(expected.mtimes_ns, statuses.mtimes_ns)
+            and column_holds(expected.sizes_bytes, statuses.sizes_bytes)
         )
         if not is_same:
             return None
@@ -204,8 +205,8 @@ def _new(listing: Listing, settled_before_ns: int) -> New | None:
     return New(
         listing.rel_path,
         SEPARATOR.join(listing.files),
-        packed_column(mtimes_ns),
-        packed_column(sizes_bytes),
+        pack_column(mtimes_ns),
+        pack_column(sizes_bytes),
         len(mtimes_ns),
         sum(sizes_bytes),
         listing.folders,
@@ -216,16 +217,16 @@ def _new(listing: Listing, settled_before_ns: int) -> New | None:
     )
 
 
-def is_unchanged(listing: Listing, packed: tuple[Any, ...] | None) -> bool:
+def is_unchanged(listing: Listing, record: Record | None) -> bool:
     """Whether the folder holds exactly what is delivered or in flight: nothing is to be thought about. Cost: C speed.
 
     What is left out may be there, as long as nothing is recorded of it.
     """
     return (
-        packed is not None
-        and is_in_order(packed)
+        record is not None
+        and not record.retries
         and listing.is_readable
         and not (listing.errors or listing.moved)
-        and "/".join(listing.folders) == packed[5]
-        and listing.files == fingerprints(packed)
+        and SEPARATOR.join(listing.folders) == record.folders
+        and listing.files == record.fingerprints()
     )

@@ -6,11 +6,12 @@ Straight from the packed records: a folder in which nothing is under way is adde
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from autotransfer.common.paths import FOLDER_ITSELF, join
+from autotransfer.datastore.columns import unpack_column
 from autotransfer.datastore.reader import Reader
-from autotransfer.datastore.trie import Folder, is_at_rest, unpacked_column
+from autotransfer.datastore.record import Folder, Record, names_in
 
 
 class Amount(NamedTuple):
@@ -119,20 +120,19 @@ class FolderState(NamedTuple):
         )
 
 
-def delivery(value: tuple[Any, ...]) -> Delivery:
-    """What was delivered, straight from a packed folder."""
-    names = value[0].split("/") if value[0] else []
-    columns = [unpacked_column(column, len(names)) if names else [] for column in value[1:5]]
-    return Delivery(names, *columns)
+def delivery(record: Record) -> Delivery:
+    """What was delivered, straight from a folder's columns."""
+    names = names_in(record.names)
+    return Delivery(names, *(unpack_column(column, len(names)) for column in record.columns))
 
 
-def folder_state(value: tuple[Any, ...], *, now_ns: int) -> FolderState:
-    """The state of the paths in one folder, from its packed record."""
-    if not is_at_rest(value):
-        return _moving_state(Folder.unpack(value), now_ns=now_ns)
-    if not value[0]:
+def folder_state(record: Record, *, now_ns: int) -> FolderState:
+    """The state of the paths in one folder."""
+    if not record.is_at_rest:
+        return _moving_state(Folder.unpack(record), now_ns=now_ns)
+    if not record.names:
         return FolderState()
-    columns = delivery(value)
+    columns = delivery(record)
     count = len(columns.names)
     assumed = columns.tasks.count(0)
     if not assumed:
@@ -188,11 +188,9 @@ def tree(reader: Reader, *, now_ns: int) -> Iterator[TreeFolder]:
 
 
 def _opened(reader: Reader, rel_path: str, now_ns: int) -> tuple[str, FolderState, FolderState, Iterator[str]]:
-    value = reader.trie.packed(rel_path)
-    if value is None:
-        return rel_path, FolderState(), FolderState(), iter(())
-    own = folder_state(value, now_ns=now_ns)
-    return rel_path, own, own, iter(value[5].split("/") if value[5] else ())
+    record = reader.trie.record(rel_path) or Record()
+    own = folder_state(record, now_ns=now_ns)
+    return rel_path, own, own, iter(record.folder_names)
 
 
 class DeliveredPath(NamedTuple):
@@ -207,8 +205,8 @@ class DeliveredPath(NamedTuple):
 
 def delivered_paths(reader: Reader, top: str = "") -> Iterator[DeliveredPath]:
     """Every delivered path, by folder in the order of the keys, and by name in each; holds one folder at a time."""
-    for rel_path, value in reader.folders(top):
-        columns = delivery(value)
+    for rel_path, record in reader.folders(top):
+        columns = delivery(record)
         for name, mtime_ns, size_bytes, moment_ns, task in sorted(zip(*columns)):
             path = join(rel_path, name) + "/" * (name == FOLDER_ITSELF)
             yield DeliveredPath(path, size_bytes, mtime_ns, moment_ns, reader.task_id(task))

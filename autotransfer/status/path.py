@@ -12,8 +12,8 @@ from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.reader import Reader
+from autotransfer.datastore.record import Delivered, Fingerprint, Folder, InFlight, Retry
 from autotransfer.datastore.tasks import AnyTask
-from autotransfer.datastore.trie import Delivered, Fingerprint, Folder, InFlight, Retry
 from autotransfer.plan.compare import NEW, RETRY, SendRules, compare
 from autotransfer.scan.folders import read_folder, walk
 from autotransfer.scan.listing import Listing, policy
@@ -202,7 +202,7 @@ class _Asking:
         seen = listing.files[name]
         folder = self._folder_record(listing.rel_path)
         carried_by = folder.carried_by
-        is_known = self._reader.trie.packed(listing.rel_path) is not None
+        is_known = listing.rel_path in self._reader.trie
         change = compare(listing._replace(files={name: seen}, moved=0), folder, self._rules, is_known=is_known)
         answered = answered._replace(seen=seen)
         if name in change.outgoing:
@@ -221,9 +221,9 @@ class _Asking:
         return answered._replace(state=ASSUMED if is_assumed else DELIVERED)
 
     def _folder_record(self, rel_path: str) -> Folder:
-        packed = self._reader.trie.packed(rel_path)
-        if packed is not None:
-            return Folder.unpack(packed)
+        record = self._reader.trie.record(rel_path)
+        if record is not None:
+            return Folder.unpack(record)
         folder = Folder()
         folder.verify_until_ns, folder.carried_by = self._reader.trie.inherited(rel_path)
         return folder
@@ -282,14 +282,14 @@ class _Adding:
     def add(self, listing: Listing) -> None:
         self.files += len(listing.files)
         self._count_skipped(listing)
-        packed = self._reader.trie.packed(listing.rel_path)
-        if packed is None:
+        record = self._reader.trie.record(listing.rel_path)
+        if record is None:
             folder = Folder()
             folder.verify_until_ns, folder.carried_by = self._reader.trie.inherited(listing.rel_path)
         else:
-            folder = Folder.unpack(packed)
+            folder = Folder.unpack(record)
         names = {*folder.delivered, *folder.in_flight, *folder.retries}
-        change = compare(listing, folder, self._rules, is_known=packed is not None)
+        change = compare(listing, folder, self._rules, is_known=record is not None)
         if listing.is_readable:
             self._vanished += len(names - {*listing.files, *listing.kept, FOLDER_ITSELF})
         self._held[UNSETTLED] += change.unsettled

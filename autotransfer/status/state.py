@@ -10,15 +10,15 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from autotransfer.common.paths import join
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import Summary
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore.reader import Reader
+from autotransfer.datastore.record import Folder, Record
 from autotransfer.datastore.tasks import SUCCEEDED, Task
-from autotransfer.datastore.trie import Folder
 from autotransfer.status.folders import Amount, FolderState, delivery, folder_state
 
 QUARTER_NS = 900 * NS_PER_SECOND
@@ -101,12 +101,12 @@ def add_up(reader: Reader, *, now_ns: int, top: str = "", on_progress: Callable[
     folders = 0
     failures: dict[str, Failure] = {}
     series = _Series(latency_since_ns=now_ns - LATENCY_DAYS * DAY * NS_PER_SECOND)
-    for rel_path, value in reader.folders(top):
+    for rel_path, record in reader.folders(top):
         folders += 1
-        total += folder_state(value, now_ns=now_ns)
-        series.add(value)
-        if value[7]:
-            _add_failures(failures, rel_path, Folder.unpack(value))
+        total += folder_state(record, now_ns=now_ns)
+        series.add(record)
+        if record.retries:
+            _add_failures(failures, rel_path, Folder.unpack(record))
         if on_progress is not None and folders % 256 == 0:
             on_progress(total.files)
     ordered = sorted(failures.values(), key=lambda failure: (-failure.amount.files, failure.code))
@@ -138,11 +138,11 @@ class _Series:
         self._latencies: Counter[int] = Counter()
         self._since_ns = latency_since_ns
 
-    def add(self, value: tuple[Any, ...]) -> None:
-        columns = delivery(value)
-        if isinstance(value[3], int) and isinstance(value[4], int):  # one task brought them all
-            if value[4] and columns.names:
-                quarter = value[3] // QUARTER_NS
+    def add(self, record: Record) -> None:
+        columns = delivery(record)
+        if isinstance(record.transferred_at_ns, int) and isinstance(record.tasks, int):  # one task brought them all
+            if record.tasks and columns.names:
+                quarter = record.transferred_at_ns // QUARTER_NS
                 self._files[quarter] += len(columns.names)
                 self._bytes[quarter] += sum(columns.sizes_bytes)
         else:
@@ -150,7 +150,8 @@ class _Series:
                 if task:
                     self._files[moment_ns // QUARTER_NS] += 1
                     self._bytes[moment_ns // QUARTER_NS] += size_bytes
-        if not columns.names or (isinstance(value[3], int) and value[3] < self._since_ns):
+        newest_ns = max(columns.transferred_at_ns, default=0)
+        if newest_ns < self._since_ns:
             return
         latencies = []
         for mtime_ns, moment_ns, task in zip(columns.mtimes_ns, columns.transferred_at_ns, columns.tasks):

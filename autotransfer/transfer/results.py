@@ -12,7 +12,8 @@ from typing import NamedTuple, Optional
 
 from autotransfer.common.paths import FOLDER_ITSELF, join, split
 from autotransfer.common.times import DAY, NS_PER_SECOND
-from autotransfer.datastore.trie import Delivered, Fingerprint, Folder, PathTrie, Retry
+from autotransfer.datastore.record import Delivered, Fingerprint, Folder, Retry
+from autotransfer.datastore.trie import PathTrie
 from autotransfer.plan.in_flight import ItemKey, _carried, touched_folders
 from autotransfer.transfer.task_status import pause_ns
 
@@ -100,7 +101,7 @@ class TaskResult:
             ]
         for rel_path, code in ordered:
             # Also where Globus does not call it a folder: an item that could not be looked at has no type.
-            if self._trie.packed(rel_path) is None:
+            if rel_path not in self._trie:
                 continue
             below = Tally()
             for folder_path in self._trie.below(rel_path):

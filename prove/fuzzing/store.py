@@ -15,10 +15,10 @@ from suite import DST_ID, SRC_ID, Route
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.common.times import local_text
 from autotransfer.datastore import pickles
+from autotransfer.datastore.record import Folder, Record
 from autotransfer.datastore.schema import is_sound
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import Ledger, Task, pack_tasks, unpack_tasks
-from autotransfer.datastore.trie import Folder, fingerprints, is_at_rest
 from emulator.http.server import Emulator
 from emulator.world import Collection
 from prove.mutations import PLAIN_VALUES, mutated, mutated_bytes
@@ -129,13 +129,14 @@ def _consume_if_sound(key: str, value: Any) -> None:
     if not is_sound(key, value):
         return
     if key.startswith("/"):
-        folder = Folder.unpack(value)
-        fingerprints(value)
-        is_at_rest(value)
+        record = Record.from_builtins(value)
+        folder = Folder.unpack(record)
+        assert record.fingerprints().keys() == folder.delivered.keys() | folder.in_flight.keys()
+        assert record.is_at_rest is not bool(folder.in_flight or folder.retries or folder.carried_by)
         again = Folder.unpack(folder.pack())
         assert (again.delivered, again.in_flight, again.retries) == (folder.delivered, folder.in_flight, folder.retries)
-        for record in folder.delivered.values():
-            local_text(record.transferred_at_ns)
+        for path in folder.delivered.values():
+            local_text(path.transferred_at_ns)
         for name in [*folder.delivered, *folder.retries]:
             folder.forget(name)
     elif key == "LEDGER":

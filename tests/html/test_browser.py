@@ -17,7 +17,7 @@ from archive import a_facility, open_store, put, put_runs, settings_in
 from autotransfer.common.paths import display
 from autotransfer.common.times import HOUR, NS_PER_SECOND
 from autotransfer.datastore.reader import open_reader
-from autotransfer.datastore.trie import Delivered, Retry
+from autotransfer.datastore.record import Delivered, Retry
 from autotransfer.status.html.page import make
 
 if TYPE_CHECKING:

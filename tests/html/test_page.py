@@ -20,8 +20,8 @@ from suite import ROOT, Route
 from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.reader import Reader, open_reader
+from autotransfer.datastore.record import Delivered
 from autotransfer.datastore.store import IN_MEMORY, Store
-from autotransfer.datastore.trie import Delivered
 from autotransfer.status.folders import STANDINGS, Amount, FolderState, TreeFolder, tree
 from autotransfer.status.html.folders import choose, columns
 from autotransfer.status.html.page import STANDING_WORDS, make

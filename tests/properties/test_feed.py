@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
+from shelves import DictShelf
 from suite import LONG_AGO, Route
 
 from autotransfer.common.summary import Summary
+from autotransfer.datastore.record import Delivered, Folder
 from autotransfer.datastore.store import IN_MEMORY, RESCAN, Store
-from autotransfer.datastore.trie import Delivered, DictShelf, Folder, PathTrie
+from autotransfer.datastore.trie import PathTrie
 from autotransfer.plan.rescan import Rescan, kept_paths, rescan_later
 from autotransfer.run import Run, Watcher
 from autotransfer.scan import feed

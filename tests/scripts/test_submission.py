@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from suite import Route, start_with_one_file_away
 
+from autotransfer.datastore.record import Retry
 from autotransfer.datastore.store import Store
-from autotransfer.datastore.trie import Retry
 from emulator.http.server import Emulator
 
 pytestmark = pytest.mark.usefixtures("hasty")  # most runs here try again and again

@@ -8,10 +8,11 @@ from pathlib import Path
 from autotransfer.common.settings import Settings, check_settings
 from autotransfer.common.summary import Summary
 from autotransfer.common.times import DAY, HOUR, MINUTE, NS_PER_SECOND
+from autotransfer.datastore.columns import pack_column
 from autotransfer.datastore.reader import Reader
+from autotransfer.datastore.record import Delivered, Folder, InFlight, Retry
 from autotransfer.datastore.store import LAST_RUN, Store
 from autotransfer.datastore.tasks import Ledger, Task
-from autotransfer.datastore.trie import Delivered, Folder, InFlight, Retry, packed_column
 
 TASK_ID = "11111111-1111-4111-8111-{:012d}"
 
@@ -124,7 +125,7 @@ def a_facility(store: Store, now_ns: int, seed: int = 1) -> None:
 def many_folders(store: Store, now_ns: int, *, folders: int, files_each: int) -> None:
     """That many folders of files, twenty to a folder above, with sizes that differ; straight into the records."""
     chance = random.Random(7)
-    moments = packed_column([now_ns - DAY * NS_PER_SECOND] * files_each)
+    moments = pack_column([now_ns - DAY * NS_PER_SECOND] * files_each)
     names = [f"image_{number:06d}.cbf" for number in range(files_each)]
     above: dict[str, set[str]] = {}
     for number in range(folders):
@@ -137,10 +138,14 @@ def many_folders(store: Store, now_ns: int, *, folders: int, files_each: int) ->
         base = chance.randrange(10**4, 10**7)
         sizes = [base + chance.randrange(1000) for _ in names]
         mtimes = [now_ns - (DAY + 900 + at) * NS_PER_SECOND for at in range(files_each)]
-        value = list(folder.pack())
-        value[0] = "/".join(names)
-        value[1], value[2], value[3], value[4] = packed_column(mtimes), packed_column(sizes), moments, 1
-        store.trie.put_packed("/".join(parts), tuple(value))
+        record = folder.pack()._replace(
+            names="/".join(names),
+            mtimes_ns=pack_column(mtimes),
+            sizes_bytes=pack_column(sizes),
+            transferred_at_ns=moments,
+            tasks=1,
+        )
+        store.trie.put_record("/".join(parts), record)
     for rel_path, inner in above.items():
         folder = Folder()
         folder.folders = inner

@@ -13,8 +13,8 @@ from model_route import Interruptions, Route
 
 from autotransfer.common.paths import FOLDER_ITSELF, join, split
 from autotransfer.common.summary import Summary
+from autotransfer.datastore.record import Fingerprint, Folder
 from autotransfer.datastore.store import Store
-from autotransfer.datastore.trie import Fingerprint, Folder
 from emulator.world import Task
 
 # A tree that is left alone is equal after so many runs, with two more for each time that what it holds exceeds what one

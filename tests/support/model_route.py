@@ -22,8 +22,8 @@ from autotransfer.common.errors import GlobusProblem, UsageProblem
 from autotransfer.common.paths import FOLDER_ITSELF, join
 from autotransfer.common.settings import Settings, check_settings
 from autotransfer.common.summary import Summary
+from autotransfer.datastore.record import Fingerprint, Folder
 from autotransfer.datastore.store import Store
-from autotransfer.datastore.trie import Fingerprint, Folder
 from autotransfer.plan.set_times import set_times
 from autotransfer.run import Run, Watcher
 from autotransfer.scan.folders import open_root

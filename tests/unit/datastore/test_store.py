@@ -17,11 +17,11 @@ import pytest
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.datastore.history import FAILED_LATELY_NS, KEPT_WHOLE, SWEPT_FROM
 from autotransfer.datastore.pickles import NotPlain
+from autotransfer.datastore.record import Delivered, Folder, InFlight, Retry
 from autotransfer.datastore.schema import TASK_FORMS
 from autotransfer.datastore.shelf import KEYS_AT_A_TIME, Table
 from autotransfer.datastore.store import FORMAT_VERSION, IN_MEMORY, Store
 from autotransfer.datastore.tasks import EndedTask, Ledger, Task, pack_tasks
-from autotransfer.datastore.trie import Delivered, Folder, InFlight, Retry
 
 ROUTE = {"SRC_ID": "s", "SRC_DIR": "/s", "DST_ID": "d", "DST_DIR": "/d"}
 

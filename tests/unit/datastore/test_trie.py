@@ -7,21 +7,11 @@ import struct
 
 from hypothesis import given
 from hypothesis import strategies as st
+from shelves import DictShelf
 
-from autotransfer.datastore.trie import (
-    Delivered,
-    DictShelf,
-    Folder,
-    InFlight,
-    PathTrie,
-    Retry,
-    column_holds,
-    fingerprints,
-    is_at_rest,
-    is_in_order,
-    packed_column,
-    unpacked_column,
-)
+from autotransfer.datastore.columns import column_holds, pack_column, unpack_column
+from autotransfer.datastore.record import Delivered, Folder, InFlight, Record, Retry
+from autotransfer.datastore.trie import PathTrie
 
 names = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=()), min_size=1, max_size=20)
 # Any the file system can say, also before 1970 and after 2262, where 64 bits of nanoseconds end.
@@ -46,17 +36,18 @@ def folders(draw: st.DrawFn) -> Folder:
 
 @given(folders())
 def test_a_folder_survives_packing(folder: Folder) -> None:
-    packed = pickle.loads(pickle.dumps(folder.pack(), protocol=4))
-    read = Folder.unpack(packed)
+    record = Record.from_builtins(pickle.loads(pickle.dumps(tuple(folder.pack()), protocol=4)))
+    read = Folder.unpack(record)
 
     for field in Folder.__slots__:
         assert getattr(read, field) == getattr(folder, field)
     assert list(read.delivered) == list(folder.delivered)
     delivered = {name: record.fingerprint for name, record in folder.delivered.items()}
     in_flight = {name: record.fingerprint for name, record in folder.in_flight.items()}
-    assert fingerprints(packed) == {**delivered, **in_flight}
-    assert is_in_order(packed) is not bool(folder.retries)
-    assert is_at_rest(packed) is not bool(folder.in_flight or folder.retries or folder.carried_by)
+    assert record.fingerprints() == {**delivered, **in_flight}
+    assert record.is_at_rest is not bool(folder.in_flight or folder.retries or folder.carried_by)
+    assert record.recorded_names() == {*folder.delivered, *folder.in_flight, *folder.retries, *folder.folders}
+    assert folder.is_blank is not any(record)
 
 
 @given(st.lists(moments, min_size=1, max_size=50))
@@ -67,13 +58,15 @@ def test_any_column_of_times_survives_packing(mtimes: list[int]) -> None:
     assert [record.mtime_ns for record in Folder.unpack(folder.pack()).delivered.values()] == mtimes
 
 
-def test_a_packed_folder_holds_builtins_only() -> None:
+def test_a_shelf_holds_builtins_only() -> None:
     folder = Folder()
     folder.delivered = {"a": Delivered(1, 2, 3, 4), "b": Delivered(5, 6, 7, 8)}
     folder.in_flight = {"c": InFlight(1, 2, 3)}
     folder.retries = {"d": Retry(1, 2, 3, 4, "FAILED", 5)}
 
-    assert b"autotransfer" not in pickle.dumps(folder.pack())
+    shelf = DictShelf()
+    PathTrie(shelf).put("a", folder)
+    assert b"autotransfer" not in pickle.dumps(shelf["/a"])
 
 
 def test_a_file_costs_about_as_much_as_the_docstring_says() -> None:
@@ -83,7 +76,7 @@ def test_a_file_costs_about_as_much_as_the_docstring_says() -> None:
         for number in range(10_000)
     }
 
-    assert len(pickle.dumps(folder.pack())) < 35 * 10_000
+    assert len(pickle.dumps(tuple(folder.pack()))) < 35 * 10_000
 
 
 def test_a_blank_folder_leaves_no_entry() -> None:
@@ -95,7 +88,7 @@ def test_a_blank_folder_leaves_no_entry() -> None:
     trie.put("a", Folder())
 
     assert shelf == {}
-    assert trie.packed("a") is None
+    assert trie.record("a") is None
     assert trie.folder("a").is_blank
 
 
@@ -158,7 +151,7 @@ def test_a_link_ends_at_its_top() -> None:
     trie.link("a/b/c", "a")
 
     assert trie.folder("a").folders == {"b"}
-    assert trie.packed("") is None
+    assert trie.record("") is None
 
 
 def test_forgetting_leaves_doubt_up_to_the_last_transfer() -> None:
@@ -193,9 +186,9 @@ columns = st.lists(st.one_of(st.integers(0, 3), st.integers(-5, 2**33), st.integ
 def test_a_packed_column_holds_the_numbers_it_was_packed_from_and_no_others(
     ours: list[int], others: list[int], changed: int
 ) -> None:
-    column = packed_column(ours)
+    column = pack_column(ours)
 
-    assert unpacked_column(column, len(ours)) == ours
+    assert unpack_column(column, len(ours)) == ours
     almost = [number + (at == changed) for at, number in enumerate(ours)]
     for candidate in (ours, others, almost):
         if len(candidate) == len(ours) and all(-(2**63) <= number < 2**63 for number in candidate):

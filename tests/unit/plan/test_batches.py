@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotransfer.common.paths import FOLDER_ITSELF, join
-from autotransfer.datastore.trie import Folder
+from autotransfer.datastore.record import Folder
 from autotransfer.plan.batches import Batcher
 from autotransfer.plan.compare import CHECKSUM, NEW, FolderChange, Outgoing
 from autotransfer.plan.whole_folders import Item, Note, WholeFolders

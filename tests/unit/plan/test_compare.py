@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autotransfer.common.paths import FOLDER_ITSELF
-from autotransfer.datastore.trie import EMPTY_FOLDER, Delivered, Fingerprint, Folder, InFlight, Retry
+from autotransfer.datastore.record import EMPTY_FOLDER, Delivered, Fingerprint, Folder, InFlight, Retry
 from autotransfer.plan.compare import (
     CHECKSUM,
     MODIFIED,

@@ -19,7 +19,7 @@ from suite import ROOT
 
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.common.paths import FOLDER_ITSELF
-from autotransfer.datastore.trie import EMPTY_FOLDER
+from autotransfer.datastore.record import EMPTY_FOLDER
 from autotransfer.scan.folders import PathReader, open_folder, open_root, read_folder, walk
 from autotransfer.scan.listing import Listing, Policy
 

@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import machine
 import pytest
 from suite import ROOT
 
-from autotransfer.datastore.trie import Delivered, Folder
+from autotransfer.datastore.record import Delivered, Folder, Record
 from autotransfer.scan import linux
 from autotransfer.scan.folders import walk
 from autotransfer.scan.linux import Entries, Statuses, entries
@@ -165,11 +164,11 @@ def test_a_folder_as_recorded_is_told_alike_where_statx_is_missing_refused_or_a_
     (tmp_path / "links/to d").symlink_to("d")
     os.mkfifo(tmp_path / "links/pipe")
     policy = Policy(exclude=exclude)
-    packed = {listing.rel_path: recorded(listing) for listing in walk(folder_fd, policy)}
+    records = {listing.rel_path: recorded(listing) for listing in walk(folder_fd, policy)}
 
     def told() -> list[object]:
         look = FolderScanner(folder_fd, ScanRules(policy, settled_before_ns=1 << 62))
-        return [look(rel_path, record) for rel_path, record in packed.items()]
+        return [look(rel_path, record) for rel_path, record in records.items()]
 
     with_it = told()
     entries.cache_clear()
@@ -179,7 +178,7 @@ def test_a_folder_as_recorded_is_told_alike_where_statx_is_missing_refused_or_a_
     assert {type(result) for result in with_it} == {Unchanged}
 
 
-def recorded(listing: Listing) -> tuple[Any, ...]:
+def recorded(listing: Listing) -> Record:
     """A folder's record after all in it was delivered."""
     folder = Folder()
     folder.delivered = {name: Delivered(*fingerprint, 9, 1) for name, fingerprint in listing.files.items()}
@@ -191,7 +190,9 @@ def test_a_worker_that_never_collects_cycles_keeps_nothing_of_the_units_it_did(t
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a").touch()
     rows: list[FolderRow] = [
-        (listing.rel_path, pickle.dumps(recorded(listing), 4)) for listing in walk(folder_fd, Policy()) if listing.files
+        (listing.rel_path, pickle.dumps(tuple(recorded(listing)), 4))
+        for listing in walk(folder_fd, Policy())
+        if listing.files
     ]
     unit = FolderBatch(str(tmp_path), tmp_path.stat().st_ino, ScanRules(Policy(), 1 << 62), 1, rows)
     before = []
@@ -217,13 +218,13 @@ from multiprocessing import active_children
 from autotransfer.scan import pool
 from autotransfer.scan.worker import ScanRules
 from autotransfer.scan.listing import Policy
-from autotransfer.datastore.trie import Delivered, Folder
+from autotransfer.datastore.record import Delivered, Folder
 
 folder = Folder()
 folder.delivered["stuck"] = Delivered(1, 1, 1, 1)
 place = pool.WorkerSetup(sys.argv[2], os.stat(sys.argv[2]).st_ino, ScanRules(Policy(), 1 << 62), 1)
 workers = pool.of_processes(place, 1)
-workers.ask([("sub", pickle.dumps(folder.pack(), 4))])
+workers.ask([("sub", pickle.dumps(tuple(folder.pack()), 4))])
 print(*[child.pid for child in active_children()], flush=True)
 time.sleep(60)
 """

@@ -20,9 +20,9 @@ from autotransfer.common.errors import ConfigurationProblem, RunActive, UsagePro
 from autotransfer.common.paths import FOLDER_ITSELF, join
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore.reader import Reader, patiently
+from autotransfer.datastore.record import Delivered, Folder, InFlight, Retry
 from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.datastore.tasks import Task, find_task, pack_tasks, unpack_tasks
-from autotransfer.datastore.trie import Delivered, Folder, InFlight, Retry
 from autotransfer.status import manifest
 from autotransfer.status.folders import Amount, DeliveredPath, FolderState, delivered_paths, tree
 from autotransfer.status.state import active_run, add_up, bad_tasks, last_run
@@ -56,7 +56,7 @@ def random_store(store: Store, seed: int) -> dict[str, tuple[str, int]]:
     truth: dict[str, tuple[str, int]] = {}
     for _ in range(chance.randrange(1, 25)):
         rel_path = "/".join(chance.choices(["a", "a b", "a-b", "ab", "z", "日"], k=chance.randrange(0, 4)))
-        if store.trie.packed(rel_path) is not None:
+        if store.trie.record(rel_path) is not None:
             continue
         folder = Folder()
         for number in range(chance.randrange(6)):

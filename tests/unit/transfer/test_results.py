@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Optional
 
+from shelves import DictShelf
+
 from autotransfer.common.paths import FOLDER_ITSELF, join
-from autotransfer.datastore.trie import (
-    EMPTY_FOLDER,
-    Delivered,
-    DictShelf,
-    Fingerprint,
-    Folder,
-    InFlight,
-    PathTrie,
-    Retry,
-)
+from autotransfer.datastore.record import EMPTY_FOLDER, Delivered, Fingerprint, Folder, InFlight, Retry
+from autotransfer.datastore.trie import PathTrie
 from autotransfer.plan.compare import CHECKSUM, SendRules, compare
 from autotransfer.plan.in_flight import forget_gone, record_in_flight, renumber, touched_folders
 from autotransfer.scan.listing import Listing

@@ -1,0 +1,62 @@
+"""Columns of numbers, packed for the datastore: one entry for a whole folder, a few bytes a number. Pure."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Union
+
+# One number when all are equal; else a type code of `array` and the bytes, little-endian; a list when one is too large.
+Column = Union[int, "tuple[str, bytes]", "list[int]"]
+
+# Names are joined by it: no name can hold it.
+SEPARATOR = "/"
+
+ITEM_BYTES = {"I": 4, "q": 8}
+
+
+def pack_column(numbers: Sequence[int]) -> Column:
+    """The numbers as a Column; 0 when there are none."""
+    first = numbers[0] if numbers else 0
+    if numbers.count(first) == len(numbers):
+        return first
+    smallest, largest = min(numbers), max(numbers)
+    if smallest < -(1 << 63) or largest >= 1 << 63:  # a file dated after the year 2262
+        return list(numbers)
+    code = "I" if smallest >= 0 and largest < 1 << 32 else "q"
+    column = array(code, numbers)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return code, column.tobytes()
+
+
+def pack_columns(rows: Iterable[Sequence[int]], count: int) -> list[Column]:
+    """The `count` columns of a table, each packed; all 0 when it has no rows."""
+    return [pack_column(numbers) for numbers in zip(*rows)] or [0] * count
+
+
+def unpack_column(column: Column, count: int) -> list[int]:
+    """The `count` numbers that were packed."""
+    if isinstance(column, int):
+        return [column] * count
+    if isinstance(column, list):
+        return column
+    numbers = array(column[0])
+    numbers.frombytes(column[1])
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
+
+
+def column_holds(column: Column, numbers: bytes) -> bool:
+    """Whether a column holds exactly these numbers: 64 bits each, signed, little-endian.
+
+    Cost: times, and a column of one number, are compared as bytes; only small numbers are unpacked.
+    """
+    if isinstance(column, tuple) and column[0] == "q":
+        return column[1] == numbers
+    if isinstance(column, int) and -(1 << 63) <= column < 1 << 63:
+        return numbers == column.to_bytes(8, "little", signed=True) * (len(numbers) // 8)
+    found = unpack_column(("q", numbers), len(numbers) // 8)
+    return found == unpack_column(column, len(found))
