@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
+
+LONGEST_HOLD_SECONDS = 600.0  # a test that forgets to release a request still ends
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Fault:
         status: Answer with this status instead of asking the service, with `headers` and `json` or `text`.
         reset: Drop the connection, "before" or "after" the service has done its work.
         delay_seconds: Wait before anything else.
+        hold: Wait for `release` before anything else. It is in effect from the moment that `is_holding`.
         truncate: Do the work, announce the whole answer, send half of it.
     """
 
@@ -42,7 +47,10 @@ class Fault:
     content_type: str | None = None
     reset: str | None = None
     delay_seconds: float = 0.0
+    hold: bool = False
     truncate: bool = False
+    _reached: threading.Event = field(default_factory=threading.Event, init=False, repr=False, compare=False)
+    _released: threading.Event = field(default_factory=threading.Event, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.route, str):
@@ -52,13 +60,29 @@ class Fault:
             raise ValueError(f"route {self.route!r} is not 'METHOD /path'")
         if self.reset not in (None, "before", "after"):
             raise ValueError("reset is before or after")
-        if self.status is None and self.reset is None and not self.delay_seconds and not self.truncate:
-            raise ValueError("a fault needs status, reset, delay_seconds or truncate")
+        if self.status is None and self.reset is None and not (self.delay_seconds or self.hold or self.truncate):
+            raise ValueError("a fault needs status, reset, delay_seconds, hold or truncate")
 
     def matches(self, method: str, path: str) -> bool:
         """Whether it is about this request."""
         wanted_method, _, pattern = self.route.partition(" ")
         return wanted_method.upper() in ("*", method) and fnmatchcase(path, pattern)
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether a request was held and not released yet."""
+        return self._reached.is_set() and not self._released.is_set()
+
+    def wait(self) -> None:
+        """Wait as long as it says; for the thread that serves the request."""
+        time.sleep(self.delay_seconds)
+        if self.hold:
+            self._reached.set()
+            self._released.wait(LONGEST_HOLD_SECONDS)
+
+    def release(self) -> None:
+        """Let the held request go on, and hold none from now on."""
+        self._released.set()
 
 
 class FaultRules:
@@ -79,3 +103,9 @@ class FaultRules:
                 fault.times -= 1
             return fault
         return None
+
+    def clear(self) -> None:
+        """Forget them all; requests that are held go on."""
+        for fault in self.faults:
+            fault.release()
+        self.faults.clear()

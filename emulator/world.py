@@ -279,9 +279,9 @@ class World:
             return fault
 
     def clear_faults(self) -> None:
-        """No more HTTP faults."""
+        """No more HTTP faults; requests that are held go on."""
         with self.lock:
-            self._faults.faults.clear()
+            self._faults.clear()
 
     def add_outcome(self, outcome: str, **what: Any) -> OutcomeRule:
         """A rule about how tasks go; see `OutcomeRule` for the rest."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +59,7 @@ class Gate:
     def _answer(self, environ: WSGIEnvironment, fault: Fault | None) -> Answer:
         if fault is None:
             return self._ask(environ)
-        if fault.delay_seconds:
-            time.sleep(fault.delay_seconds)
+        fault.wait()
         if fault.reset == "before":
             _drop(environ)
         if fault.status is not None:

@@ -168,6 +168,7 @@ class Emulator:
 
     def stop(self) -> None:
         """Serve no more; returns when the port is free."""
+        self.world.clear_faults()
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()

@@ -172,7 +172,7 @@ class CommandLine:
             capture_output=True,
             text=True,
             env=self.environment,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         asked = [f"{entry.method} {entry.path} {entry.status}" for entry in self.globus.world.requests[-8:]]
@@ -199,10 +199,10 @@ class CommandLine:
                 line = program.stdout.readline()
                 assert line, said
                 said = line
-            page = requests.get(said.strip(), timeout=10).text
+            page = requests.get(said.strip(), timeout=60).text
             code = re.search(r'<code id="auth-code">([^<]+)</code>', page)
             assert code, page
-            rest, _ = program.communicate(code.group(1) + "\n", timeout=30)
+            rest, _ = program.communicate(code.group(1) + "\n", timeout=60)
             assert program.returncode == 0, rest
         return rest
 

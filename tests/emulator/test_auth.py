@@ -37,7 +37,7 @@ class Browser(LoginFlowManager):
 
 def code_on_page(url: str, method: str = "GET") -> str:
     """The code that the page behind a login address shows."""
-    page = requests.request(method, url, timeout=10)
+    page = requests.request(method, url, timeout=60)
     assert page.headers["Content-Type"].startswith("text/html")
     shown = re.search(r'<code id="auth-code">([^<]+)</code>', page.text)
     assert page.status_code == 200 and shown, page.text
@@ -151,13 +151,13 @@ def test_data_access_to_another_kind_of_collection_is_an_unknown_scope(globus: E
     page = requests.get(
         globus.url + "v2/oauth2/authorize",
         params={"client_id": CLIENT, "redirect_uri": redirect_uri, "scope": scope, "response_type": "code"},
-        timeout=10,
+        timeout=60,
     )
 
     assert page.status_code == 400
     assert "Unknown Scope" in page.text
     form = {"grant_type": "client_credentials", "scope": scope}
-    refused = requests.post(globus.url + "v2/oauth2/token", data=form, auth=(CLIENT, "s"), timeout=10)
+    refused = requests.post(globus.url + "v2/oauth2/token", data=form, auth=(CLIENT, "s"), timeout=60)
     assert (refused.status_code, "Unknown Scope" in refused.text) == (400, True)
 
 
@@ -212,7 +212,7 @@ def test_another_address_is_redirected_to_with_code_and_state(globus: Emulator) 
                 "state": "xyz",
             },
             allow_redirects=False,
-            timeout=10,
+            timeout=60,
         )
         assert reply.status_code == 302
         return reply.headers["Location"]
@@ -228,7 +228,7 @@ def test_the_login_page_can_wait_for_a_person(globus: Emulator) -> None:
         client.oauth2_start_flow(requested_scopes=OPENID)
         url = client.oauth2_get_authorize_url()
 
-        assert "Sign in as researcher@example.org" in requests.get(url, timeout=10).text
+        assert "Sign in as researcher@example.org" in requests.get(url, timeout=60).text
         assert client.oauth2_exchange_code_for_tokens(code_on_page(url, "POST")).by_resource_server[AUTH]
 
 
@@ -273,7 +273,7 @@ def test_the_id_token_says_who_it_is_and_can_be_verified(globus: Emulator) -> No
 
 def test_a_registered_client_needs_its_secret_and_can_be_deleted(globus: Emulator) -> None:
     made = requests.post(
-        globus.url + "v2/api/clients", json={"client": {"template_id": str(uuid.uuid4()), "name": "CLI"}}, timeout=10
+        globus.url + "v2/api/clients", json={"client": {"template_id": str(uuid.uuid4()), "name": "CLI"}}, timeout=60
     )
     client_id = made.json()["client"]["id"]
     secret = made.json()["included"]["client_credential"]["secret"]
@@ -281,11 +281,11 @@ def test_a_registered_client_needs_its_secret_and_can_be_deleted(globus: Emulato
     def grant(with_secret: str) -> int:
         form = {"grant_type": "client_credentials", "scope": TRANSFER_ALL}
         return requests.post(
-            globus.url + "v2/oauth2/token", data=form, auth=(client_id, with_secret), timeout=10
+            globus.url + "v2/oauth2/token", data=form, auth=(client_id, with_secret), timeout=60
         ).status_code
 
     assert (made.status_code, grant(secret), grant("wrong")) == (201, 200, 401)
-    gone = requests.delete(globus.url + f"v2/api/clients/{client_id}", auth=(client_id, secret), timeout=10)
+    gone = requests.delete(globus.url + f"v2/api/clients/{client_id}", auth=(client_id, secret), timeout=60)
     assert (gone.status_code, grant(secret)) == (200, 401)
 
 
@@ -294,7 +294,7 @@ def test_validate_and_introspect_know_which_tokens_live(globus: Emulator, bearer
 
     def ask(what: str) -> Any:
         return requests.post(
-            globus.url + f"v2/oauth2/token/{what}", data={"token": token}, auth=(CLIENT, "s"), timeout=10
+            globus.url + f"v2/oauth2/token/{what}", data={"token": token}, auth=(CLIENT, "s"), timeout=60
         ).json()
 
     assert ask("validate") == {"active": True}

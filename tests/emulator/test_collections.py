@@ -128,7 +128,7 @@ def test_what_is_not_built_says_so_by_name(globus: Emulator, bearer: Callable[..
         ("GET", "v0.10/bookmark_list"),
         ("GET", "v2/api/projects"),
     ):
-        reply = requests.request(method, globus.url + path, timeout=10)
+        reply = requests.request(method, globus.url + path, timeout=60)
 
         assert reply.status_code == 501
         assert f"{method} /{path.rstrip('/')}" in reply.json()["message"]

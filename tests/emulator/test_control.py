@@ -15,8 +15,10 @@ from typing import Any
 import globus_sdk
 import pytest
 import requests
+from waiting import LONGEST_WAIT_SECONDS, until
 
 from emulator.clock import parse_time
+from emulator.faults import Fault
 from emulator.http.server import Emulator
 
 SOURCE = "5a0c9d5e-0000-4000-8000-000000000001"
@@ -32,7 +34,7 @@ class Control:
         self._base = globus.url + "_emulator/"
 
     def __call__(self, method: str, route: str, /, **body: Any) -> Any:
-        reply = requests.request(method, self._base + route, json=body or None, timeout=10)
+        reply = requests.request(method, self._base + route, json=body or None, timeout=60)
         assert reply.ok, reply.text
         return reply.json()
 
@@ -103,6 +105,24 @@ def test_an_answer_can_be_late_or_cut_short(control: Control, transfer: globus_s
     with pytest.raises(globus_sdk.NetworkError):
         transfer.get_submission_id()
     control("DELETE", "faults")
+
+
+@pytest.mark.parametrize("release", [Fault.release, lambda hold: None], ids=["by name", "with all faults"])
+def test_a_request_can_be_held_until_it_is_released(
+    globus: Emulator, transfer: globus_sdk.TransferClient, release: Callable[[Fault], None]
+) -> None:
+    hold = globus.world.add_fault("GET /v0.10/submission_id", hold=True)
+    with ThreadPoolExecutor(1) as asking:
+        answer = asking.submit(transfer.get_submission_id)
+        until(lambda: hold.is_holding)
+        assert transfer.task_list().http_status == 200  # the others go on
+        assert not answer.done()
+
+        release(hold)
+        globus.world.clear_faults()
+
+        assert answer.result(LONGEST_WAIT_SECONDS).http_status == 200
+    assert not hold.is_holding
 
 
 @pytest.mark.parametrize("outcome", ["fail", "cancel", "expire"])
@@ -261,7 +281,7 @@ def test_collections_logins_and_limits_can_be_changed(
     ],
 )
 def test_what_makes_no_sense_is_refused(globus: Emulator, method: str, path: str, body: dict[str, Any]) -> None:
-    reply = requests.request(method, f"{globus.url}_emulator/{path}", json=body, timeout=10)
+    reply = requests.request(method, f"{globus.url}_emulator/{path}", json=body, timeout=60)
 
     assert reply.status_code == (404 if path == "tasks/none" else 400)
     assert reply.json()
@@ -271,7 +291,7 @@ def test_requests_at_the_same_time_are_all_served(globus: Emulator, bearer: Call
     headers = {"Authorization": f"Bearer {bearer()}"}
 
     def ask(number: int) -> int:
-        return requests.get(f"{globus.url}v0.10/submission_id", headers=headers, timeout=10).status_code
+        return requests.get(f"{globus.url}v0.10/submission_id", headers=headers, timeout=60).status_code
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(40))) == [200] * 40
@@ -279,7 +299,7 @@ def test_requests_at_the_same_time_are_all_served(globus: Emulator, bearer: Call
 
 def test_answers_are_http_1_1_with_length_and_date_also_for_doubled_slashes(globus: Emulator) -> None:
     host = globus.url.split("/")[2]
-    connection = http.client.HTTPConnection(host, timeout=10)
+    connection = http.client.HTTPConnection(host, timeout=60)
     try:
         for path in ("//.well-known//openid-configuration", "/jwk.json"):
             connection.request("GET", path)
@@ -293,14 +313,14 @@ def test_answers_are_http_1_1_with_length_and_date_also_for_doubled_slashes(glob
 
 
 def test_a_body_in_chunks_is_read_whole(globus: Emulator) -> None:
-    reply = requests.post(f"{globus.url}_emulator/progress", data=iter([b'{"mode":', b'"polls:3"}']), timeout=10)
+    reply = requests.post(f"{globus.url}_emulator/progress", data=iter([b'{"mode":', b'"polls:3"}']), timeout=60)
 
     assert reply.json() == {"mode": "polls:3"}
 
 
 def test_the_date_of_answers_follows_the_clock_and_a_fault_can_name_its_own(globus: Emulator) -> None:
     def dates() -> list[str]:
-        connection = http.client.HTTPConnection(globus.url.split("/")[2], timeout=10)
+        connection = http.client.HTTPConnection(globus.url.split("/")[2], timeout=60)
         try:
             connection.request("GET", "/jwk.json")
             return connection.getresponse().headers.get_all("Date", [])

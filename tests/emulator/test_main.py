@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "emulator"]
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
 
 
 def test_without_a_command_it_serves_until_it_is_stopped(tmp_path: Path) -> None:
@@ -34,12 +34,12 @@ def test_without_a_command_it_serves_until_it_is_stopped(tmp_path: Path) -> None
         names = [match.group(1) for match in found if match]
         url = found[0].group(2) if found[0] else ""
 
-        (collection,) = requests.get(url + "_emulator/state", timeout=10).json()["collections"]
+        (collection,) = requests.get(url + "_emulator/state", timeout=60).json()["collections"]
         with socket.socket() as other, pytest.raises(OSError):
             other.settimeout(1)
             other.connect(("127.0.0.2", int(url.rpartition(":")[2].strip("/"))))
         program.send_signal(signal.SIGTERM)
-        rest, words = program.communicate(timeout=10)
+        rest, words = program.communicate(timeout=60)
 
     assert names == [f"GLOBUS_SDK_SERVICE_URL_{name}" for name in ("AUTH", "TRANSFER", "TIMER")]
     assert (collection["id"], collection["type"], collection["name"]) == (SOURCE, "mapped", "Big, blue disk")
@@ -68,7 +68,7 @@ def test_a_command_that_is_stopped_ends_it_too(tmp_path: Path) -> None:
         assert program.stdout.readline() == "up\n"
         program.send_signal(signal.SIGTERM)
 
-        assert program.wait(timeout=10) == 128 + signal.SIGTERM
+        assert program.wait(timeout=60) == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_help_teaches_by_example() -> None:
 def test_importing_it_does_nothing_and_needs_no_sdk() -> None:
     script = "import sys, emulator.http.server; sys.exit('globus_sdk' in sys.modules or 'autotransfer' in sys.modules)"
 
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env={**os.environ}, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env={**os.environ}, timeout=60, check=False)
 
     assert done.returncode == 0
 

@@ -53,12 +53,12 @@ class Caller:
 
     def ask(self, method: str, path: str, scope: str | None = DATA_ACCESS, **what: Any) -> requests.Response:
         headers = {} if scope is None else {"Authorization": f"Bearer {self.bearer(scope)}"}
-        return requests.request(method, self.globus.url + path, headers=headers, timeout=10, **what)
+        return requests.request(method, self.globus.url + path, headers=headers, timeout=60, **what)
 
     def form(self, path: str, secret: str | None = "s", **fields: str) -> requests.Response:
         credentials = base64.b64encode(f"{CLIENT}:{secret}".encode()).decode()
         headers = {"Authorization": f"Basic {credentials}"}
-        return requests.post(self.globus.url + path, data=fields, headers=headers, timeout=10)
+        return requests.post(self.globus.url + path, data=fields, headers=headers, timeout=60)
 
     def submit(self, items: int = 1) -> requests.Response:
         item = {"DATA_TYPE": "transfer_item", "source_path": "/a", "destination_path": "/a"}
@@ -147,7 +147,7 @@ class Caller:
                 "response_type": "code",
                 "state": "_default",
             },
-            timeout=10,
+            timeout=60,
         )
         code = code or page.url.partition("code=")[2].partition("&")[0]
         return self.form("v2/oauth2/token", grant_type="authorization_code", code=code, redirect_uri=redirect_uri)

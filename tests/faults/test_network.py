@@ -480,7 +480,7 @@ def test_an_answer_that_drips_for_ever_holds_a_run_until_it_is_stopped(route: Ro
         route.run("main.py", status=7, says=f"has been active for 25 hours (pid {process.pid})")
         assert route.run("main.py", status=7).stderr == "", "once"
         process.terminate()
-        stdout, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate(timeout=60)
 
     fault.check(Result(process.returncode, stdout, stderr), route)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from suite import Route
+from waiting import until
 
 from emulator.http.server import Emulator
 
@@ -73,11 +74,9 @@ def test_a_hangup_ends_a_run_as_an_interrupt_does(route: Route, globus: Emulator
     globus.world.set_progress("polls:100000")
     route.write("a.txt")
     process = route.start("main.py", "--wait")
-    while not globus.world.tasks:
-        time.sleep(0.02)
-    time.sleep(0.3)
+    until(lambda: globus.world.requests and globus.world.requests[-1].path.startswith("/v0.10/task/"), process)
     process.send_signal(signal.SIGHUP)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert "Interrupted" in stderr

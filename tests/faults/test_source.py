@@ -12,6 +12,7 @@ import machine
 import pytest
 from faulty import FaultCheck, assert_recovers
 from suite import Route
+from waiting import until
 
 DELIVERED = "2 paths delivered; 1 task succeeded"
 ON_ITS_WAY = "2 paths delivered, 1 path under way; 1 task succeeded"
@@ -198,8 +199,16 @@ def unlink(path: Path) -> None:
 
 def make_folder(path: Path) -> None:
     path.unlink()
-    time.sleep(0.05)  # later than the scan's start also by the steps in which a file system tells the time
     path.mkdir()
+    asked_ns = time.time_ns()
+    # Later than the scan's start also by the steps of the file system's own clock.
+    until(lambda: touched_at_ns(path) > asked_ns)
+
+
+def touched_at_ns(path: Path) -> int:
+    """Touch a path; returns the time that it has then."""
+    path.touch()
+    return path.stat().st_mtime_ns
 
 
 def make_pipe(path: Path) -> None:

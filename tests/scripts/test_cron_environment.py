@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 import pytest
 from suite import ROOT, Route
+from waiting import LONGEST_WAIT_SECONDS, until_held
 
 SCRIPTS = ("main.py", "set_time.py")
 
@@ -215,14 +216,14 @@ def test_a_bug_is_told_in_one_line_with_its_place_and_no_traceback() -> None:
 
 def test_a_run_that_is_told_to_stop_says_that_what_was_recorded_stands(route: Route) -> None:
     assert route.globus is not None
-    hold = route.globus.world.add_fault("GET /v0.10/submission_id", delay_seconds=2, reset="before")
+    hold = route.globus.world.add_fault("GET /v0.10/submission_id", hold=True, reset="before")
     route.write("a.txt")
     process = route.start("main.py")
-    while hold.times:
-        assert process.poll() is None
+    until_held(hold, process)
 
     process.terminate()
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=LONGEST_WAIT_SECONDS)
+    hold.release()
 
     assert process.returncode == 130
     assert "What was recorded stands" in stderr

@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from suite import LONG_AGO, Route, start_with_one_file_away
+from suite import DAY_SECONDS, LONG_AGO, Route, start_with_one_file_away
 
 from emulator.http.server import Emulator
 
@@ -51,9 +51,9 @@ def test_only_what_changed_is_sent_with_the_sync_level_it_needs(route: Route) ->
 
 
 def test_a_file_touched_a_moment_ago_waits_for_a_later_run(route: Route) -> None:
-    route.configure(SETTLE_SECONDS=60)
+    route.configure(SETTLE_SECONDS=DAY_SECONDS)
     route.write("growing.dat", mtime_seconds=time.time() - 5)
-    route.write("finished.dat", mtime_seconds=time.time() - 100)
+    route.write("finished.dat", mtime_seconds=time.time() - 2 * DAY_SECONDS)
 
     summary = route.deliver()
 

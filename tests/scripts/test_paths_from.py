@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from suite import LONG_AGO, ROOT, Route
+from waiting import LONGEST_WAIT_SECONDS, until
 
 from autotransfer.datastore.store import RESCAN, Store
 from emulator.http.server import Emulator
@@ -344,13 +345,12 @@ def watching(route: Route, spool: Path) -> Iterator[Callable[..., int]]:
 
 def until_spooled(spool: Path, name: str) -> list[str]:
     """Wait until a name has been spooled; gives all that are."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        names = os.fsdecode((spool / "new").read_bytes()).split("\0") if (spool / "new").exists() else []
-        if any(one.endswith(name) for one in names):
-            return names
-        time.sleep(0.02)
-    raise AssertionError(f"{name} was not spooled")
+
+    def names() -> list[str]:
+        return os.fsdecode((spool / "new").read_bytes()).split("\0") if (spool / "new").exists() else []
+
+    until(lambda: any(one.endswith(name) for one in names()))
+    return names()
 
 
 def test_inotifywait_feeds_what_is_written_renamed_and_removed(route: Route, tmp_path: Path) -> None:
@@ -407,15 +407,14 @@ def test_a_second_runner_leaves_the_names_of_the_first_alone(tmp_path: Path) -> 
     wait = f"touch {begun}; while [ ! -e {may_end} ]; do sleep 0.02; done"
     runner = [sys.executable, str(INOTIFY_FEED), "run", str(spool), "sh", "-c"]
     with subprocess.Popen([*runner, wait]) as first:
-        while not begun.exists():
-            time.sleep(0.02)
+        until(begun.exists)
         (spool / "new").write_bytes(b"b\0")
 
         assert subprocess.run([*runner, "exit 0"], check=False).returncode == 7
 
         assert (spool / "taken").read_bytes() == b"a\0"
         may_end.touch()
-        assert first.wait(20) == 0
+        assert first.wait(LONGEST_WAIT_SECONDS) == 0
     assert sorted(path.name for path in spool.iterdir() if path.suffix != ".lock") == ["lock", "new"]
 
 

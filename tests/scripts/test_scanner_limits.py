@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from suite import LONG_AGO, ROOT, Route
+from suite import DAY_SECONDS, LONG_AGO, ROOT, Route
 
 from autotransfer.datastore.store import Store
 from emulator.http.server import Emulator
@@ -43,8 +43,8 @@ def rewrite_in_place(route: Route, rel_path: str, mtime_seconds: float) -> None:
 
 
 def test_what_a_full_scan_finds_unsettled_is_sent_by_a_quick_one(quick: Route) -> None:
-    quick.configure(SETTLE_SECONDS=60)
-    rewrite_in_place(quick, "a/x/1.dat", time.time() - 30)
+    quick.configure(SETTLE_SECONDS=DAY_SECONDS)
+    rewrite_in_place(quick, "a/x/1.dat", time.time() - 60)
     assert quick.summary("--full")["unsettled"] == 1
 
     quick.configure(SETTLE_SECONDS=5)
@@ -133,7 +133,7 @@ def test_what_waits_for_room_leaves_alone_what_a_task_carries_of_what_is_now_lef
     route: Route, globus: Emulator
 ) -> None:
     globus.world.set_progress("seconds:100000")
-    route.configure(SETTLE_SECONDS=60, MAX_TASKS_IN_FLIGHT=1)
+    route.configure(SETTLE_SECONDS=DAY_SECONDS, MAX_TASKS_IN_FLIGHT=1)
     route.write("p/ex/in-flight.dat")
     route.write("p/new.dat", mtime_seconds=time.time())
     assert route.summary()["submitted"] == 1

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
-from suite import LONG_AGO, Route
+from suite import DAY_SECONDS, LONG_AGO, Route
+from waiting import until_held
 
 # LONG_AGO is 2023-11-14 22:13:20 in UTC and 23:13:20 in Berlin.
 MOMENTS = [
@@ -362,7 +363,7 @@ def test_what_a_task_carries_is_left_alone_and_counted(route: Route) -> None:
 
 
 def test_a_file_touched_a_moment_ago_never_counts_as_transferred(lonely_route: Route) -> None:
-    lonely_route.configure(SETTLE_SECONDS=60)
+    lonely_route.configure(SETTLE_SECONDS=DAY_SECONDS)
     lonely_route.write("growing.dat", mtime_seconds=time.time() - 1)
 
     lonely_route.run("set_time.py", "now", says="0 paths count as transferred, 1 will be sent")
@@ -370,14 +371,14 @@ def test_a_file_touched_a_moment_ago_never_counts_as_transferred(lonely_route: R
 
 def test_while_a_run_is_active_nothing_is_changed(route: Route) -> None:
     assert route.globus is not None
-    hold = route.globus.world.add_fault("GET /v0.10/submission_id", delay_seconds=1)
+    hold = route.globus.world.add_fault("GET /v0.10/submission_id", hold=True)
     route.write("a.txt")
     process = route.start("main.py")
-    while hold.times:
-        assert process.poll() is None
+    until_held(hold, process)
 
     route.run("set_time.py", "now", status=7)
 
+    hold.release()
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert len(route.sent()) == 1

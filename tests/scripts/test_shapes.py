@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -169,13 +168,11 @@ def test_a_sparse_file_of_a_terabyte_is_sent_without_being_read(route: Route) ->
         make_sparse(folder / "image.raw", TERABYTE)
         os.link(folder / "image.raw", view / "image.raw")
         opens.names()
-        started = time.monotonic()
 
         deliver(route, new=1, submitted=1, bytes=TERABYTE, delivered=1)
 
         assert opens.names() == set()
         assert opens_by_globus.names() == {"image.raw"}
-    assert time.monotonic() - started < 60
     assert (route.dst / "data/image.raw").stat().st_size == TERABYTE
     assert pieces(route.dst / "data/image.raw") == [(0, b"data"), (TERABYTE // 2, b"data"), (TERABYTE - 4, b"data")]
 

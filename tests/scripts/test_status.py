@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from suite import DST_ID, LONG_AGO, Route
+from suite import DAY_SECONDS, DST_ID, LONG_AGO, Route
 from terminal import on_a_terminal
+from waiting import until_held
 
 from emulator.http.server import Emulator
 
@@ -179,7 +180,7 @@ def test_a_delivered_file_is_answered_with_task_time_mtime_and_size(route: Route
 
 
 def test_each_reason_why_a_file_is_not_delivered_is_told_apart(route: Route, globus: Emulator) -> None:
-    route.configure(EXCLUDE=["*.tmp", "scratch"], SETTLE_SECONDS=60)
+    route.configure(EXCLUDE=["*.tmp", "scratch"], SETTLE_SECONDS=DAY_SECONDS)
     for name in ("same", "newer", "older", "gone", "touched"):
         route.write(f"{name}.txt")
     route.deliver_here()
@@ -358,15 +359,13 @@ def test_a_missing_code_path_is_a_matter_of_configuration(route: Route) -> None:
 def test_it_answers_while_a_run_is_active_and_shows_it(route: Route, globus: Emulator) -> None:
     route.write("a.txt")
     route.deliver_here()
-    globus.world.add_fault("POST /v0.10/transfer", delay_seconds=3.0)
+    hold = globus.world.add_fault("POST /v0.10/transfer", hold=True)
     route.write("b.txt")
     with route.start("main.py") as run:
-        while not any(call.path.endswith("/submission_id") for call in globus.world.requests[-2:]):
-            time.sleep(0.02)
-
+        until_held(hold, run)
         found = route.run("status.py", "--json").json
-
         assert run.poll() is None
+        hold.release()
     assert found["delivered"]["files"] == 1
     if Path("/proc/locks").exists():
         assert found["active_run"]["pid"] == run.pid

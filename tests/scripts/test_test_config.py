@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from suite import DST_ID, ROOT, SRC_ID, Result, Route
 from terminal import LINK, asked, code_from, on_a_terminal, sign_in
+from waiting import until, until_held
 
 from autotransfer.datastore.store import FORMAT_VERSION, Store
 from emulator.http.server import Emulator
@@ -133,10 +134,7 @@ def test_it_works_while_a_run_is_active_and_stands_in_no_runs_way(route: Route, 
     route.write("slow.dat")
     run = route.start("main.py", "--wait", "60")
     try:
-        deadline = time.monotonic() + 20
-        while not route.sent() and time.monotonic() < deadline:
-            time.sleep(0.05)
-
+        until(route.sent, run)
         result = route.run("test_config.py", status=0)
 
         assert run.poll() is None
@@ -746,13 +744,12 @@ def test_a_folder_of_many_entries_is_compared_by_a_sample(route: Route, is_right
 def test_files_that_come_and_go_while_it_looks_fail_nothing(route: Route, globus: Emulator) -> None:
     for name in ("stays", "goes"):
         route.write(name)
-    fault = globus.world.add_fault(LS_SOURCE, delay_seconds=0.6, times=1)
+    hold = globus.world.add_fault(LS_SOURCE, hold=True)
     script = route.start("test_config.py")
-    deadline = time.monotonic() + 20
-    while fault.times and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until_held(hold, script)
     (route.src / "goes").unlink()
     route.write("comes")
+    hold.release()
 
     stdout, stderr = script.communicate(timeout=60)
 

@@ -58,8 +58,8 @@ def only_timer(globus: Emulator) -> Timer:
 
 
 def from_now(**how_long: float) -> str:
-    """A moment as a person writes it, local time."""
-    return (datetime.now() + timedelta(**how_long)).strftime("%Y-%m-%dT%H:%M:%S")
+    """A moment as a person writes it, local time; so long from now also where summer time begins or ends between."""
+    return (datetime.now(timezone.utc) + timedelta(**how_long)).astimezone().strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def at_a_terminal(route: Route, *words: str, answer: Answer = code_from, status: int = 0) -> list[str]:
@@ -75,7 +75,7 @@ def refresh(globus: Emulator, token: str) -> int:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(f"{globus.url}v2/oauth2/token", urllib.parse.urlencode(form).encode())
     try:
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -138,7 +138,7 @@ def test_the_example_of_the_former_readme_makes_the_same_timer(route: Route, glo
 
     row = fields(shown.stdout)
     assert (row["Name"], row["Status"], row["Interval"]) == ("example-job", "new (has not run yet)", "8h")
-    assert row["Start"] == row["Next Run"] == f"{start.replace('T', ' ')} {datetime.now().astimezone():%z}"
+    assert row["Start"] == row["Next Run"] == f"{datetime.fromisoformat(start).astimezone():%Y-%m-%d %H:%M:%S %z}"
     assert [copy.read_text() for copy in copies] == ["one", "two"]
     (sent,) = route.sent()
     assert sent["label"] == "Timer Transfer Job, run 1"
@@ -426,12 +426,12 @@ def test_status_tells_what_the_task_itself_came_to_and_ends_with_3_when_a_person
 
 
 def test_a_start_that_has_passed_sets_the_hours_of_the_day(route: Route, globus: Emulator) -> None:
+    before = datetime.now(timezone.utc)
     result = job(route, "transfer", "--interval", "1d", "--start", "2020-01-01T03:30Z")
 
     start = only_timer(globus).schedule.start
-    now = datetime.now(timezone.utc)
     assert (start.hour, start.minute, start.second) == (3, 30, 0)
-    assert now < start <= now + timedelta(days=1)
+    assert before < start <= datetime.now(timezone.utc) + timedelta(days=1)
     assert "--start has passed; the first run is at its next tick" in result.stderr
     assert route.sent() == []
 

@@ -73,14 +73,14 @@ def type_code(words: list[str], environment: dict[str, str]) -> None:
             said += os.read(ours, 65536).decode()
         link = re.search(r"http://\S+/v2/oauth2/authorize\S+", said)
         assert link, said
-        page = requests.get(link[0], timeout=10).text
+        page = requests.get(link[0], timeout=60).text
         code = re.search(r'<code id="auth-code">([^<]+)</code>', page)
         assert code, page
         os.write(ours, code[1].encode() + b"\n")
         with pytest.raises(OSError):  # what Linux says when the other end is closed
             while True:
                 os.read(ours, 65536)
-        assert program.wait(timeout=30) == 0, said
+        assert program.wait(timeout=60) == 0, said
     finally:
         program.kill()
         program.wait()

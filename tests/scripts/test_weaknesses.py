@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import requests
 from suite import DST_ID, LONG_AGO, SRC_ID, Route
+from waiting import until_held
 
 from autotransfer.datastore.store import FORMAT_VERSION
 from autotransfer.scan.folders import open_root, walk
@@ -174,21 +175,18 @@ def test_half_a_file_that_a_failed_task_left_behind_is_replaced(route: Route, gl
 def test_a_file_modified_later_on_the_day_given_to_set_time_is_sent(route: Route, zone: str) -> None:
     """Weakness 4: two formats of one time were compared as texts, so the rest of that day was missed."""
     route.environment["TZ"] = zone
-    shown = subprocess.run(
-        ["date", "-d", "yesterday", "+%Y-%m-%d"], env={**os.environ, "TZ": zone}, capture_output=True, check=False
-    )
-    if shown.returncode != 0:
-        pytest.skip("date knows no -d here")
-    yesterday = shown.stdout.decode().strip()
+    day = "2023-11-14"
     seconds = subprocess.run(
-        ["date", "-d", f"{yesterday} 00:00", "+%s"], env={**os.environ, "TZ": zone}, capture_output=True, check=True
+        ["date", "-d", f"{day} 00:00", "+%s"], env={**os.environ, "TZ": zone}, capture_output=True, check=False
     )
+    if seconds.returncode != 0:
+        pytest.skip("date knows no -d here")
     midnight = int(seconds.stdout)
     route.write("the day before.dat", mtime_seconds=midnight - 60)
     route.write("at one.dat", mtime_seconds=midnight + 13 * HOUR)
     route.write("in the first second.dat", mtime_seconds=midnight + 1)
 
-    route.run("set_time.py", f"{yesterday}T00:00:00")
+    route.run("set_time.py", f"{day}T00:00:00")
     route.deliver_here()
 
     assert last_sent(route) == {"at one.dat", "in the first second.dat"}
@@ -199,13 +197,12 @@ def test_a_file_modified_later_on_the_day_given_to_set_time_is_sent(route: Route
 
 def test_a_write_between_the_scan_and_the_submission_is_sent_by_a_later_run(route: Route, globus: Emulator) -> None:
     """Weakness 5: the time recorded was that of the submission, not the one that was seen on disk."""
-    hold = globus.world.add_fault("GET /v0.10/submission_id", delay_seconds=1)
+    hold = globus.world.add_fault("GET /v0.10/submission_id", hold=True)
     route.write("a.dat", "first")
     process = route.start("main.py")
-    while hold.times:
-        assert process.poll() is None
-        time.sleep(0.002)
+    until_held(hold, process)
     route.write("a.dat", "other", mtime_seconds=LONG_AGO + 10)
+    hold.release()
     process.communicate(timeout=60)
     assert process.returncode == 0
 
@@ -479,15 +476,14 @@ def test_of_two_runs_at_once_the_second_submits_nothing_and_says_so_by_its_statu
     route: Route, globus: Emulator
 ) -> None:
     """Weakness 11: nothing kept two runs apart, so both submitted the same files."""
-    hold = globus.world.add_fault("GET /v0.10/submission_id", delay_seconds=1.5)
+    hold = globus.world.add_fault("GET /v0.10/submission_id", hold=True)
     route.write("a.dat")
     first = route.start("main.py")
-    while hold.times:
-        assert first.poll() is None
-        time.sleep(0.002)
+    until_held(hold, first)
 
     second = route.run("main.py", status=7)
 
+    hold.release()
     assert (second.stdout, second.stderr) == ("", "")
     first.communicate(timeout=60)
     assert first.returncode == 0
@@ -632,7 +628,7 @@ def sign_in(route: Route, monkeypatch: pytest.MonkeyPatch) -> None:
     from autotransfer.globus.login import Login
 
     def code_behind(url: str) -> str:
-        page = requests.get(url, timeout=10)
+        page = requests.get(url, timeout=60)
         return page.text.partition('<code id="auth-code">')[2].partition("<")[0]
 
     for name, value in route.environment.items():

@@ -94,7 +94,7 @@ def own_addresses() -> list[tuple[socket.AddressFamily, str]]:
 
 def test_the_emulator_answers_on_loopback_only(globus: Emulator) -> None:
     port = int(globus.url.rstrip("/").rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=5):
+    with socket.create_connection(("127.0.0.1", port), timeout=60):
         pass
     addresses = own_addresses()
     if not addresses:

@@ -15,20 +15,18 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from suite import Result, Route
+from waiting import LONGEST_WAIT_SECONDS, until
 
 SOURCE = Path(__file__).with_name("slowly.c")
 # A process without these is bound by modes and owners like everybody, whatever user the tests run as.
 RIGHTS = "-dac_override,-dac_read_search,-fowner,-chown"
 SOMEBODY_ELSE = 12345
-LONGEST_WAIT_SECONDS = 30.0
 Words = tuple[str, ...]
 Variables = Mapping[str, "str | None"]
 NONE: Variables = {}
@@ -232,14 +230,6 @@ class Held:
 def refusing(path: Path, error_number: int) -> dict[str, str]:
     """The variables with which a script cannot write to files whose path begins so."""
     return {"LD_PRELOAD": str(library()), "REFUSE_FILE": str(path), "REFUSE_ERRNO": str(error_number)}
-
-
-def until(happens: Callable[[], Any]) -> None:
-    """Wait for something that a script brings about."""
-    give_up_at = time.monotonic() + LONGEST_WAIT_SECONDS
-    while not happens():
-        assert time.monotonic() < give_up_at, "it did not happen"
-        time.sleep(0.002)
 
 
 # ---- what is left ------------------------------------------------------------------------------------------------

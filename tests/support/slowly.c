@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4200, LONGEST_PAUSE_MS = 60000 };
+enum { PATH_BYTES = 4200, LONGEST_PAUSE_MS = 600000 };
 
 static int is_there(const char *folder, const char *name)
 {

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple, Optional
 from unittest import mock
 
 import secrets_kept
+from waiting import until_held
 
 import utils
 from autotransfer import run
@@ -31,6 +31,7 @@ CLIENT_ID = "aaaaaaaa-0000-4000-8000-00000000000c"
 SECRET = "the-secret-of-the-service-account"
 # What acts on a process as it starts, and so not on this one.
 FOR_PROCESSES_ONLY = {"LD_PRELOAD", "LC_ALL", "PYTHONUTF8", "PYTHONWARNINGS", "TZ"}
+DAY_SECONDS = 86400  # as SETTLE_SECONDS: what was written in a test is unsettled to its end
 LONG_AGO = 1_700_000_000  # a moment that no test calls recent, in seconds since the epoch
 
 
@@ -281,11 +282,11 @@ def start_with_one_file_away(route: Route, names: str) -> None:
     assert globus is not None
     for name in names:
         route.write(f"scan/{name}.dat", name)
-    globus.world.add_fault("POST /v0.10/transfer", delay_seconds=1.0)
+    hold = globus.world.add_fault("POST /v0.10/transfer", hold=True)
     run = route.start("main.py")
-    while not any(call.path.endswith("/submission_id") for call in globus.world.requests):
-        time.sleep(0.02)
+    until_held(hold, run)
     (route.src / "scan/a.dat").rename(route.folder / "away")
+    hold.release()
     run.communicate()
     (route.folder / "away").rename(route.src / "scan/a.dat")
 

@@ -22,7 +22,7 @@ Answer = Callable[[str], str]
 def code_from(link: str) -> str:
     """What a person does in the browser: open the link, read the code."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(link, timeout=10) as page:
+    with opener.open(link, timeout=60) as page:
         found = re.search(r'<code id="auth-code">(.*?)</code>', page.read().decode())
     assert found
     return unescape(found[1])

@@ -10,7 +10,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import machine
 import pytest
 from suite import ROOT
+from waiting import until
 
 from autotransfer.datastore.record import Delivered, Folder, Record
 from autotransfer.scan import linux
@@ -234,13 +234,10 @@ time.sleep(60)
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         (worker,) = map(int, run.stdout.readline().split())
-        machine.until((tmp_path / "reached").exists)
+        until((tmp_path / "reached").exists)
         run.kill()
 
-        give_up_at = time.monotonic() + 20  # the look hangs for three times as long
-        while is_running(worker):
-            assert time.monotonic() < give_up_at
-            time.sleep(0.01)
+        until(lambda: not is_running(worker))  # long before the look, which hangs for 600 s, comes to its end
 
 
 def is_running(pid: int) -> bool:
