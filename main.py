@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import utils
 from autotransfer.common.errors import ExitStatus, Problem, RunActive, UsageProblem, reason
 from autotransfer.common.paths import display
+from autotransfer.common.summary import LOG_UNWRITTEN, Notice
 from autotransfer.common.text import counted
 from autotransfer.datastore.store import IN_MEMORY, Store
-from autotransfer.monitoring.alerts import News
+from autotransfer.monitoring.alerts import Alerts
 from autotransfer.monitoring.notify import Notifier
 from autotransfer.run import Run, Watcher
 from autotransfer.scan.feed import split_names
@@ -213,7 +214,7 @@ def _perform(
     summary = run.summary
     status = int(problem.exit_status if problem else summary.exit_status)
     for notice in summary.notices:
-        utils.log.warning("%s", notice)
+        utils.log.warning("%s", notice.text)
     utils.log.info("%s", summary.as_line(status))
     telling.end(summary, store, problem, status)
     if chosen.json:
@@ -247,8 +248,8 @@ class _Telling:
         is_watched = utils.is_watched() and not chosen.quiet
         self._shows_all = is_watched or chosen.verbose or chosen.json or chosen.dry_run
         self._started_at = time.time()
-        self._news = News()
-        self._faults: list[str] = []
+        self._news = Alerts()
+        self._faults: list[Notice] = []
         self._notifier: Notifier | None = None
         if not chosen.dry_run:
             self._notifier = Notifier(settings, is_watched=is_watched, warn=utils.log.warning, note=utils.log.info)
@@ -275,9 +276,9 @@ class _Telling:
         if self._shows_all or self._notifier is None:
             utils.warn(text)
         elif self._notifier.has_ended:
-            self._warn_of(self._notifier.ended_also(text).notices)
+            self._warn_of(self._notifier.ended_also(Notice(LOG_UNWRITTEN, "", text)).notices)
         else:
-            self._faults.append(text)
+            self._faults.append(Notice(LOG_UNWRITTEN, "", text))
 
     def leave(self) -> None:
         if self._notifier is not None:
@@ -287,11 +288,11 @@ class _Telling:
         if error is None or self._shows_all:
             return
         error.is_silent = not self._news.problem  # type: ignore[attr-defined]
-        if isinstance(error, Problem) and self._news.problem.startswith(str(error)):  # and since when it lasts
-            error.remedy += self._news.problem[len(str(error)) :]
+        if isinstance(error, Problem):
+            error.remedy = f"{error.remedy} {self._news.since}".strip()
 
     def show_notices(self, summary: Summary) -> None:
-        notices = tuple(summary.notices) if self._shows_all else self._news.notices
+        notices = tuple(notice.text for notice in summary.notices) if self._shows_all else self._news.notices
         self._warn_of(notices, unlisted=summary.unlisted_notices if notices else 0)
         if self._news.texts and self._news.lasting and not self._shows_all:
             utils.warn(f"Besides, {counted(self._news.lasting, 'problem')} told before: see status.py.")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from autotransfer.common.errors import OutcomeUnknown, Problem
 from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
-from autotransfer.common.summary import Summary
+from autotransfer.common.summary import SUMMARY_UNWRITTEN, WAIT_OVER, Summary
 from autotransfer.common.text import counted
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, Store
@@ -212,7 +212,8 @@ class Run:
             if not open_tasks:
                 return
             if left_seconds <= 0:
-                self.summary.notice(f"The time to wait was over with {counted(open_tasks, 'task')} under way.")
+                text = f"The time to wait was over with {counted(open_tasks, 'task')} under way."
+                self.summary.notice(WAIT_OVER, "", text)
                 return
             self._pause(min(poll_seconds, left_seconds))
             poll_seconds = min(poll_seconds * 1.5, LONGEST_POLL_SECONDS)
@@ -291,6 +292,7 @@ class Run:
         # Only now: what keeps open tasks from getting on has become a notice when the summary was closed.
         status = int(problem.exit_status if problem else self.summary.exit_status)
         outcome: dict[str, Any] = {"status": status, "problem": str(problem or "")}
+        outcome["notices_about"] = [(notice.kind, notice.subject, notice.cause) for notice in self.summary.notices]
         try:
             if self.summary.scan == "paths":  # how large the tree is, the last scan has seen
                 last = self._store.shelf.get(LAST_RUN) or {}
@@ -300,9 +302,12 @@ class Run:
             self._store.shelf["RUNS"] = runs[-RUNS_KEPT:]
             self._store.commit()
         except Exception as error:  # noqa: BLE001 - the run's own outcome must not be hidden by its record
-            if problem is not None and str(error) in str(problem):
-                return  # the same cause ended the run, and is told
+            if problem is not None and getattr(error, "why", str(error)) == problem.why:
+                return  # the same cause ended the run, and is reported
             self.summary.notice(
+                SUMMARY_UNWRITTEN,
+                "",
                 f"The summary of this run could not be kept ({error}). Free space on the disk of CODE_PATH; what was "
-                "recorded before is unharmed."
+                "recorded before is unharmed.",
+                cause=getattr(error, "why", str(error)),
             )

@@ -18,6 +18,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+# The one kind of every problem that means: Globus does not answer, or asks to be left alone for a while.
+GLOBUS_AWAY = "globus_away"
+
 
 class ExitStatus(IntEnum):
     """The published contract with cron and scripts; a status not listed here means failure."""
@@ -61,19 +64,28 @@ class Problem(Exception):
         what: One clause in the owner's words, without a final full stop.
         why: The reason as the operating system or Globus gave it; empty when `what` says it all.
         remedy: One or more full sentences; says whether anything was sent or recorded where that could be feared.
+        code: What tells it from others of its kind where `what` and `why` hold an ID, a number or a changing path.
 
     Attributes:
-        is_silent: Whether it is not to be printed: nobody cares to hear of it, or those who do were told before.
+        kind: Its class in one word, for alerts: problems of one kind and cause are one problem, however often met.
+        is_silent: Whether it is not printed: nobody needs to read it, or those who do have read it before.
     """
 
     exit_status = ExitStatus.BUG
+    kind = "problem"
     is_silent = False
 
-    def __init__(self, what: str, *, why: str = "", remedy: str = "") -> None:
+    def __init__(self, what: str, *, why: str = "", remedy: str = "", code: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.why = why
         self.remedy = remedy
+        self.code = code
+
+    @property
+    def cause(self) -> str:
+        """What tells it from other problems of its kind; the same each time that it is met."""
+        return self.code or f"{self.what}: {self.why}"
 
     def __str__(self) -> str:
         reason = f": {self.why}" if self.why else ""
@@ -85,21 +97,26 @@ class UsageProblem(Problem):
     """The command line asks for something that cannot be."""
 
     exit_status = ExitStatus.USAGE
+    kind = "usage"
 
 
 class SignInNeeded(Problem):
     """No usable login; only a person can mend that."""
 
     exit_status = ExitStatus.SIGN_IN
+    kind = "sign_in"
 
 
 class ConfigurationProblem(Problem):
     """A setting, a folder or a file of ours is wrong; `details` holds one line per finding."""
 
     exit_status = ExitStatus.CONFIGURATION
+    kind = "configuration"
 
-    def __init__(self, what: str, *, why: str = "", remedy: str = "", details: tuple[str, ...] = ()) -> None:
-        super().__init__(what, why=why, remedy=remedy)
+    def __init__(
+        self, what: str, *, why: str = "", remedy: str = "", code: str = "", details: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(what, why=why, remedy=remedy, code=code)
         self.details = details
 
     def __str__(self) -> str:
@@ -113,10 +130,13 @@ class GlobusProblem(Problem):
     """Globus refused or could not be reached; a later run tries again."""
 
     exit_status = ExitStatus.GLOBUS
+    kind = "globus"
 
 
 class Unreachable(GlobusProblem):
     """No answer came: nothing else need be tried in this run."""
+
+    kind = GLOBUS_AWAY
 
 
 class TaskUnknown(GlobusProblem):
@@ -138,6 +158,8 @@ class IdenticalPaths(GlobusProblem):
 class OutcomeUnknown(GlobusProblem):
     """The submission may or may not have reached Globus: send it again with its own submission_id."""
 
+    kind = GLOBUS_AWAY
+
 
 class RunActive(Problem):
     """Another run holds the lock; `is_silent` when nobody cares to hear of it, as under cron.
@@ -147,8 +169,9 @@ class RunActive(Problem):
     """
 
     exit_status = ExitStatus.ACTIVE
+    kind = "run_active"
 
     def __init__(self, what: str, *, remedy: str, is_silent: bool, is_overlong: bool = False) -> None:
-        super().__init__(what, remedy=remedy)
+        super().__init__(what, remedy=remedy, code="active")
         self.is_silent = is_silent
         self.is_overlong = is_overlong

@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from autotransfer.common.errors import ExitStatus
+from autotransfer.common.errors import ExitStatus, Problem
 
 # More than anyone reads, and few enough to hold.
 MOST_NOTICES = 1000
+
+
+# The kinds of notices; a Problem that became a notice has its own kind (see `errors`). In brackets: what their subject
+# and their cause are.
+PATH_SKIPPED = "path_skipped"  # a path that this machine cannot read or Globus cannot carry (rel_path; why)
+PATH_UNREAD = "path_unread"  # a path that Globus could not read (rel_path; code)
+TASK_STALLED = "task_stalled"  # an open task makes no progress (task_id; code)
+TASK_CANCELED = "task_canceled"  # such a task was canceled after STUCK_HOURS (task_id; code)
+TASK_ENDED = "task_ended"  # a task failed, expired or was canceled by somebody (task_id; state and code)
+TASK_INCOMPLETE = "task_incomplete"  # a task skipped paths, and Globus does not say which (task_id)
+TASK_LOST = "task_lost"  # Globus does not know a task any more (task_id)
+TASK_ADOPTED = "task_adopted"  # an older task carries the same paths (its task_id)
+WAIT_OVER = "wait_over"  # --wait ended before the tasks did
+EXECUTOR_UNUSED = "executor_unused"  # SCAN_EXECUTOR did not help
+LOG_UNWRITTEN = "log_unwritten"  # the log cannot be written
+SUMMARY_UNWRITTEN = "summary_unwritten"  # this run's summary cannot be stored
+
+
+class Notice(NamedTuple):
+    """What a person should read of a run.
+
+    Args:
+        kind: One of the constants above, or a Problem's.
+        subject: What it is about: a rel_path or a task_id; "" for the route as a whole.
+        text: It in words. No code decides by it.
+        cause: What tells it from notices of its kind about the same subject.
+    """
+
+    kind: str
+    subject: str
+    text: str
+    cause: str = ""
+
+    @classmethod
+    def of(cls, problem: Problem, subject: str) -> Notice:
+        """A problem that did not end the run."""
+        return cls(problem.kind, subject, str(problem), problem.cause)
 
 
 class Summary:
@@ -40,12 +77,12 @@ class Summary:
     def __init__(self, *, started_at_ns: int) -> None:
         self.started_at_ns = started_at_ns
         self.seconds = 0.0
-        self.notices: list[str] = []
+        self.notices: list[Notice] = []
         self.unlisted_notices = 0
         self.task_ids: list[str] = []
         self.has_trouble = False
         self.scan = "full"
-        self._troubles: dict[int, str] = {}
+        self._stalled: dict[int, Notice] = {}
         self.folders = self.files = self.named = self.outside = 0
         self.new = self.modified = self.older = self.retried = self.bytes = 0
         self.unsettled = self.waiting = self.backing_off = self.vanished = 0
@@ -68,19 +105,22 @@ class Summary:
         """PARTIAL when a person should look, else DONE."""
         return ExitStatus.PARTIAL if self.has_trouble else ExitStatus.DONE
 
-    def notice(self, text: str) -> None:
-        """Note what a person should read; it makes the run a partial one."""
+    def notice(self, kind: str, subject: str, text: str, *, cause: str = "") -> None:
+        """Keep a notice; it makes the run a partial one."""
+        self._keep(Notice(kind, subject, text, cause))
+
+    def _keep(self, notice: Notice) -> None:
         self.has_trouble = True
         if len(self.notices) < MOST_NOTICES:
-            self.notices.append(text)
+            self.notices.append(notice)
         else:
             self.unlisted_notices += 1
 
-    def watch(self, number: int, trouble: str) -> None:
-        """Note what keeps an open task from getting on; what was noted of it before is replaced."""
-        self._troubles.pop(number, None)
-        if trouble:
-            self._troubles[number] = trouble
+    def watch(self, number: int, notice: Notice | None) -> None:
+        """Keep what stalls an open task, in place of what was kept of it before; None: nothing does."""
+        self._stalled.pop(number, None)
+        if notice is not None:
+            self._stalled[number] = notice
 
     def count_submitted(self, task_id: str, *, items: int, files: int, size_bytes: int) -> None:
         """Count a task that Globus accepted."""
@@ -94,16 +134,16 @@ class Summary:
         """Count what is known only at the end."""
         self.seconds = seconds
         self.in_flight_tasks = in_flight_tasks
-        for trouble in self._troubles.values():
-            self.notice(trouble)
-        self._troubles.clear()
+        for notice in self._stalled.values():
+            self._keep(notice)
+        self._stalled.clear()
 
     def counts(self) -> dict[str, int]:
         """The counts by name."""
         return {name: getattr(self, name) for name in self.COUNTS}
 
     def as_builtins(self) -> dict[str, Any]:
-        """Everything, for `--json` and for the datastore."""
+        """Everything, for `--json` and for the datastore; of the notices the texts."""
         return {
             "started_at_ns": self.started_at_ns,
             "seconds": round(self.seconds, 3),
@@ -111,7 +151,7 @@ class Summary:
             "scan": self.scan,
             **self.counts(),
             "task_ids": self.task_ids,
-            "notices": self.notices,
+            "notices": [notice.text for notice in self.notices],
             "unlisted_notices": self.unlisted_notices,
         }
 

@@ -178,6 +178,7 @@ LAST_RUN_FORMS: dict[str, Form] = {
     "tree_files": _is_count,
     "task_ids": [_is_text],
     "notices": [str],
+    "notices_about": [(str, str, str)],
     "problem": str,
 }
 

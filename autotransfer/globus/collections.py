@@ -49,8 +49,9 @@ class Collections:
             ConfigurationProblem: It does not exist.
             SignInNeeded, GlobusProblem: It could not be asked for.
         """
-        doing = f"show the collection {collection_id}"
-        with explained(doing, effect="Nothing was sent or recorded.", again=self._again):
+        with explained(
+            "show the collection {}", about=collection_id, effect="Nothing was sent or recorded.", again=self._again
+        ):
             document = document_in(self._client.get_endpoint(collection_id))
             kind = str(document.get("entity_type") or "")
             return Collection(

@@ -18,6 +18,7 @@ import jwt
 from globus_sdk.token_storage.validating_token_storage import IdentityMismatchError, TokenValidationError
 
 from autotransfer.common.errors import (
+    GLOBUS_AWAY,
     ConfigurationProblem,
     GlobusProblem,
     IdenticalPaths,
@@ -168,6 +169,11 @@ CERTIFICATE = (
 MOST_QUOTED = 80
 
 
+def _is_away(http_status: int) -> bool:
+    """Whether an answer only means that Globus is busy or out of order."""
+    return http_status in (408, 429) or http_status >= 500
+
+
 def may_have_run(http_status: int) -> bool:
     """Whether a POST answered so may have been carried out nevertheless."""
     return http_status >= 500 or http_status == 408
@@ -191,6 +197,7 @@ def document_in(response: globus_sdk.GlobusHTTPResponse) -> dict[str, Any]:
 def explained(
     doing: str,
     *,
+    about: str = "",
     effect: str = "",
     refused_effect: str | None = None,
     is_submission: bool = False,
@@ -201,7 +208,8 @@ def explained(
     """Turn what Globus, the network or the token file raises under the block into a Problem.
 
     Args:
-        doing: The end of the sentence "Globus did not ...", such as "accept task 'x'".
+        doing: The end of the sentence "Globus did not ...", such as "accept task {}".
+        about: What is put in place of {}: an ID or a label.
         effect: What was or was not sent or recorded.
         refused_effect: The same for a clear refusal, where that differs.
         is_submission: Whether a lost answer leaves it open if the block's request was carried out.
@@ -210,6 +218,7 @@ def explained(
         sign_in: The command that lets a person sign in for this.
         again: Who tries again, and when.
     """
+    code, doing = doing, doing.replace("{}", about, 1)
     try:
         yield
     except Problem:
@@ -217,7 +226,11 @@ def explained(
     except globus_sdk.GlobusAPIError as error:
         is_open = is_submission and (was_lost() or may_have_run(error.http_status))
         told = effect if is_open or refused_effect is None else refused_effect
-        raise _from_answer(error, doing, told, is_open, sign_in, again) from error
+        problem = _from_answer(error, doing, told, is_open, sign_in, again)
+        problem.code = f"{code}: HTTP {error.http_status} {error.code or ''}".rstrip()
+        if _is_away(error.http_status):
+            problem.kind = GLOBUS_AWAY
+        raise problem from error
     except TokenValidationError as error:
         raise _from_token(error, sign_in) from error
     except globus_sdk.NetworkError as error:
@@ -246,6 +259,7 @@ def explained(
         raise kind(
             f"Globus did not {doing} in words that can be understood",
             why=_answer_reason(error),
+            code=f"{code}: no document",
             remedy=_joined(effect, "A proxy between here and Globus is a usual cause.", again),
         ) from error
 

@@ -50,7 +50,8 @@ class Tasks:
         lost: list[RetryContext] = []
         with (
             explained(
-                f"accept task {data['label']!r}",
+                "accept task {}",
+                about=repr(data["label"]),
                 effect=effect,
                 refused_effect=refused_effect,
                 is_submission=True,
@@ -74,7 +75,7 @@ class Tasks:
             TaskUnknown: Globus has no such task for this identity.
             SignInNeeded, GlobusProblem: It could not be asked for.
         """
-        with explained(f"show task {task_id}", again=self._again):
+        with explained("show task {}", about=task_id, again=self._again):
             try:
                 document = document_in(self._client.get_task(task_id))
             except globus_sdk.TransferAPIError as error:
@@ -86,24 +87,26 @@ class Tasks:
                     ) from error
                 raise
             if document["task_id"] != task_id or "status" not in document:
-                raise GlobusProblem(f"Globus showed another document than that of task {task_id}")
+                raise GlobusProblem(
+                    f"Globus showed another document than that of task {task_id}", code="show task {}: another document"
+                )
             return document
 
     def cancel(self, task_id: str) -> None:
         """Ask for a task to be canceled; what it came to is seen when it is next looked at."""
-        with explained(f"cancel task {task_id}"):
+        with explained("cancel task {}", about=task_id):
             self._client.cancel_task(task_id)
 
     def skipped(self, task_id: str) -> Iterator[tuple[str | None, str]]:
         """What an ended task left out at the source: (source path, code); the path is None where it is withheld."""
         pages = self._client.paginated.task_skipped_errors(task_id)
-        for row in self._rows(pages, f"list what task {task_id} skipped"):
+        for row in self._rows(pages, "list what task {} skipped", task_id):
             yield row.get("source_path"), str(row.get("error_code") or "SKIPPED")
 
     def successful(self, task_id: str) -> Iterator[str]:
         """The source paths of the files that an ended task copied."""
         pages = self._client.paginated.task_successful_transfers(task_id)
-        for row in self._rows(pages, f"list what task {task_id} transferred"):
+        for row in self._rows(pages, "list what task {} transferred", task_id):
             if row.get("source_path"):
                 yield str(row["source_path"])
 
@@ -115,14 +118,14 @@ class Tasks:
     def find_by_label(self, label: str) -> dict[str, Any] | None:
         """The document of this identity's transfer task with exactly this label, open or ended, or None."""
         pages = self._client.paginated.task_list(filter={"type": "TRANSFER", "label": f"={label}"})
-        rows = self._rows(pages, f"find the task {label!r}")
+        rows = self._rows(pages, "find the task {}", repr(label))
         return next((row for row in rows if row.get("label") == label), None)
 
     @staticmethod
-    def _rows(pages: Any, doing: str) -> Iterator[dict[str, Any]]:
+    def _rows(pages: Any, doing: str, about: str = "") -> Iterator[dict[str, Any]]:
         iterator = iter(pages)
         while True:
-            with explained(doing):
+            with explained(doing, about=about):
                 page = next(iterator, None)
                 if page is None:
                     return

@@ -1,233 +1,199 @@
-"""What of a run's problems is news: each is told once, and again while it lasts. Pure.
+"""Which of a run's problems to report now: each once, and again while it lasts. Pure.
 
-A problem is known by its kind, which is its text without ids, numbers and paths, and where it is about single paths by
-those that were told. That much is remembered of each kind, and no more.
+Problems are the same when they have the same kind and cause (see `summary.Notice` and `errors.Problem`). Of one that is
+about single paths the reported paths are remembered too.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from autotransfer.common.errors import ExitStatus, OutcomeUnknown, Problem, RunActive, Unreachable
+from autotransfer.common.errors import GLOBUS_AWAY, ExitStatus, Problem
+from autotransfer.common.summary import PATH_SKIPPED, PATH_UNREAD, Notice
 from autotransfer.common.times import DAY, HOUR, NS_PER_SECOND, local_text
 
-# Globus away for less than this is no news where runs come more often; it mends itself.
+# Where runs come more often, Globus may be away for less than this without a report.
 BLIP_SECONDS = HOUR
 
 
-# Further paths with a problem that was told wait so long, so that there is one message a day and not one a run.
+# Further paths with a reported problem wait this long, so that there is one message a day and not one a run.
 MORE_PATHS_SECONDS = DAY
 
 
-# What failed is tried again after a day at the latest; a problem that was not met for longer than that is over.
+# What failed is retried within a day; a problem that was not met for longer than that is over.
 FORGOTTEN_SECONDS = 2 * DAY
 
 
-MOST_KINDS, MOST_SUBJECTS, MOST_KIND_CHARACTERS = 100, 2000, 200
+MOST_NAMES, MOST_SUBJECTS, MOST_NAME_CHARACTERS = 100, 2000, 200
 
 
-# The year 9999: no moment of ours is beyond.
+# The year 9999: no moment of ours is later.
 LAST_SECOND = 253_402_300_800
 
 
-AWAY = "Globus does not answer"
+# One report of these does not cover other subjects: further ones are reported too.
+KINDS_BY_SUBJECT = (PATH_SKIPPED, PATH_UNREAD)
 
 
-AWAY_WORDS = r"\(HTTP (408|429|5\d\d)\b|: it cannot be reached: "
+BUG = "bug"
 
 
-# What a text says before the path that it is about, that path, and what it says after it.
-SUBJECTS = (r"(^Skipped )(.*)(: .*)", r"( left out )(.*?)(: Globus could not read it.*)")
-
-
-# What varies from one message of a kind to the next; what stands in brackets stays.
-VARYING = (
-    r" --path=.*",
-    r"https?://\S+",
-    r"(?<=^Task )\S+ \(.*?\)(?= (?:is|left|ended|made)\b)",
-    # Globus's own details of a code may change with each file that it tries.
-    r"( is not getting on: \w+).*",
-    r"( ended \w+ \(\w+).*",
-    r"( for \d[\d.]* hours \(\w+).*",
-    r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b",
-    r"\brequest_id [^\s,)]+",
-    r"\d[\d,.:]*",
-)
-
-
-class Kind(NamedTuple):
-    """What a problem is known by: its kind, and which path it is about; "" where it is about none."""
-
-    name: str
-    subject: str = ""
-
-
-def kind_of(text: str) -> Kind:
-    """The kind of a notice, or of any problem's text.
-
-    >>> kind_of("Skipped /data/run 7/a: b.txt: permission denied.")
-    Kind(name='Skipped *: permission denied.', subject='/data/run 7/a: b.txt')
-    >>> kind_of("Globus did not show task 81: Busy (HTTP 503, request_id x7). The next run tries again.").name
-    'Globus does not answer'
-    """
-    if re.search(AWAY_WORDS, text):
-        return Kind(AWAY)
-    subject = ""
-    for pattern in SUBJECTS:
-        if found := re.search(pattern, text, re.DOTALL):
-            before, subject, after = found.groups()
-            text = f"{text[: found.start()]}{before}*{after}"
-            break
-    for pattern in VARYING:
-        text = re.sub(pattern, _kept, text, flags=re.DOTALL)
-    return Kind(text[:MOST_KIND_CHARACTERS], subject)
-
-
-def _kept(found: re.Match[str]) -> str:
-    return "".join(found.groups()) + "#"
-
-
-def kind_of_problem(problem: Exception) -> Kind:
-    """The kind of what ended a run."""
-    if isinstance(problem, (Unreachable, OutcomeUnknown)):
-        return Kind(AWAY)
-    if isinstance(problem, RunActive):
-        return Kind("A run is active for too long")
-    if not isinstance(problem, Problem):
-        return Kind(f"A bug: {kind_of(f'{type(problem).__name__}: {problem}').name}"[:MOST_KIND_CHARACTERS])
-    return kind_of(str(problem))
-
-
-class Ending(NamedTuple):
+class Outcome(NamedTuple):
     """How a run ended.
 
     Args:
         status: The exit status.
         problem: What ended it early.
         notices: What else a person should read.
-        has_failed_paths: Whether paths that failed before are under way, rest, or are to be sent again.
-        is_partial: Whether the run did not look at everything.
-        interval_seconds: How often runs come; 0.0 when that is not known.
+        has_failed_paths: Whether paths that failed before are under way, back off, or will be retried.
+        is_partial: Whether the run did not read everything.
+        interval_seconds: The usual time between runs; 0.0 when that is not known.
     """
 
     status: int
     problem: Exception | None = None
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     has_failed_paths: bool = False
     is_partial: bool = False
     interval_seconds: float = 0.0
 
 
 class Known(NamedTuple):
-    """What is remembered of a kind of problem. Moments are in seconds since the epoch; 0.0: not yet.
+    """What is remembered of a problem. Moments are in seconds since the epoch; 0.0: not yet.
 
     Args:
         first, seen: When it was met first and last.
-        told, added: When all of it was told last, and when further paths were.
-        ended_run: Whether it is one that ends runs, which is over as soon as a run gets through.
-        subjects: Checksums of the paths that were told.
+        reported, extended: When all of it was last reported, and when further paths were.
+        ended_run: Whether it ends runs; such a problem is over as soon as a run gets through.
+        subjects: Checksums of the reported subjects.
     """
 
     first: float
     seen: float
-    told: float = 0.0
-    added: float = 0.0
+    reported: float = 0.0
+    extended: float = 0.0
     ended_run: bool = False
     subjects: frozenset[int] = frozenset()
 
 
+# By the name of a problem, which `name_of` returns.
 Memory = dict[str, Known]
 
 
-# A text, and the checksum of the path that it is about.
-Told = tuple[str, int]
+# A text, and the checksum of what it is about.
+Met = tuple[str, int]
 
 
-class News(NamedTuple):
-    """What is to be told now.
+class Alerts(NamedTuple):
+    """What to report now.
 
     Args:
-        notices: Those of the run's notices that are news.
-        problem: What ended the run, if it is news, else "".
-        lasting: How many kinds of problem last that were told before and are not told now.
-        is_waited_for: Whether all that is wrong is given time to pass by itself.
-        is_over: Whether something had been told, and all is well now.
+        notices: The texts of the run's notices that are due.
+        problem: What ended the run, if that is due, else "".
+        since: Since when that problem has lasted, as a sentence, if it is a reminder; else "".
+        lasting: How many problems last that were reported before and are not now.
+        is_waited_for: Whether everything that is wrong is given time to pass by itself.
+        is_over: Whether something had been reported, and all is well now.
     """
 
     notices: tuple[str, ...] = ()
     problem: str = ""
+    since: str = ""
     lasting: int = 0
     is_waited_for: bool = False
     is_over: bool = False
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return (*self.notices, *([self.problem] if self.problem else []))
+        return (*self.notices, *([f"{self.problem} {self.since}".rstrip()] if self.problem else []))
 
 
-def judge(ending: Ending, memory: Memory, *, now: float, remind_seconds: float) -> tuple[News, Memory]:
-    """What of a run's ending is news, and what is to be remembered.
+def name_of(kind: str, cause: str) -> str:
+    """What a problem is known by. All ways in which Globus does not answer are one problem."""
+    return kind if kind == GLOBUS_AWAY or not cause else f"{kind}: {cause}"[:MOST_NAME_CHARACTERS]
+
+
+def name_of_problem(problem: Exception) -> str:
+    """The same for what ended a run. A bug is known by its class and place: its words may hold anything."""
+    if isinstance(problem, Problem):
+        return name_of(problem.kind, problem.cause)
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "" if trace is None else f" {trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
+    return name_of(BUG, f"{type(problem).__name__}{place}")
+
+
+def select_alerts(outcome: Outcome, memory: Memory, *, now: float, remind_seconds: float) -> tuple[Alerts, Memory]:
+    """What of a run's outcome to report, and what to remember.
 
     Args:
         now: In seconds since the epoch.
-        remind_seconds: What lasts is told again after so long; 0: with every run.
+        remind_seconds: After how long a problem that lasts is reported again; 0: by every run.
     """
-    met: dict[str, list[Told]] = {}
-    for text in ending.notices:
-        kind = kind_of(text)
-        met.setdefault(kind.name, []).append((text, crc32(kind.subject.encode("utf-8", "surrogateescape"))))
-    end = None if ending.problem is None else kind_of_problem(ending.problem)
-    if end is not None:
-        met[end.name] = [(str(ending.problem), 0)]
-    kept = {name: known for name, known in memory.items() if name in met or _lasts(known, ending, now)}
-    may_wait = 0 < ending.interval_seconds <= BLIP_SECONDS and remind_seconds > 0
+    met = _met(outcome)
+    end = None if outcome.problem is None else name_of_problem(outcome.problem)
+    kept = {name: known for name, known in memory.items() if name in met or _may_last(known, outcome, now)}
+    may_wait = 0 < outcome.interval_seconds <= BLIP_SECONDS and remind_seconds > 0
     notices: list[str] = []
-    problem, lasting, waiting = "", 0, 0
+    problem = problem_since = ""
+    lasting = waiting = 0
     for name, texts in met.items():
-        is_end = end is not None and name == end.name
-        known = kept.get(name) or Known(now, now)
-        is_blip = may_wait and (name == AWAY or (is_end and ending.status == ExitStatus.GLOBUS))
-        due, known = _tell(known._replace(seen=now, ended_run=is_end), texts, now, remind_seconds, is_blip)
+        known = (kept.get(name) or Known(now, now))._replace(seen=now, ended_run=name == end)
+        is_blip = may_wait and (name == GLOBUS_AWAY or (name == end and outcome.status == ExitStatus.GLOBUS))
+        due, since, known = _due(known, texts, now, remind_seconds, is_blip)
         kept[name] = known
-        if is_end:
-            problem = "".join(due)
+        if name == end:
+            problem, problem_since = "".join(due), since
         else:
-            notices += due
-        lasting += bool(known.told and not due)
-        waiting += not known.told
-    is_over = ending.status == ExitStatus.DONE and not kept and any(known.told for known in memory.values())
-    latest = sorted(kept.items(), key=lambda item: -item[1].seen)[:MOST_KINDS]
-    return News(tuple(notices), problem, lasting, bool(met) and waiting == len(met), is_over), dict(latest)
+            notices += (f"{text} {since}".rstrip() for text in due)
+        lasting += bool(known.reported and not due)
+        waiting += not known.reported
+    is_over = outcome.status == ExitStatus.DONE and not kept and any(known.reported for known in memory.values())
+    latest = sorted(kept.items(), key=lambda item: -item[1].seen)[:MOST_NAMES]
+    is_waited_for = bool(met) and waiting == len(met)
+    return Alerts(tuple(notices), problem, problem_since, lasting, is_waited_for, is_over), dict(latest)
 
 
-def _lasts(known: Known, ending: Ending, now: float) -> bool:
-    """Whether a problem that this run did not meet may only be out of sight."""
+def _met(outcome: Outcome) -> dict[str, list[Met]]:
+    met: dict[str, list[Met]] = {}
+    for notice in outcome.notices:
+        subject = notice.subject if notice.kind in KINDS_BY_SUBJECT else ""
+        checksum = crc32(subject.encode("utf-8", "surrogateescape"))
+        met.setdefault(name_of(notice.kind, notice.cause), []).append((notice.text, checksum))
+    if outcome.problem is not None:
+        met[name_of_problem(outcome.problem)] = [(str(outcome.problem), 0)]
+    return met
+
+
+def _may_last(known: Known, outcome: Outcome, now: float) -> bool:
+    """Whether a problem that this run did not meet may last all the same."""
     if not 0 <= now - known.seen <= FORGOTTEN_SECONDS:
         return False
-    if ending.problem is not None:  # it did not get to where the others are met
+    if outcome.problem is not None:  # the run did not get to where the others are met
         return True
-    return (ending.has_failed_paths or ending.is_partial) and not known.ended_run
+    return (outcome.has_failed_paths or outcome.is_partial) and not known.ended_run
 
 
-def _tell(known: Known, met: list[Told], now: float, remind_seconds: float, is_blip: bool) -> tuple[list[str], Known]:
-    """Those of a kind's texts that are to be told now, and what is then known of it."""
+def _due(
+    known: Known, met: list[Met], now: float, remind_seconds: float, is_blip: bool
+) -> tuple[list[str], str, Known]:
+    """The texts of one problem to report now, since when it has lasted if they are a reminder, and its new record."""
     texts = [text for text, _ in met]
-    told = known._replace(told=now, added=now, subjects=_few(subject for _, subject in met))
-    if not remind_seconds or not known.told:
+    reported = known._replace(reported=now, extended=now, subjects=_few(subject for _, subject in met))
+    if not remind_seconds or not known.reported:
         is_young = 0 <= now - known.first < BLIP_SECONDS
-        return ([], known) if is_blip and is_young else (texts, told)
-    if not 0 <= now - known.told < remind_seconds:
-        since = f"It has lasted since {local_text(int(known.first * NS_PER_SECOND))}."
-        return [f"{text} {since}" for text in texts], told
+        return ([], "", known) if is_blip and is_young else (texts, "", reported)
+    if not 0 <= now - known.reported < remind_seconds:
+        return texts, f"It has lasted since {local_text(int(known.first * NS_PER_SECOND))}.", reported
     further = [(text, subject) for text, subject in met if subject not in known.subjects]
-    if not further or 0 <= now - known.added < MORE_PATHS_SECONDS:
-        return [], known
+    if not further or 0 <= now - known.extended < MORE_PATHS_SECONDS:
+        return [], "", known
     subjects = _few((*known.subjects, *(subject for _, subject in further)))
-    return [text for text, _ in further], known._replace(added=now, subjects=subjects)
+    return [text for text, _ in further], "", known._replace(extended=now, subjects=subjects)
 
 
 def _few(checksums: Iterable[int]) -> frozenset[int]:
@@ -240,14 +206,13 @@ def as_builtins(memory: Memory) -> dict[str, Any]:
 
 
 def from_builtins(kept: Any) -> Memory:
-    """What `as_builtins` gave; of anything else nothing is remembered, so it is told again."""
+    """What `as_builtins` returned. Anything else is not remembered, so it is reported again."""
     fields_by_name = kept if isinstance(kept, dict) else {}
-    return {name: _known(fields) for name, fields in fields_by_name.items() if _is_sound(fields)}
-
-
-def _known(fields: list[Any]) -> Known:
-    first, seen, told, added, ended_run, subjects = fields
-    return Known(first, seen, told, added, ended_run, frozenset(subjects))
+    return {
+        name: Known._make([*fields[:5], frozenset(fields[5])])
+        for name, fields in fields_by_name.items()
+        if _is_sound(fields)
+    }
 
 
 def _is_sound(fields: Any) -> bool:

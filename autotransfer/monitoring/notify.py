@@ -17,11 +17,11 @@ from autotransfer.common.errors import ConfigurationProblem, ExitStatus, Problem
 from autotransfer.common.files import open_own
 from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
-from autotransfer.common.summary import Summary
+from autotransfer.common.summary import Notice, Summary
 from autotransfer.common.times import HOUR, NS_PER_SECOND
 from autotransfer.datastore.store import Store
 from autotransfer.monitoring import alerts
-from autotransfer.monitoring.alerts import Ending, Memory, News
+from autotransfer.monitoring.alerts import Alerts, Memory, Outcome
 
 if TYPE_CHECKING:
     import subprocess
@@ -90,10 +90,10 @@ class Notifier:
         self._note = note
         self._clock = clock
         self._start: subprocess.Popen[bytes] | None = None
-        self._ending: Ending | None = None
-        self._ended = Ending(ExitStatus.DONE)
+        self._ending: Outcome | None = None
+        self._ended = Outcome(ExitStatus.DONE)
         self.has_ended = False
-        self._news = News()
+        self._news = Alerts()
         self._memory: Memory | None = None
         self._well_at = 0.0
 
@@ -103,8 +103,8 @@ class Notifier:
             self._start = self._ping("/start", "")
 
     def ended(
-        self, summary: Summary, store: Store, problem: Problem | None, status: int, faults: tuple[str, ...]
-    ) -> News:
+        self, summary: Summary, store: Store, problem: Problem | None, status: int, faults: tuple[Notice, ...]
+    ) -> Alerts:
         """A run has ended and kept its summary; gives what of it is news, to be told before `leave` is called.
 
         Args:
@@ -116,15 +116,15 @@ class Notifier:
             self._measure(summary.started_at_ns, summary.seconds, status, summary.counts(), store)
         return news
 
-    def ended_early(self, problem: Exception, faults: tuple[str, ...], *, started_at: float) -> News:
+    def ended_early(self, problem: Exception, faults: tuple[Notice, ...], *, started_at: float) -> Alerts:
         """The same for a run that ended before it had counted anything."""
         status = int(problem.exit_status if isinstance(problem, Problem) else ExitStatus.BUG)
-        news = self._judge(Ending(status, problem, faults))
+        news = self._judge(Outcome(status, problem, faults))
         if self._settings.metrics_file and status != ExitStatus.ACTIVE:
             self._measure(int(started_at * NS_PER_SECOND), self._clock() - started_at, status, {}, None)
         return news
 
-    def ended_also(self, fault: str) -> News:
+    def ended_also(self, fault: Notice) -> Alerts:
         """The same for what was found out after that, which is for the mail alone."""
         untold = self._ending
         news = self._judge(self._ended._replace(notices=(*self._ended.notices, fault)))
@@ -133,14 +133,14 @@ class Notifier:
             self._remember(self._memory)
         return news
 
-    def _judge(self, ending: Ending) -> News:
+    def _judge(self, ending: Outcome) -> Alerts:
         self._ending = self._ended = ending
         now = self._clock()
         self._well_at, memory = self._remembered() if self._memory is None else (self._well_at, self._memory)
         if ending.status == ExitStatus.DONE:
             self._well_at = now
         remind_seconds = self._settings.remind_hours * HOUR
-        news, memory = alerts.judge(ending, memory, now=now, remind_seconds=remind_seconds)
+        news, memory = alerts.select_alerts(ending, memory, now=now, remind_seconds=remind_seconds)
         # What a person saw on a terminal, those who read the mail have not seen.
         self._memory = None if self._is_watched and news.texts else memory
         if not self.has_ended:
@@ -188,11 +188,14 @@ class Notifier:
             elif self._news.is_over:
                 self._run_command(OVER, ending.status)
 
-    def _outcome(self, ending: Ending) -> tuple[str, str]:
+    def _outcome(self, ending: Outcome) -> tuple[str, str]:
         """What is appended to PING_URL, and the text that goes with it."""
         if ending.status == ExitStatus.DONE:
             return "", "ended with status 0"
-        texts = [*ending.notices, *([str(ending.problem)] if ending.problem is not None else [])]
+        texts = [
+            *(notice.text for notice in ending.notices),
+            *([str(ending.problem)] if ending.problem is not None else []),
+        ]
         text = f"ended with status {ending.status}\n" + "\n".join(texts)
         # It neither succeeded nor failed yet; the service itself counts the time since the last success.
         return "/log" if self._news.is_waited_for else "/fail", text
@@ -340,7 +343,7 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != NOT_FOR_OTHERS}
 
 
-def _ending(summary: Summary, store: Store, problem: Problem | None, status: int) -> Ending:
+def _ending(summary: Summary, store: Store, problem: Problem | None, status: int) -> Outcome:
     if problem is None and not summary.notices and status == ExitStatus.DONE:
         interval_seconds = 0.0
     else:
@@ -353,8 +356,8 @@ def _ending(summary: Summary, store: Store, problem: Problem | None, status: int
         has_failed_paths = bool(summary.backing_off or summary.retried or any(task.has_failed for task in under_way))
     except Exception:  # noqa: BLE001 - a datastore that cannot be read is the problem that is told
         has_failed_paths = True
-    is_partial = summary.as_builtins()["scan"] != "full"
-    return Ending(status, problem, tuple(summary.notices), has_failed_paths, is_partial, interval_seconds)
+    is_partial = summary.scan != "full"
+    return Outcome(status, problem, tuple(summary.notices), has_failed_paths, is_partial, interval_seconds)
 
 
 def _kept(store: Store, key: str) -> Any:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional
 
 from autotransfer.common.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.common.settings import Settings
-from autotransfer.common.summary import Summary
+from autotransfer.common.summary import EXECUTOR_UNUSED, PATH_SKIPPED, Summary
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.record import Folder
 from autotransfer.datastore.store import Store, StoredItem
@@ -161,8 +161,10 @@ class Plan:
         self._summary.scan = "quick" if marking.is_quick else "full"
         if scanner.is_alone:
             self._summary.notice(
+                EXECUTOR_UNUSED,
+                "",
                 f"SCAN_EXECUTOR {self._settings.scan_executor!r} was of no help ({scanner.losses}); this machine "
-                "scanned alone. Start its workers with this code and SRC_DIR in their reach, or take the setting out."
+                "scanned alone. Start its workers with this code and SRC_DIR in their reach, or take the setting out.",
             )
         elif scanner.losses and self._on_remark is not None:
             self._on_remark(f"A part of the scan was done again here: {scanner.losses}.")
@@ -257,7 +259,8 @@ class Plan:
             summary.special_files += result.special_files
             for error in result.errors:
                 summary.errors += 1
-                summary.notice(f"Skipped {display(join(self._settings.src_dir, error.rel_path))}: {error.why}.")
+                text = f"Skipped {display(join(self._settings.src_dir, error.rel_path))}: {error.why}."
+                summary.notice(PATH_SKIPPED, error.rel_path, text, cause=error.why)
         else:
             summary.files += result.files
             summary.special_files += result.special_files if isinstance(result, Unchanged) else 0

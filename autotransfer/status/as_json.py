@@ -64,7 +64,7 @@ def overview(settings: Settings, state: State, judged: Verdict) -> Json:
             "scan": run.scan,
             "problem": run.problem or None,
             "counts": run.counts,
-            "notices": list(run.notices),
+            "notices": [notice.text for notice in run.notices],
             "unlisted_notices": run.unlisted_notices,
         },
         "active_run": None

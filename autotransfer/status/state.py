@@ -10,11 +10,11 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from autotransfer.common.paths import join
 from autotransfer.common.settings import Settings
-from autotransfer.common.summary import Summary
+from autotransfer.common.summary import Notice, Summary
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.record import Folder, Record
@@ -192,7 +192,7 @@ class LastRun(NamedTuple):
     status: int
     problem: str
     counts: dict[str, int]
-    notices: tuple[str, ...]
+    notices: tuple[Notice, ...]
     unlisted_notices: int
     scan: str = "full"
 
@@ -261,10 +261,19 @@ def last_run(reader: Reader) -> LastRun | None:
         kept.get("status", 0),
         kept.get("problem", ""),
         {name: count if isinstance(count, int) else 0 for name, count in counts.items()},
-        tuple(kept.get("notices", ())),
+        _notices(kept),
         unlisted if isinstance(unlisted, int) else 0,
         kept["scan"] if kept.get("scan") in SCANS else "full",
     )
+
+
+def _notices(kept: dict[str, Any]) -> tuple[Notice, ...]:
+    """The notices of a summary; an earlier version stored their texts alone."""
+    texts = kept.get("notices", ())
+    about = kept.get("notices_about", ())
+    if len(about) != len(texts):
+        about = [("", "", "")] * len(texts)
+    return tuple(Notice(kind, subject, text, cause) for (kind, subject, cause), text in zip(about, texts))
 
 
 def bad_tasks(reader: Reader, *, now_ns: int) -> tuple[Task, ...]:

@@ -190,8 +190,9 @@ def _findings(state: State, next_run: NextRun) -> list[Finding]:
         )
     if run.status != ExitStatus.DONE:
         findings.append(_of_run(run))
+    reported = {notice.subject for notice in run.notices}
     for task in state.open_tasks:
-        if task.trouble and not any(task.task_id in notice for notice in run.notices):
+        if task.trouble and task.task_id not in reported:
             findings.append(
                 Finding(
                     "stuck_task",
@@ -218,7 +219,7 @@ def _of_run(run: LastRun) -> Finding:
         meaning = f": {ExitStatus(run.status).meaning}"
     except ValueError:
         meaning = ""
-    details = (*([run.problem] if run.problem else ()), *run.notices)
+    details = (*([run.problem] if run.problem else ()), *(notice.text for notice in run.notices))
     if run.unlisted_notices:
         details = (*details, f"... and {run.unlisted_notices:,} more; the log has them.")
     remedy = "Do what is said here." if details else "Look into the log."

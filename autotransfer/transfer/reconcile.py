@@ -8,7 +8,16 @@ from typing import Any
 
 from autotransfer.common.errors import GlobusProblem, TaskUnknown, Unreachable
 from autotransfer.common.paths import display, from_collection
-from autotransfer.common.summary import Summary
+from autotransfer.common.summary import (
+    PATH_UNREAD,
+    TASK_CANCELED,
+    TASK_ENDED,
+    TASK_INCOMPLETE,
+    TASK_LOST,
+    TASK_STALLED,
+    Notice,
+    Summary,
+)
 from autotransfer.common.text import counted
 from autotransfer.datastore import tasks
 from autotransfer.datastore.store import Store
@@ -75,7 +84,7 @@ class Reconciler:
             except Unreachable:
                 raise
             except GlobusProblem as problem:  # one task that cannot be shown must not hold up the others
-                self._summary.watch(task.number, str(problem))
+                self._summary.watch(task.number, Notice.of(problem, task.task_id))
                 continue
             if document is not None:
                 under_way.append(document)
@@ -93,13 +102,15 @@ class Reconciler:
                 lambda result: result.close(has_arrived=False, code="TASK_UNKNOWN", is_counted=False),
             )
             self._summary.notice(
+                TASK_LOST,
+                task.task_id,
                 f"{task.title} is no longer known to Globus ({problem.why}). What it carried, "
-                f"{counted(task.files, 'path')}, is sent again."
+                f"{counted(task.files, 'path')}, is sent again.",
             )
             return None
         status = task_status(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
         if status.state == STUCK and self._may_act and not task.is_adopted:
-            task = self._cancel(task, status.trouble)
+            task = self._cancel(task, status)
             document = self._tasks.get(task.task_id)
             status = task_status(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
         task = task._replace(ended_at_ns=status.ended_at_ns)
@@ -132,8 +143,10 @@ class Reconciler:
                 lambda result: result.close(has_arrived=False, code="SKIPPED", is_counted=False),
             )
             self._summary.notice(
+                TASK_INCOMPLETE,
+                task.task_id,
                 f"{task.title} left out {counted(skipped, 'path')}, and Globus does not say which any more. All of it, "
-                f"{counted(tally.returned, 'path')}, is sent again, compared by checksum."
+                f"{counted(tally.returned, 'path')}, is sent again, compared by checksum.",
             )
             return
         reason = f"{skipped} paths skipped" if skipped else ""
@@ -152,8 +165,11 @@ class Reconciler:
         for rel_path, code in still_there:
             path = display(rel_path)
             self._summary.notice(
+                PATH_UNREAD,
+                rel_path,
                 f"{task.title} left out {path}: Globus could not read it ({code}). {REMEDIES.get(code, MEND)} It is "
-                f"tried again with growing pauses, at once after `set_time.py never --path={shlex.quote(path)}`."
+                f"tried again with growing pauses, at once after `set_time.py never --path={shlex.quote(path)}`.",
+                cause=code,
             )
 
     def _saw_all(self, task: Task, status: TaskStatus, failures: list[tuple[str, str]], result: TaskResult) -> bool:
@@ -174,12 +190,15 @@ class Reconciler:
             status.reason,
             lambda result: (
                 result.mark_delivered(arrived)
-                + result.close(has_arrived=False, code=status.reason.split(":")[0], is_counted=not task.is_canceling)
+                + result.close(has_arrived=False, code=status.code, is_counted=not task.is_canceling)
             ),
         )
         self._summary.notice(
+            TASK_ENDED,
+            task.task_id,
             f"{task.title} ended {status.state} ({status.reason}): {tally.arrived} of {counted(task.files, 'path')} "
-            f"arrived, the rest is sent again. Its events: {WEB_APP}/{task.task_id}/event_log"
+            f"arrived, the rest is sent again. Its events: {WEB_APP}/{task.task_id}/event_log",
+            cause=f"{status.state} {status.code}",
         )
 
     def _end(self, task: Task, state: str, reason: str, close: Callable[[TaskResult], Tally]) -> Tally:
@@ -204,7 +223,7 @@ class Reconciler:
                 task.ended(state, now_ns=ended_at_ns, reason=reason, arrived=tally.arrived, returned=tally.returned)
             )
         self._commit()
-        self._summary.watch(task.number, "")
+        self._summary.watch(task.number, None)
         self._summary.delivered += tally.arrived
         self._summary.retrying += tally.returned
         if state == tasks.SUCCEEDED:
@@ -219,26 +238,32 @@ class Reconciler:
         if watched != task:
             self._store.put_task(watched)
             self._commit()
-        trouble = (
+        if not status.trouble:
+            self._summary.watch(task.number, None)
+            return
+        text = (
             f"{task.title} is not getting on: {status.trouble}. It holds {counted(task.files, 'path')}; without "
             f"progress it is canceled after {self._stuck_hours:g} hours and they are sent again. Its events: "
             f"{WEB_APP}/{task.task_id}/event_log"
         )
-        if any(code in status.trouble for code in ("NOT_A_DIRECTORY", "IS_A_DIRECTORY", "IS_A_FILE")):
-            trouble += (
+        if status.code in ("NOT_A_DIRECTORY", "IS_A_DIRECTORY", "IS_A_FILE"):
+            text += (
                 " A file took the place of a folder, or a folder that of a file, and this tool deletes nothing at the "
                 "destination: move the old one there away."
             )
-        self._summary.watch(task.number, trouble if status.trouble else "")
+        self._summary.watch(task.number, Notice(TASK_STALLED, task.task_id, text, status.code))
 
-    def _cancel(self, task: Task, trouble: str) -> Task:
+    def _cancel(self, task: Task, status: TaskStatus) -> Task:
         task = task._replace(is_canceling=True)
         self._store.put_task(task)
         self._commit()
         self._tasks.cancel(task.task_id)
         self._summary.notice(
-            f"{task.title} made no progress for {self._stuck_hours:g} hours ({trouble}), so it was canceled. What "
-            "had not arrived is sent again."
+            TASK_CANCELED,
+            task.task_id,
+            f"{task.title} made no progress for {self._stuck_hours:g} hours ({status.trouble}), so it was canceled. "
+            "What had not arrived is sent again.",
+            cause=status.code,
         )
         return task
 

@@ -14,7 +14,7 @@ from autotransfer.common.errors import (
     SignInNeeded,
 )
 from autotransfer.common.settings import Settings
-from autotransfer.common.summary import Summary
+from autotransfer.common.summary import TASK_ADOPTED, Summary
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore import tasks
 from autotransfer.datastore.store import ITEM_LIMIT, Store, StoredItem
@@ -194,13 +194,18 @@ class Submitter:
         if found is None:
             self._withdraw([task.number])
             raise GlobusProblem(
-                problem.what, why=problem.why, remedy=f"No such task was found. {NOTHING_RECORDED} {NEXT_RUN}"
+                problem.what,
+                why=problem.why,
+                code=problem.code,
+                remedy=f"No such task was found. {NOTHING_RECORDED} {NEXT_RUN}",
             )
         self._store.put_task(task.accepted(str(found["task_id"]), now_ns=self._clock_ns(), is_adopted=True))
         self._store.commit()
         self._summary.notice(
+            TASK_ADOPTED,
+            str(found["task_id"]),
             f"Globus already has an open task with the paths of {task.label!r}: {found['task_id']}, which this "
-            "datastore did not know. It is waited for; then these paths are compared by checksum."
+            "datastore did not know. It is waited for; then these paths are compared by checksum.",
         )
 
     def _halve(self, task: Task, problem: RequestTooLarge) -> list[int]:
@@ -209,7 +214,10 @@ class Submitter:
         if len(rows) <= 1:
             self._withdraw([task.number])
             raise GlobusProblem(
-                problem.what, why=problem.why, remedy=f"It holds one item. {NOTHING_RECORDED} {NEXT_RUN}"
+                problem.what,
+                why=problem.why,
+                code=problem.code,
+                remedy=f"It holds one item. {NOTHING_RECORDED} {NEXT_RUN}",
             )
         middle = (len(rows) + 1) // 2
         numbers = [self._part(task, task.number, rows[:middle])]

@@ -31,6 +31,7 @@ class TaskStatus(NamedTuple):
         state: RUNNING, STUCK (to be canceled), SUCCEEDED, FAILED, CANCELED or EXPIRED.
         trouble: In words for a person, when the task needs one or is not getting on; else "".
         reason: Why it failed, in Globus's words.
+        code: Of the trouble or the reason, in one word where Globus gives one.
         skipped: How many paths it left out at the source; UNKNOWN when the document does not say.
         files: How many files it saw there; UNKNOWN likewise.
         ended_at_ns: When it ended by Globus's clock; 0 when that is not known.
@@ -40,6 +41,7 @@ class TaskStatus(NamedTuple):
     progress: tuple[int, ...] = ()
     trouble: str = ""
     reason: str = ""
+    code: str = ""
     skipped: int = 0
     files: int = UNKNOWN
     ended_at_ns: int = 0
@@ -63,10 +65,10 @@ def task_status(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_h
     progress = tuple(_count(document, field) for field in PROGRESS_FIELDS)
     # A moment in the future was noted by a clock that was wrong.
     since_ns = min(task.progress_at_ns, now_ns) if progress == task.progress else now_ns
-    trouble = _trouble(document)
+    code, trouble = _trouble(document)
     is_late = now_ns - since_ns >= stuck_hours * HOUR * NS_PER_SECOND
     may_cancel = status == "ACTIVE" and bool(trouble) and not document.get("is_paused")
-    return TaskStatus(STUCK if is_late and may_cancel else RUNNING, progress, trouble)
+    return TaskStatus(STUCK if is_late and may_cancel else RUNNING, progress, trouble, code=code)
 
 
 def _count(document: Mapping[str, Any], field: str, *, missing: int = 0) -> int:
@@ -77,13 +79,15 @@ def _count(document: Mapping[str, Any], field: str, *, missing: int = 0) -> int:
 def _failure(document: Mapping[str, Any]) -> TaskStatus:
     fatal = document.get("fatal_error") or {}
     code = str(fatal.get("code") or "")
-    reason = ": ".join(filter(None, (code, str(fatal.get("description") or "")))) or "no reason given"
+    description = str(fatal.get("description") or "")
+    reason = ": ".join(filter(None, (code, description))) or "no reason given"
     if message := document.get("canceled_by_admin_message"):
         reason = f"{reason} ({message})"
     state = {"CANCELED": CANCELED, "EXPIRED": EXPIRED}.get(code.upper(), FAILED)
     if document.get("canceled_by_admin"):
         state = CANCELED
-    return TaskStatus(state, reason=reason, ended_at_ns=_ended_at_ns(document))
+    code = code or description or "no reason given"
+    return TaskStatus(state, reason=reason, code=code, ended_at_ns=_ended_at_ns(document))
 
 
 def _ended_at_ns(document: Mapping[str, Any]) -> int:
@@ -93,21 +97,22 @@ def _ended_at_ns(document: Mapping[str, Any]) -> int:
         return 0
 
 
-def _trouble(document: Mapping[str, Any]) -> str:
+def _trouble(document: Mapping[str, Any]) -> tuple[str, str]:
+    """The code of what is wrong and its words, or two empty texts."""
     status = document.get("status")
     if status == "INACTIVE":
-        return "INACTIVE: its credentials expired; sign in again in the Globus web app to let it go on"
+        return "INACTIVE", "INACTIVE: its credentials expired; sign in again in the Globus web app to let it go on"
     if status != "ACTIVE":
-        return f"status {status!r}, which is not known here"
+        return str(status), f"status {status!r}, which is not known here"
     if document.get("is_paused"):
-        return "PAUSED by the administrator of a collection; it goes on when they let it"
+        return "PAUSED", "PAUSED by the administrator of a collection; it goes on when they let it"
     nice = str(document.get("nice_status") or "OK")
     if nice.upper() in HEALTHY_STATUS or document.get("is_ok"):
-        return ""
+        return "", ""
     details = str(document.get("nice_status_short_description") or "").strip()
     faults = _count(document, "faults")
     words = f"{nice}: {details}" if details and details != nice else nice
-    return f"{words} ({faults} fault{'s' * (faults != 1)} so far)"
+    return nice, f"{words} ({faults} fault{'s' * (faults != 1)} so far)"
 
 
 def pause_ns(attempts: int) -> int:

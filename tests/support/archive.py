@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from autotransfer.common.settings import Settings, check_settings
-from autotransfer.common.summary import Summary
+from autotransfer.common.summary import Notice, Summary
 from autotransfer.common.times import DAY, HOUR, MINUTE, NS_PER_SECOND
 from autotransfer.datastore.columns import pack_column
 from autotransfer.datastore.reader import Reader
@@ -52,7 +52,7 @@ def put_runs(store: Store, now_ns: int, *, status: int = 0, notices: tuple[str, 
     summary = Summary(started_at_ns=now_ns - MINUTE * NS_PER_SECOND)
     for name, count in counts.items():
         setattr(summary, name, count)
-    summary.notices = list(notices)
+    summary.notices = [Notice("", "", text) for text in notices]
     summary.close(seconds=3.2, in_flight_tasks=0)
     store.shelf[LAST_RUN] = {**summary.as_builtins(), "status": status, "problem": ""}
     store.shelf["RUNS"] = [

@@ -5,34 +5,49 @@ from __future__ import annotations
 import json
 from typing import Optional
 
+import globus_sdk
 import pytest
+import requests
 
 from autotransfer.common.errors import (
+    GLOBUS_AWAY,
     ConfigurationProblem,
-    GlobusProblem,
     OutcomeUnknown,
     Problem,
     RunActive,
     SignInNeeded,
     Unreachable,
 )
+from autotransfer.common.summary import PATH_SKIPPED, PATH_UNREAD, TASK_ENDED, TASK_STALLED, Notice
 from autotransfer.common.times import DAY, HOUR, MINUTE
+from autotransfer.globus.failures import explained
 from autotransfer.monitoring.alerts import (
-    AWAY,
-    Ending,
+    Alerts,
     Memory,
-    News,
+    Outcome,
     as_builtins,
     from_builtins,
-    judge,
-    kind_of,
-    kind_of_problem,
+    name_of_problem,
+    select_alerts,
 )
 
 WEEK = 7.0 * DAY
 START = 1_800_000_000.0
-TASK = "Task 11111111-1111-4111-8111-{:012d} (run7 {} 2026-11-22T05:00:00Z 1f2e)"
 AWAY_NOW = Unreachable("Globus did not show the collection", why="timed out", remedy="The next run tries again.")
+
+
+def skipped(path: str, why: str = "permission denied") -> Notice:
+    """The notice of a path that could not be read."""
+    return Notice(PATH_SKIPPED, path, f"Skipped /data/{path}: {why}.", why)
+
+
+def ended(number: int) -> Notice:
+    """The notice of one of many tasks that failed for one reason."""
+    text = f"Task {number} ended failed (ENDPOINT_ERROR: {number}): 0 of {number} paths arrived."
+    return Notice(TASK_ENDED, f"task-{number}", text, "failed ENDPOINT_ERROR")
+
+
+SKIPPED = skipped("a")
 
 
 class Route:
@@ -46,17 +61,17 @@ class Route:
     def after(
         self,
         seconds: float,
-        *notices: str,
+        *notices: Notice,
         problem: Optional[Problem] = None,
         has_failed_paths: bool = False,
         is_partial: bool = False,
         interval_seconds: float = 5.0 * MINUTE,
-    ) -> News:
+    ) -> Alerts:
         """The news of a run that starts so long after the last one; the memory goes through its file's form."""
         self.now += seconds
         status = int(problem.exit_status) if problem else 3 if notices else 0
-        ending = Ending(status, problem, notices, has_failed_paths, is_partial, interval_seconds)
-        news, memory = judge(ending, self.memory, now=self.now, remind_seconds=self.remind_seconds)
+        outcome = Outcome(status, problem, notices, has_failed_paths, is_partial, interval_seconds)
+        news, memory = select_alerts(outcome, self.memory, now=self.now, remind_seconds=self.remind_seconds)
         self.memory = from_builtins(json.loads(json.dumps(as_builtins(memory))))
         assert self.memory == memory
         return news
@@ -68,39 +83,56 @@ class Route:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
+        (ended(1), ended(2)),
         (
-            f"{TASK.format(1, 4)} is not getting on: QUOTA_EXCEEDED at a.dat. It holds 3 paths; ...",
-            f"{TASK.format(2, 15)} is not getting on: QUOTA_EXCEEDED at other.dat. It holds 12,345 paths; ...",
-        ),
-        (
-            f"{TASK.format(1, 4)} ended failed (ENDPOINT_ERROR: 17): 0 of 3 paths arrived, the rest is sent again.",
-            f"{TASK.format(2, 5)} ended failed (ENDPOINT_ERROR: 18): 1 of 9 paths arrived, the rest is sent again.",
-        ),
-        (
-            "Globus did not accept task 'a': No (HTTP 403, code X, request_id abC). Ask.",
-            "Globus did not accept task 'a': No (HTTP 403, code X, request_id xyZ). Ask.",
-        ),
-        ("Skipped /data/a 1.dat: permission denied.", "Skipped /data/b: 2/c.dat: permission denied."),
-        (
-            f"{TASK.format(1, 4)} left out a: Globus could not read it (CODE). Mend. `... --path=/a/b`.",
-            f"{TASK.format(2, 5)} left out b (1).h5: Globus could not read it (CODE). Mend. `... --path=c`.",
+            Notice(TASK_STALLED, "1", "It holds 3 paths.", "PAUSED"),
+            Notice(TASK_STALLED, "2", "12,345 paths.", "PAUSED"),
         ),
     ],
 )
-def test_what_varies_does_not_make_another_kind(one: str, other: str) -> None:
-    assert kind_of(one).name == kind_of(other).name
+def test_what_varies_does_not_make_another_problem(one: Notice, other: Notice) -> None:
+    route = Route()
+
+    assert [route.after(HOUR, notice).notices for notice in (one, other)] == [(one.text,), ()]
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("Skipped /data/a: permission denied.", "Skipped /data/a: input/output error."),
-        (f"{TASK.format(1, 4)} is not getting on: QUOTA_EXCEEDED.", f"{TASK.format(1, 4)} is not getting on: PAUSED."),
-        ("Globus did not accept task 'a': No (HTTP 403).", "Globus did not accept task 'a': No (HTTP 500)."),
+        (skipped("a"), skipped("a", "input/output error")),
+        (Notice(PATH_UNREAD, "a", "One.", "PERMISSION_DENIED"), Notice(PATH_UNREAD, "a", "Two.", "FILE_NOT_FOUND")),
+        (Notice(TASK_STALLED, "1", "One.", "QUOTA_EXCEEDED"), Notice(TASK_STALLED, "1", "Two.", "PAUSED")),
     ],
 )
-def test_another_cause_is_another_kind(one: str, other: str) -> None:
-    assert kind_of(one).name != kind_of(other).name
+def test_another_cause_is_another_problem(one: Notice, other: Notice) -> None:
+    route = Route()
+
+    assert [route.after(HOUR, notice).notices for notice in (one, other)] == [(one.text,), (other.text,)]
+
+
+def globus_problem(code: str, *, http_status: int = 403, label: str = "a", request_id: str = "x") -> Problem:
+    """What `failures` makes of one answer."""
+    error = globus_sdk.TransferAPIError(wire_answer(http_status, code, request_id))
+    with pytest.raises(Problem) as caught, explained("accept task {}", about=repr(label)):
+        raise error
+    return caught.value
+
+
+def wire_answer(http_status: int, code: str, request_id: str) -> requests.Response:
+    """An answer of Globus's transfer service."""
+    answer = requests.Response()
+    answer.status_code = http_status
+    answer.headers["Content-Type"] = "application/json"
+    answer.request = requests.Request("POST", "https://transfer.example/v0.10/transfer").prepare()
+    answer._content = json.dumps({"code": code, "message": f"No, {request_id}", "request_id": request_id}).encode()
+    return answer
+
+
+def test_a_refusal_is_known_by_what_was_refused_and_its_code() -> None:
+    first = globus_problem("PermissionDenied")
+
+    assert name_of_problem(first) == name_of_problem(globus_problem("PermissionDenied", label="b", request_id="y"))
+    assert name_of_problem(first) != name_of_problem(globus_problem("EndpointNotFound"))
 
 
 @pytest.mark.parametrize(
@@ -108,12 +140,37 @@ def test_another_cause_is_another_kind(one: str, other: str) -> None:
     [
         Unreachable("Globus did not show the collection: it cannot be reached", why="ConnectionError"),
         OutcomeUnknown("Globus did not accept task 'a'", why="Busy (HTTP 503, code X, request_id a)"),
-        GlobusProblem("Globus did not show the collection", why="Slow down (HTTP 429, code X)"),
-        GlobusProblem("Globus did not tell the task's state", why="Gateway (HTTP 502)"),
+        globus_problem("LimitExceeded", http_status=429),
+        globus_problem("Gateway", http_status=502),
+        globus_problem("Timeout", http_status=408),
     ],
 )
-def test_all_ways_in_which_globus_does_not_answer_are_one_kind(problem: Problem) -> None:
-    assert kind_of_problem(problem).name == AWAY
+def test_all_ways_in_which_globus_does_not_answer_are_one_problem(problem: Problem) -> None:
+    assert name_of_problem(problem) == GLOBUS_AWAY
+
+
+def test_a_bug_is_known_by_its_place_whatever_its_words() -> None:
+    def broken(words: str) -> Exception:
+        try:
+            raise ValueError(words)
+        except ValueError as error:
+            return error
+
+    assert name_of_problem(broken("one")) == name_of_problem(broken("two")) != name_of_problem(ValueError("one"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            ConfigurationProblem("Cannot read X", why="no such file"),
+            ConfigurationProblem("Cannot read X", why="a folder"),
+        ),
+        (ConfigurationProblem("The disk is full"), SignInNeeded("The disk is full")),
+    ],
+)
+def test_problems_that_ended_runs_differ_by_class_and_reason(one: Problem, other: Problem) -> None:
+    assert name_of_problem(one) != name_of_problem(other)
 
 
 # ---- once -----------------------------------------------------------------------------------------------------------
@@ -121,42 +178,40 @@ def test_all_ways_in_which_globus_does_not_answer_are_one_kind(problem: Problem)
 
 def test_a_problem_is_told_once_and_again_after_a_week_with_the_day_since_when() -> None:
     route = Route()
-    text = "Skipped /data/a: permission denied."
+    told = [route.after(HOUR, SKIPPED).notices for _ in range(24 * 8)]
 
-    told = [route.after(HOUR, text).notices for _ in range(24 * 8)]
-
-    again = [number for number, notices in enumerate(told) if notices]
+    again = [number for number, texts in enumerate(told) if texts]
     assert again == [0, 24 * 7]
-    assert told[0] == (text,)
-    assert told[again[1]][0].startswith(f"{text} It has lasted since 20")
+    assert told[0] == (SKIPPED.text,)
+    assert told[again[1]][0].startswith(f"{SKIPPED.text} It has lasted since 20")
 
 
 def test_with_no_time_to_remind_everything_is_told_by_every_run() -> None:
     route = Route(remind_seconds=0.0)
 
-    told = [route.after(MINUTE, "Skipped /data/a: permission denied.", problem=AWAY_NOW) for _ in range(3)]
+    told = [route.after(MINUTE, SKIPPED, problem=AWAY_NOW) for _ in range(3)]
 
     assert [len(news.texts) for news in told] == [2, 2, 2]
 
 
 def test_further_paths_with_the_same_problem_are_told_once_a_day_together() -> None:
     route = Route()
-    texts = [f"Skipped /data/{number}: permission denied." for number in range(40)]
+    notices = [skipped(str(number)) for number in range(40)]
 
-    told = [route.after(HOUR, *texts[: number + 1]).notices for number in range(30)]
+    told = [route.after(HOUR, *notices[: number + 1]).notices for number in range(30)]
 
-    assert told[0] == (texts[0],)
-    assert [number for number, notices in enumerate(told) if notices] == [0, 24]
-    assert told[24] == tuple(texts[1:25])
+    assert told[0] == (notices[0].text,)
+    assert [number for number, texts in enumerate(told) if texts] == [0, 24]
+    assert told[24] == tuple(notice.text for notice in notices[1:25])
 
 
 def test_another_problem_is_told_at_once_and_that_the_first_one_lasts() -> None:
     route = Route()
-    route.after(0, "Skipped /data/a: permission denied.")
+    route.after(0, SKIPPED)
 
     news = route.after(
         MINUTE,
-        "Skipped /data/a: permission denied.",
+        SKIPPED,
         problem=ConfigurationProblem("The disk is full", remedy="Act."),
     )
 
@@ -164,15 +219,15 @@ def test_another_problem_is_told_at_once_and_that_the_first_one_lasts() -> None:
 
 
 def test_two_paths_with_one_problem_are_both_named() -> None:
-    texts = ("Skipped /data/a: permission denied.", "Skipped /data/b: permission denied.")
+    notices = (SKIPPED, skipped("b"))
 
-    assert Route().after(0, *texts).notices == texts
+    assert Route().after(0, *notices).notices == tuple(notice.text for notice in notices)
 
 
 def test_two_tasks_with_one_problem_are_both_named() -> None:
-    texts = tuple(f"{TASK.format(number, number)} is not getting on: PAUSED." for number in (1, 2))
+    notices = tuple(Notice(TASK_STALLED, task_id, f"Task {task_id} is stalled.", "PAUSED") for task_id in "ab")
 
-    assert Route().after(0, *texts).notices == texts
+    assert Route().after(0, *notices).notices == tuple(notice.text for notice in notices)
 
 
 # ---- blips ----------------------------------------------------------------------------------------------------------
@@ -194,7 +249,7 @@ def test_globus_away_for_an_hour_is_told_once_whatever_it_says() -> None:
     problems = [
         AWAY_NOW,
         OutcomeUnknown("Globus did not accept task 'a'", why="Busy (HTTP 503)"),
-        GlobusProblem("Globus did not show it", why="Slow down (HTTP 429)"),
+        globus_problem("LimitExceeded", http_status=429),
     ]
 
     told = [route.after(5 * MINUTE, problem=problems[number % 3]) for number in range(48)]
@@ -236,10 +291,10 @@ def test_an_overlong_run_is_told_once_however_its_age_grows() -> None:
 
 def test_a_problem_that_is_over_is_told_so_once_and_told_anew_when_it_comes_back() -> None:
     route = Route()
-    route.after(0, "Skipped /data/a: permission denied.")
+    route.after(0, SKIPPED)
 
     over, later = route.after(MINUTE), route.after(MINUTE)
-    back = route.after(MINUTE, "Skipped /data/a: permission denied.")
+    back = route.after(MINUTE, SKIPPED)
 
     assert (over.is_over, later.is_over, len(back.texts)) == (True, False, 1)
 
@@ -248,8 +303,7 @@ def test_a_task_that_fails_again_and_again_is_one_problem_until_nothing_of_it_is
     route = Route()
     told = []
     for number in range(12):
-        failed = f"{TASK.format(number, number)} ended failed (ENDPOINT_ERROR): 0 of 3 paths arrived, the rest is sent."
-        told.append(bool(route.after(HOUR, failed, has_failed_paths=True).texts))
+        told.append(bool(route.after(HOUR, ended(number), has_failed_paths=True).texts))
         assert not route.after(HOUR, has_failed_paths=True).is_over
 
     assert told == [True, *[False] * 11]
@@ -258,36 +312,36 @@ def test_a_task_that_fails_again_and_again_is_one_problem_until_nothing_of_it_is
 
 def test_a_run_that_looks_at_a_part_only_does_not_end_what_it_cannot_see() -> None:
     route = Route()
-    route.after(0, "Skipped /data/a: permission denied.")
+    route.after(0, SKIPPED)
 
     part = route.after(MINUTE, is_partial=True)
 
     assert not part.is_over
-    assert not route.after(MINUTE, "Skipped /data/a: permission denied.").texts
+    assert not route.after(MINUTE, SKIPPED).texts
 
 
 def test_a_run_that_ends_early_does_not_end_what_it_did_not_come_to() -> None:
     route = Route()
-    route.after(0, "Skipped /data/a: permission denied.")
+    route.after(0, SKIPPED)
     route.after(MINUTE, problem=SignInNeeded("Not signed in"))
 
-    assert not route.after(MINUTE, "Skipped /data/a: permission denied.").texts
+    assert not route.after(MINUTE, SKIPPED).texts
 
 
 def test_what_was_not_met_for_two_days_is_forgotten_though_others_last() -> None:
     route = Route()
-    route.after(0, "Skipped /data/a: permission denied.", "Skipped /data/b: input/output error.")
+    route.after(0, SKIPPED, skipped("b", "input/output error"))
     for _ in range(49):
-        route.after(HOUR, "Skipped /data/b: input/output error.", has_failed_paths=True)
+        route.after(HOUR, skipped("b", "input/output error"), has_failed_paths=True)
 
-    assert route.after(HOUR, "Skipped /data/a: permission denied.").texts
+    assert route.after(HOUR, SKIPPED).texts
 
 
 def test_a_clock_that_went_back_tells_again_rather_than_never() -> None:
     route = Route()
-    route.after(0, "Skipped /data/a: permission denied.")
+    route.after(0, SKIPPED)
 
-    assert route.after(-30 * DAY, "Skipped /data/a: permission denied.").texts
+    assert route.after(-30 * DAY, SKIPPED).texts
 
 
 # ---- the memory -----------------------------------------------------------------------------------------------------
@@ -315,8 +369,7 @@ def test_the_memory_stays_small() -> None:
     route = Route()
 
     for number in range(60):
-        names = (f"{word}{number}" for word in "abcdefgh")
-        route.after(MINUTE, *(f"Skipped /data/a: {''.join(map(chr, map(ord, name)))} broken." for name in names))
-    route.after(MINUTE, *(f"Skipped /data/{number}: permission denied." for number in range(5000)))
+        route.after(MINUTE, *(skipped("a", f"{word}{number} is broken") for word in "abcdefgh"))
+    route.after(MINUTE, *(skipped(str(number)) for number in range(5000)))
 
     assert len(json.dumps(as_builtins(route.memory))) < 64 * 1024

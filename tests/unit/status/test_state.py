@@ -18,6 +18,7 @@ import pytest
 from autotransfer.common import files
 from autotransfer.common.errors import ConfigurationProblem, RunActive, UsageProblem
 from autotransfer.common.paths import FOLDER_ITSELF, join
+from autotransfer.common.summary import Notice
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore.reader import Reader, patiently
 from autotransfer.datastore.record import Delivered, Folder, InFlight, Retry
@@ -407,6 +408,27 @@ def test_counts_that_an_earlier_version_stored_under_other_names_are_read() -> N
     assert run is not None
     names = ("retried", "backing_off", "special_files", "delivered", "retrying", "new")
     assert [run.counts[name] for name in names] == [1, 2, 3, 4, 5, 6]
+
+
+def test_notices_that_an_earlier_version_stored_as_texts_are_read() -> None:
+    with Store(IN_MEMORY) as store:
+        store.shelf["LAST_RUN"] = {"status": 3, "notices": ["Skipped a: gone."]}
+
+        run = last_run(Reader(store))
+
+    assert run is not None
+    assert run.notices == (Notice("", "", "Skipped a: gone."),)
+
+
+def test_notices_come_back_with_what_they_are_about() -> None:
+    with Store(IN_MEMORY) as store:
+        about = [("path_skipped", "a", "gone")]
+        store.shelf["LAST_RUN"] = {"status": 3, "notices": ["Skipped a: gone."], "notices_about": about}
+
+        run = last_run(Reader(store))
+
+    assert run is not None
+    assert run.notices == (Notice("path_skipped", "a", "Skipped a: gone.", "gone"),)
 
 
 def test_one_task_among_packed_ones_is_found_by_its_number() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autotransfer.common.summary import Summary
+from autotransfer.common.summary import TASK_STALLED, Notice, Summary
 from autotransfer.common.text import shortened, table, width
 from autotransfer.common.times import DAY, HOUR, MINUTE, NS_PER_SECOND
 from autotransfer.datastore.tasks import Task
@@ -25,7 +25,7 @@ def run(
     *,
     status: int = 0,
     problem: str = "",
-    notices: tuple[str, ...] = (),
+    notices: tuple[Notice, ...] = (),
     counts: dict[str, int] | None = None,
 ) -> LastRun:
     return LastRun(
@@ -167,7 +167,7 @@ def test_a_run_that_met_a_problem_hands_on_what_it_said() -> None:
 
 def test_a_task_that_does_not_get_on_is_told_once() -> None:
     stuck = TASK._replace(trouble="QUOTA_EXCEEDED")
-    told = run(status=3, notices=(f"{stuck.title} is not getting on: QUOTA_EXCEEDED.",))
+    told = run(status=3, notices=(Notice(TASK_STALLED, stuck.task_id, "It is stalled.", "QUOTA_EXCEEDED"),))
 
     assert kinds(state(run(), open_tasks=(stuck,))) == ["stuck_task"]
     assert kinds(state(told, open_tasks=(stuck,))) == ["failed_run"]
