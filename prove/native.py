@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from programs import REASON, find
 
 SOURCE = Path(__file__).with_name("interpose.c")
 WHEN = ("before", "partly", "after")
@@ -53,8 +54,8 @@ def why_not() -> str:
     """Why the library cannot be built and used here; "" when it can."""
     if not sys.platform.startswith("linux"):
         return "killing a script at its system calls needs Linux (LD_PRELOAD, /proc)"
-    if shutil.which("cc") is None:
-        return "killing a script at its system calls needs a C compiler: there is no cc (gcc and libc6-dev on Debian)"
+    if find("cc") is None:
+        return REASON.format("cc")
     return ""
 
 

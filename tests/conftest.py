@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import secrets_kept
+from programs import skipped_line
 from suite import DST_ID, SRC_ID, Route
 
 from emulator.http.server import Emulator
@@ -77,6 +78,14 @@ def pytest_configure() -> None:
     for number, answer in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, answer)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which tests were skipped for want of which program, right before the line that sums up."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    line = skipped_line(report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple))
+    if line:
+        terminalreporter.write_line(line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from programs import path_of
 from suite import ROOT
 
 from samples.demo import Demo, Unexpected
@@ -72,9 +73,7 @@ def copied(tmp_path: Path) -> Demo:
 def tool(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The only tool for comparing that the demo finds; none of them at last."""
     name = str(request.param)
-    found = shutil.which(name) if name else None
-    if name and found is None:
-        pytest.skip(f"{name} is not installed")
+    found = path_of(name) if name else ""
     (tmp_path / "bin").mkdir()
     if found:
         (tmp_path / "bin" / name).symlink_to(found)
@@ -144,9 +143,7 @@ def test_every_line_of_the_sample_crontab_is_one_that_cron_takes() -> None:
 
 
 def test_logrotate_takes_the_sample(tmp_path: Path) -> None:
-    logrotate = shutil.which("logrotate", path=f"{os.environ['PATH']}:{SYSTEM_PATH}")
-    if logrotate is None:
-        pytest.skip("logrotate is not installed")
+    logrotate = path_of("logrotate")
     sample = (ROOT / "samples/logrotate").read_text(encoding="utf-8")
     log = tmp_path / "log"
     log.write_text("a line\n" * 3)
@@ -168,10 +165,7 @@ def test_logrotate_takes_the_sample(tmp_path: Path) -> None:
 @pytest.fixture
 def make() -> str:
     """Where make is."""
-    found = shutil.which("make")
-    if found is None:
-        pytest.skip("make is not installed")
-    return found
+    return path_of("make")
 
 
 def test_make_names_an_interpreter_that_is_missing_or_too_old(make: str, tmp_path: Path) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from programs import find, needs
 from suite import ROOT
 
-ANALYZE = shutil.which("systemd-analyze")
+ANALYZE = find("systemd-analyze")
 UNITS = ("globus-transfer@.service", "globus-transfer@.timer")
 
-pytestmark = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
+pytestmark = needs("systemd-analyze")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import Any
 import globus_sdk
 import pytest
 import requests
+from programs import GLOBUS, find, path_of
 
 from emulator.auth.scopes import TIMER, TRANSFER_ALL, parse_scopes
 from emulator.auth.state import RESEARCHER
@@ -29,7 +30,7 @@ MAPPED = "5a0c9d5e-0000-4000-8000-000000000003"
 GUEST = "5a0c9d5e-0000-4000-8000-000000000004"
 CLIENT = "5a0c9d5e-0000-4000-8000-00000000000c"
 ROOT = Path(__file__).resolve().parents[2]
-CLI = Path(os.environ.get("GLOBUS_CLI") or ROOT / ".venv-cli/bin/globus")
+CLI = find(GLOBUS)
 
 
 @pytest.fixture
@@ -210,8 +211,7 @@ class CommandLine:
 @pytest.fixture(scope="module")
 def globus_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     """The command line, signed in once for all tests of a module."""
-    if not CLI.exists():
-        pytest.skip(f"the globus command line is not installed at {CLI}")
+    path_of(GLOBUS)
     folder = tmp_path_factory.mktemp("cli")
     for name in ("source", "destination", "mapped"):
         (folder / name).mkdir()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import programs
 import pytest
 from archive import a_facility, open_store, put, put_runs, settings_in
 
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra [test])")
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next((found for found in map(shutil.which, NAMES) if found), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f"none of {', '.join(NAMES)} is installed")
+pytestmark = programs.needs("chromium")
 OPTIONS = [
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
@@ -47,7 +45,7 @@ HOSTILE = [
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with playwright_api.sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        launched = driver.chromium.launch(executable_path=programs.path_of("chromium"), args=OPTIONS)
         yield launched
         launched.close()
 

@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -14,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from programs import find, needs
 from suite import ROOT
 from waiting import LONGEST_WAIT_SECONDS
 
 COMPLETION = ROOT / "samples/completion.bash"
-BASH = shutil.which("bash")
-pytestmark = pytest.mark.skipif(BASH is None, reason="bash is not installed")
+BASH = find("bash")
+pytestmark = needs("bash")
 OFFER = (
     f"source '{COMPLETION}'; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _globus_transfer; "
     'printf "%s\\n" "${COMPREPLY[@]}"'

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import stat
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from programs import path_of
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from suite import ROOT, Result, Route
@@ -172,9 +172,7 @@ def test_a_dry_run_and_one_that_finds_another_at_work_write_nothing(measured: Ro
 
 
 def test_promtool_finds_nothing_to_say(measured: Route) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed; prometheus_client's parser has read the file in the other tests")
+    promtool = path_of("promtool")
     measured.write("a.dat")
     measured.deliver_here()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import path_of
 from suite import LONG_AGO, ROOT, Route
 from waiting import LONGEST_WAIT_SECONDS, until
 
@@ -318,8 +319,7 @@ def test_a_source_that_is_not_mounted_is_refused_and_nothing_forgotten(fed: Rout
 @contextmanager
 def watching(route: Route, spool: Path) -> Iterator[Callable[..., int]]:
     """The sample's watch over the source, with inotifywait itself; gives how its `run` is started."""
-    if shutil.which("inotifywait") is None:
-        pytest.skip("inotifywait is not installed (inotify-tools)")
+    path_of("inotifywait")
     with subprocess.Popen(
         [sys.executable, str(INOTIFY_FEED), "watch", str(route.src), str(spool)],
         stdout=subprocess.PIPE,
@@ -538,6 +538,5 @@ def test_the_first_zfs_snapshot_names_everything(route: Route, tmp_path: Path) -
 
 
 def test_the_shell_sample_is_clean() -> None:
-    if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
+    path_of("shellcheck")
     assert subprocess.run(["shellcheck", str(ZFS_FEED)], check=False).returncode == 0

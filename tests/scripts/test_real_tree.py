@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
+from programs import path_of
 from suite import LONG_AGO, Route
 
 from emulator.http.server import Emulator
@@ -27,10 +27,7 @@ ODD_NAMES = [
 
 def needs_rsync() -> str:
     """The path of rsync, the independent judge of what arrived."""
-    rsync = shutil.which("rsync")
-    if rsync is None:
-        pytest.skip("rsync is not installed; it is what compares the destination with the source here")
-    return rsync
+    return path_of("rsync")
 
 
 def copy_of_the_standard_library(folder: Path, *left_out: str, links: bool = True) -> None:

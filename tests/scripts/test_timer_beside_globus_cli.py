@@ -18,15 +18,16 @@ from typing import Any
 
 import pytest
 import requests
-from suite import DST_ID, ROOT, SRC_ID, Route
+from programs import GLOBUS, find, needs
+from suite import DST_ID, SRC_ID, Route
 
 from emulator.http.server import Emulator
 from emulator.world import Collection
 
-CLI = Path(os.environ.get("GLOBUS_CLI") or ROOT / ".venv-cli/bin/globus")
+CLI = find(GLOBUS)
 HOUR = 3600
 
-pytestmark = pytest.mark.skipif(not CLI.exists(), reason=f"the globus command line is not installed at {CLI}")
+pytestmark = needs(GLOBUS)
 
 
 class Both:

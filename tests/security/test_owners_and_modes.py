@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import subprocess
 from pathlib import Path
 
 import pytest
+from programs import path_of
 from suite import Result, Route
 from terminal import on_a_terminal
 
@@ -22,9 +22,7 @@ MASKED = re.compile(r"^(?:\d+ +)?umask\((0\d*)\)")
 
 def created_modes(route: Route, *words: str) -> dict[str, int]:
     """The modes with which a script, started with umask 000, made files in CODE_PATH, as the system calls tell."""
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("strace is not installed; it is what sees the first instant of a file")
+    strace = path_of("strace")
     trace = route.folder / "trace"
     subprocess.run(
         [strace, "-f", "-s", "4096", "-e", "trace=open,openat,umask", "-o", str(trace), *route.command(*words)],

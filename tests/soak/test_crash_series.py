@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from programs import needs
 from suite import Route
 
 from autotransfer.datastore.store import Store
@@ -70,7 +70,7 @@ def test_a_point_that_is_never_reached_kills_nothing(route: Route, library: Path
     assert "sync datastore" in native.points(list(native.calls(tmp_path / "calls")))
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace, which counts the calls independently, is not here")
+@needs("strace")
 def test_the_library_notes_every_call_that_the_kernel_sees(route: Route, library: Path, tmp_path: Path) -> None:
     route.write("a.txt")
     interposed(route, library, tmp_path / "calls")

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from programs import path_of
 from suite import Result, Route
 from waiting import LONGEST_WAIT_SECONDS, until
 
@@ -78,7 +79,8 @@ def without_rights() -> tuple[str, ...]:
     if os.geteuid() != 0:
         return ()
     words = ("setpriv", f"--bounding-set={RIGHTS}", f"--inh-caps={RIGHTS}")
-    if shutil.which("setpriv") is None or subprocess.run([*words, "true"], check=False).returncode != 0:
+    path_of("setpriv")
+    if subprocess.run([*words, "true"], check=False).returncode != 0:
         pytest.skip("root reads everything here, and setpriv cannot take that away")
     return words
 
@@ -94,7 +96,8 @@ def give_away(path: Path) -> None:
 def must_mount() -> None:
     """Skip the test where no file system can be mounted."""
     words = ("unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt")
-    if shutil.which("unshare") is None or subprocess.run(words, check=False, capture_output=True).returncode != 0:
+    path_of("unshare")
+    if subprocess.run(words, check=False, capture_output=True).returncode != 0:
         pytest.skip("no file system can be mounted here: that needs root on Linux")
 
 
@@ -177,8 +180,7 @@ def library() -> Path:
     """The library that holds scripts and refuses writes (slowly.c)."""
     if not sys.platform.startswith("linux"):
         pytest.skip("holding a script at a system call needs Linux (LD_PRELOAD)")
-    if shutil.which("cc") is None:
-        pytest.skip("holding a script at a system call needs a C compiler: there is no cc")
+    path_of("cc")
     folder = tempfile.mkdtemp(prefix="slowly-")
     atexit.register(shutil.rmtree, folder)
     built = Path(folder, "slowly.so")

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from types import TracebackType
 
+from programs import REASON, find
 from suite import ROOT, Route
 
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -46,10 +47,9 @@ def why_not() -> str:
     """Why cron cannot be run here; empty when it can."""
     if sys.platform != "linux" or os.geteuid():
         return "cron is started by root, on Linux"
-    if shutil.which("cron", path=SYSTEM_PATH) is None:
-        return "cron is not installed"
-    if shutil.which("unshare") is None:
-        return "unshare is not installed, and without it the machine's own crontabs would be in the way"
+    for program in ("cron", "unshare"):  # without unshare the machine's own crontabs would be in the way
+        if find(program) is None:
+            return REASON.format(program)
     tried = subprocess.run([*NAMESPACES, "true"], capture_output=True, text=True, check=False)
     return "" if tried.returncode == 0 else f"this machine allows no namespaces: {tried.stderr.strip()}"
 
@@ -91,7 +91,7 @@ class RealCron:
         sendmail = self._box / "usr/sbin/sendmail"
         sendmail.write_text(SENDMAIL.format(mail=shlex.quote(str(self._mail))))
         sendmail.chmod(0o755)
-        cron = shutil.which("cron", path=SYSTEM_PATH)
+        cron = find("cron")
         assert cron
         shutil.copy(cron, self._box / "usr/sbin/cron")
 
