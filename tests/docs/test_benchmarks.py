@@ -202,7 +202,7 @@ def test_memory_is_that_of_all_processes_together(tmp_path: Path) -> None:
 def test_the_floor_looks_at_every_file(tmp_path: Path) -> None:
     floor = native.floor(tmp_path)
     if floor is None:
-        pytest.skip("there is no C compiler")
+        pytest.skip("cc is not installed")
     trees.make(tmp_path / "src", 1_234)
 
     for threads in ("1", "2", "7"):
