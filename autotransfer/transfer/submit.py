@@ -117,36 +117,34 @@ class Submitter:
         todo = self._prepared_numbers()
         refused: RequestRefused | None = None
         while todo:
-            number = todo.pop(0)
-            task = self._store.ledger.open[number]
+            task = self._store.ledger.open[todo.pop(0)]
             try:
                 self._post(task, is_again=is_again)
             except RequestTooLarge as problem:
                 todo[:0] = self._halve(task, problem)
             except IdenticalPaths as problem:
                 self._adopt(task, problem)
-            except RequestRefused as problem:  # for what is in it: that says nothing about the others
-                if not (is_again and self._recognize(task)):
-                    self._withdraw([number])
+            except Problem as problem:
+                if self._stays_prepared(task, problem, is_again=is_again):
+                    raise
+                if is_again and self._recognize(task):
+                    continue
+                says_nothing_of_others = isinstance(problem, (RequestRefused, OutcomeUnknown))
+                self._withdraw([task.number] if is_again or says_nothing_of_others else [task.number, *todo])
+                if not says_nothing_of_others:
+                    raise
+                if isinstance(problem, RequestRefused):
                     refused = refused or problem
-            except OutcomeUnknown:
-                # One that is never answered must not hold up the route for ever.
-                if not is_again or self._clock_ns() - task.prepared_at_ns < LONGEST_DOUBT_NS:
-                    raise
-                if not self._recognize(task):
-                    self._withdraw([number])
-            except SignInNeeded:
-                # Refused before Globus looked at the submission_id: an earlier acceptance may stand.
-                if not is_again:
-                    self._withdraw([number, *todo])
-                raise
-            except Problem:
-                if not (is_again and self._recognize(task)):
-                    self._withdraw([number] if is_again else [number, *todo])
-                    raise
-
         if refused is not None:
             raise refused
+
+    def _stays_prepared(self, task: Task, problem: Problem, *, is_again: bool) -> bool:
+        """Whether Globus may have accepted the task, so that it must be posted again, under the same submission_id."""
+        if isinstance(problem, OutcomeUnknown):
+            # One that is never answered must not hold up the route for ever.
+            return not is_again or self._clock_ns() - task.prepared_at_ns < LONGEST_DOUBT_NS
+        # Globus refuses a login before it reads the submission_id: an earlier acceptance may stand.
+        return is_again and isinstance(problem, SignInNeeded)
 
     def _prepared_numbers(self) -> list[int]:
         return sorted(number for number, task in self._store.ledger.open.items() if task.state == tasks.PREPARED)
