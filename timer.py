@@ -274,7 +274,7 @@ def session_login(chosen: argparse.Namespace, settings: Settings) -> int:
             )
             return int(ExitStatus.DONE)
         again = "A collection wants more than that: sign in once more to give it."
-        hosting.sign_in(chosen.collection, chosen.job, tell_again=lambda: utils.warn(again))
+        hosting.sign_in(chosen.collection, chosen.job, on_second=lambda: utils.warn(again))
         identity = hosting.login.identity()
     _tell(chosen, {"identity": identity}, f"Logged in as {identity}.")
     return int(ExitStatus.DONE)

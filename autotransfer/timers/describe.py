@@ -1,6 +1,6 @@
-"""What the documents of timers and of their tasks mean to a person, in words. Pure.
+"""Describes timers and their tasks in words. Pure.
 
-A job is what the service's first interface calls a timer; its commands and ids keep that name.
+The service's first interface calls a timer a job; its commands and ids keep that name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STATUS_WORDS = {
     "loaded": "runs on schedule",
     "updated": "was changed a moment ago",
     "inactive": "does not run",
-    "ended": "runs no more",
+    "ended": "will not run again",
 }
 
 
@@ -28,14 +28,14 @@ JOINERS = "\u200c\u200d"  # invisible, and part of words in some scripts
 
 
 class Job(NamedTuple):
-    """What a person wants to know of a timer, as text.
+    """A timer as shown to a person; each field is text.
 
     Args:
-        activity: What it is doing when it is not merely waiting for its next run, or "".
-        last_result: What its last run came to; `with_task` adds what the task itself came to.
-        inactive: Why it does not run, and what mends it; "" when it does.
+        activity: What it is doing, or "" while it waits for its next run.
+        last_result: The result of its last run; `with_task` replaces it by the outcome of the task.
+        inactive: Why it does not run, and how to fix that; "" when it runs.
         task_id: The transfer task of its last run, or "".
-        is_troubled: Whether a person should look: its last run failed or left out paths, or it waits for a sign-in.
+        is_troubled: Whether it needs attention: its last run failed or skipped paths, or it waits for a sign-in.
     """
 
     job_id: str
@@ -61,14 +61,14 @@ class Job(NamedTuple):
             task: None when Globus no longer shows it.
         """
         if task is None:
-            return self._replace(last_result=f"{self.last_result} (Globus does not show what the task came to)")
+            return self._replace(last_result=f"{self.last_result} (Globus does not show the outcome of the task)")
         is_bad = (
             task.get("status") == "FAILED" or bool(task.get("subtasks_skipped_errors")) or task.get("is_ok") is False
         )
         return self._replace(last_result=task_outcome(task), is_troubled=self.is_troubled or is_bad)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Titles and values for a person."""
+        """Titles and values, without those that are empty."""
         rows = [
             ("Name", self.name),
             ("Job ID", self.job_id),
@@ -89,10 +89,10 @@ class Job(NamedTuple):
 
 
 def read_job(document: Mapping[str, Any], *, command: str = "timer.py") -> Job:
-    """What a timer's document, of either interface of the service, tells a person. Missing fields show as "-".
+    """Read a timer's document, from either interface of the service. Missing fields are shown as "-".
 
     Args:
-        command: How this script is called, for the remedies.
+        command: How the script was called, for the remedies.
     """
     schedule = document.get("schedule") or {}
     interval = schedule.get("interval_seconds", document.get("interval"))
@@ -120,7 +120,7 @@ def read_job(document: Mapping[str, Any], *, command: str = "timer.py") -> Job:
 
 
 def collection_ids(document: Mapping[str, Any]) -> list[str]:
-    """The collections that a transfer timer's document, of either interface, names; none for other timers."""
+    """The IDs of the collections in a transfer timer's document, from either interface; none for other timers."""
     callback = document.get("callback_body") or {}
     found: list[str] = []
     for body in (document.get("body"), callback, callback.get("body")):
@@ -131,7 +131,7 @@ def collection_ids(document: Mapping[str, Any]) -> list[str]:
 
 
 def session_demand(document: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a timer that stands still asks of a person's session, as Globus wrote it; None when it asks nothing."""
+    """What an inactive timer requires of the session, as Globus states it; None when it requires nothing."""
     detail = (document.get("inactive_reason") or {}).get("detail") or {}
     parameters = detail.get("authorization_parameters") or {}
     asks = any(name.startswith("session_required") and value for name, value in parameters.items())
@@ -139,7 +139,7 @@ def session_demand(document: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def unchanged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
-    """The names of the changes that a timer's document, as answered to them, does not show."""
+    """The names of the changes that are missing in the document returned for them."""
     left = [name for name in ("name", "interval") if name in changes and document.get(name) != changes[name]]
     stop = document.get("stop_after") or {}
     for name, wanted in (changes.get("stop_after") or {}).items():
@@ -151,7 +151,7 @@ def unchanged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> list[s
 
 
 def overview(found: list[Job]) -> list[str]:
-    """The lines of a table with a line for each job."""
+    """A table with one line per job."""
     rows: list[tuple[str, ...]] = [("Name", "Job ID", "Status", "Next Run", "Last Result")]
     return table(rows + [(job.name, job.job_id, job.status, job.next_run, job.last_result) for job in found])
 
@@ -189,21 +189,21 @@ def duration(seconds: int) -> str:
 
 
 def task_outcome(task: Mapping[str, Any]) -> str:
-    """What a transfer task came to, in one line."""
+    """The outcome of a transfer task, in one line."""
     status = str(task.get("status") or "unknown")
     skipped = task.get("subtasks_skipped_errors") or 0
-    left_out = f"; {_count(skipped, 'path')} SKIPPED because of errors" if skipped else ""
+    skipped_text = f"; {_count(skipped, 'path')} SKIPPED because of errors" if skipped else ""
     if status == "SUCCEEDED":
         copied = (
             f"{_count(task.get('files_transferred') or 0, 'file')} copied, {task.get('bytes_transferred') or 0} bytes"
         )
-        return f"SUCCEEDED: {copied}{left_out}"
+        return f"SUCCEEDED: {copied}{skipped_text}"
     if status == "FAILED":
         fatal = task.get("fatal_error") or {}
         return f"FAILED: {fatal.get('code') or 'no reason given'} {fatal.get('description') or ''}".rstrip()
     nice = task.get("nice_status")
     trouble = f": {nice}" if nice and not task.get("is_ok", True) else ""
-    return f"{status}{trouble} (under way){left_out}"
+    return f"{status}{trouble} (under way){skipped_text}"
 
 
 def _count(number: int, noun: str) -> str:
@@ -234,7 +234,7 @@ def _activity(activity: Mapping[str, Any]) -> str:
     if code == "run_in_progress":
         return f"a run is in progress since {since}"
     if code == "retrying":
-        return f"its run could not be started; tried again since {since}"
+        return f"a run could not be started; retrying since {since}"
     return ""
 
 
@@ -287,8 +287,10 @@ def _inactive(document: Mapping[str, Any], job_id: str, command: str) -> str:
     if not reason:
         return ""
     if reason.get("cause") == "user":
-        return f"paused by a person; `{command} job resume {job_id}` lets it run again"
+        return f"paused by a person; `{command} job resume {job_id}` resumes it"
     detail = reason.get("detail") or {}
     parameters = detail.get("authorization_parameters") or {}
     words = parameters.get("session_message") or detail.get("code") or reason.get("cause")
-    return plain(f"{words}; `{command} session login --job {job_id}`, then `{command} job resume {job_id}`, mends it")
+    return plain(
+        f"{words}; to fix it, run `{command} session login --job {job_id}`, then `{command} job resume {job_id}`"
+    )

@@ -1,4 +1,4 @@
-"""Timers as documents that are asked of the Timers service: what runs when, and how. Pure."""
+"""The documents that create and change timers. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from autotransfer.timers.items_file import TimerItem
 LONGEST_LABEL = 128
 
 
-# A start so little ago was meant as "now".
+# A start in this recent past is taken as "now".
 JUST_PASSED_SECONDS = MINUTE
 
 
 class Schedule(NamedTuple):
-    """When a timer runs, as the command line asks for it; None where it is silent."""
+    """When a timer runs; None for what the command line does not set."""
 
     interval_seconds: int | None
     start_ns: int | None
@@ -27,10 +27,10 @@ class Schedule(NamedTuple):
     stop_runs: int | None
 
     def from_now(self, now_ns: int) -> Schedule:
-        """The same schedule without a start that has passed, which the service refuses: the next tick takes its place.
+        """The schedule with a start in the past, which the service refuses, replaced by the next run that is due.
 
         Raises:
-            UsageProblem: There is no next tick.
+            UsageProblem: No run is due after that.
         """
         if self.start_ns is None or self.start_ns >= now_ns:
             return self
@@ -39,14 +39,14 @@ class Schedule(NamedTuple):
         if self.stop_runs == 1 or self.interval_seconds is None:
             raise UsageProblem(
                 f"--start {local_text(self.start_ns)} has passed",
-                remedy="Leave it out to run now. Nothing was created.",
+                remedy="Omit it to run now. Nothing was created.",
             )
         interval_ns = self.interval_seconds * NS_PER_SECOND
         ticks = -((self.start_ns - now_ns) // interval_ns)
         return self._replace(start_ns=self.start_ns + ticks * interval_ns)
 
     def stop_after(self) -> dict[str, Any] | None:
-        """The end as the first interface of the service takes it; None without one.
+        """The end in the form of the service's first interface; None when there is none.
 
         Raises:
             UsageProblem: It would never run.
@@ -54,7 +54,7 @@ class Schedule(NamedTuple):
         if self.stop_runs is not None and self.stop_runs < 1:
             raise UsageProblem(
                 f"--stop-after-runs {self.stop_runs} would never run",
-                remedy="Give at least 1, or leave it out to run without an end. Nothing was created or changed.",
+                remedy="Give at least 1, or omit it to run without an end. Nothing was created or changed.",
             )
         if self.stop_runs is None and self.stop_date_ns is None:
             return None
@@ -62,19 +62,19 @@ class Schedule(NamedTuple):
         return {"date": date, "n_runs": self.stop_runs}
 
     def document(self) -> dict[str, Any]:
-        """The schedule as POST /v2/timer takes it.
+        """The schedule in the form of POST /v2/timer.
 
         Raises:
-            UsageProblem: It cannot be expressed there.
+            UsageProblem: It has no such form.
         """
         stop = self.stop_after()
         if stop is not None and None not in stop.values():
             raise UsageProblem(
-                "--stop-after-date and --stop-after-runs do not go together",
-                why="the Timers service ends a transfer timer by one of them",
-                remedy="Give the one that matters. Nothing was created.",
+                "--stop-after-date and --stop-after-runs cannot be combined",
+                why="the Timers service ends a transfer timer by one or the other",
+                remedy="Give only one of them. Nothing was created.",
             )
-        if self.stop_runs == 1:  # the service's own form for a single run; an interval has no meaning then
+        if self.stop_runs == 1:  # the service's form for a single run; it has no interval
             once: dict[str, Any] = {"type": "once"}
             return once if self.start_ns is None else {**once, "datetime": iso_text(self.start_ns)}
         if self.interval_seconds is None:
@@ -98,7 +98,7 @@ class Schedule(NamedTuple):
 
 
 class TransferOptions(NamedTuple):
-    """What the command line says of the transfer; None means the configuration's own."""
+    """What the command line says about the transfer; None means as configured."""
 
     source_id: str
     destination_id: str
@@ -111,29 +111,31 @@ class TransferOptions(NamedTuple):
 
 
 def timer_document(settings: Settings, name: str, schedule: Schedule, options: TransferOptions) -> dict[str, Any]:
-    """A transfer timer as POST /v2/timer takes it; every option is sent explicitly, as main.py does.
+    """A transfer timer in the form of POST /v2/timer; every option is sent explicitly, as in main.py.
 
     Raises:
-        UsageProblem: The label or the schedule is not possible.
+        UsageProblem: The label or the schedule is not valid.
     """
     label = options.label or name
     if len(label) > LONGEST_LABEL or label != label.strip() or any(mark in label for mark in "\r\n"):
         whose = "--label" if options.label else "--name, which is the label of its tasks too,"
         raise UsageProblem(
-            f"{whose} is not one that Globus takes",
-            why=f"it has {len(label)} characters" if len(label) > LONGEST_LABEL else "of its blanks and line breaks",
-            remedy=f"Give a --label of at most {LONGEST_LABEL} characters on one line, without blanks at its ends. "
+            f"{whose} is not a valid label",
+            why=f"it has {len(label)} characters"
+            if len(label) > LONGEST_LABEL
+            else "it has line breaks, or spaces at an end",
+            remedy=f"Give a --label of at most {LONGEST_LABEL} characters on one line, without spaces at its ends. "
             "Nothing was created.",
         )
     if options.recursive_symlinks not in (None, "ignore"):
         raise UsageProblem(
-            f"--recursive-symlinks {options.recursive_symlinks} cannot be had",
-            why="transfer timers of the Timers service leave symlinks out",
-            remedy="`job submit` with the Transfer action provider still takes it. Nothing was created.",
+            f"--recursive-symlinks {options.recursive_symlinks} is not supported",
+            why="transfer timers of the Timers service skip symlinks",
+            remedy="`job submit` with the Transfer action provider still supports it. Nothing was created.",
         )
     level = options.sync_level or settings.sync_level
     body = transfer_data(
-        settings._replace(deadline_hours=0),  # a fixed moment makes no sense in what recurs
+        settings._replace(deadline_hours=0),  # a fixed deadline makes no sense in what recurs
         sync_level=level,
         label=label,
         now_ns=0,
@@ -151,10 +153,10 @@ def timer_document(settings: Settings, name: str, schedule: Schedule, options: T
 def generic_document(
     name: str, schedule: Schedule, *, scope: str, action_url: str, action_body: Any, now_ns: int
 ) -> dict[str, Any]:
-    """A timer that calls any action provider, as POST /jobs/ takes it.
+    """A timer that calls an action provider, in the form of POST /jobs/.
 
     Raises:
-        UsageProblem: The interval is missing, or the action's URL is none.
+        UsageProblem: The interval is missing, or the action's URL is not a URL.
     """
     if schedule.interval_seconds is None and schedule.stop_runs != 1:
         raise UsageProblem(
@@ -175,7 +177,7 @@ def generic_document(
 
 
 def changes_document(name: str | None, schedule: Schedule) -> dict[str, Any]:
-    """The changes to a timer as PATCH /jobs/ID takes them; what was not given stays.
+    """The changes to a timer in the form of PATCH /jobs/ID; what was not given stays as it is.
 
     Raises:
         UsageProblem: There are none.
@@ -201,5 +203,5 @@ def sync_level_name(text: str) -> str:
     name = numbers.get(text, text.lower())
     if name not in SYNC_LEVELS:
         known = ", ".join(f"{number} ({level})" for number, level in sorted(numbers.items()))
-        raise UsageProblem(f"{text!r} is not a sync level", remedy=f"They are {known}.")
+        raise UsageProblem(f"{text!r} is not a sync level", remedy=f"The sync levels are {known}.")
     return name

@@ -15,7 +15,7 @@ NO = ("false", "no", "off", "0", "f", "n")
 
 
 class TimerItem(NamedTuple):
-    """One item of a timer: paths on the two collections, and whether the source is a folder with all in it."""
+    """One item of a timer: its paths on the two collections, and whether it is a folder with everything in it."""
 
     source_path: str
     destination_path: str
@@ -23,13 +23,13 @@ class TimerItem(NamedTuple):
 
 
 def read_items(lines: Iterable[str], *, name: str) -> list[TimerItem]:
-    """The items in the lines of a file.
+    """Read the items of a file.
 
     Args:
         name: The file's name, for the messages.
 
     Raises:
-        UsageProblem: A line lacks a column or has a bad boolean, or there is no item; with the line's number.
+        UsageProblem: There is no item, or a line is wrong; the message says which.
     """
     items = []
     for number, line in enumerate(lines, start=1):

@@ -1,4 +1,4 @@
-"""What a person writes of a timer, read into values; here and nowhere else are the files they name opened."""
+"""Reads the options of timer.py, and the files that they name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autotransfer.common.times import interval_seconds, parse_date_ns
 from autotransfer.timers.documents import Schedule
 from autotransfer.timers.items_file import TimerItem, read_items, yes_or_no
 
-# An offset as the former command line took it, and as Python 3.9 does not.
+# An offset without a colon, which the earlier command line accepted and Python 3.9 does not.
 BARE_OFFSET = re.compile(r"([+-]\d\d)(\d\d)$")
 
 
@@ -26,10 +26,10 @@ EVENTS = ("succeeded", "failed", "inactive")
 def read_schedule(
     *, interval: str | None, start: str | None, stop_date: str | None, stop_runs: int | None, now_ns: int
 ) -> Schedule:
-    """When the timer is to run; None stands for an option that was not given.
+    """When the timer is to run; None for an option that was not given.
 
     Raises:
-        UsageProblem: One is not understood, or lies in the past and cannot.
+        UsageProblem: An option is not valid, or is in the past and must not be.
     """
     stop_date_ns = moment_ns("--stop-after-date", stop_date)
     if stop_date_ns is not None and stop_date_ns <= now_ns:
@@ -44,7 +44,7 @@ def read_schedule(
 
 
 def moment_ns(option: str, text: str | None) -> int | None:
-    """The moment that an option gives; None when it was not given.
+    """The moment that an option names; None when it was not given.
 
     Raises:
         UsageProblem: It is not a time.
@@ -64,14 +64,14 @@ def moment_ns(option: str, text: str | None) -> int | None:
 def chosen_items(
     given: Sequence[Sequence[str]] | None, items_file: str | None, standard_input: Iterable[str], settings: Settings
 ) -> list[TimerItem]:
-    """What the timer is to transfer: the items given one by one, those of a file, or all of the route.
+    """What the timer is to transfer: the items given one by one, those of a file, or the whole route.
 
     Args:
         given: Source, destination and "true" or "false" of each.
         items_file: A file's name, "-" for standard input, or None.
 
     Raises:
-        UsageProblem: An item is wrong, there is none, or the file cannot be read.
+        UsageProblem: An item is not valid, there is none, or the file cannot be read.
     """
     if given:
         items = [TimerItem(source, target, yes_or_no(recursive)) for source, target, recursive in given]
@@ -94,24 +94,22 @@ def chosen_items(
 
 
 def given_flags(switches: Mapping[str, bool | None], notify: str | None) -> dict[str, bool]:
-    """The fields of a transfer document that switches and --notify set; those that were not given are left out.
+    """The fields of a transfer document that the switches and --notify set; not those that were not given.
 
     Raises:
-        UsageProblem: An event to notify of is not known.
+        UsageProblem: --notify names an unknown event.
     """
     flags = {name: value for name, value in switches.items() if value is not None}
     if notify is not None:
         wanted = {"on": EVENTS, "off": ()}.get(notify, tuple(notify.split(",")))
         if not set(wanted) <= set(EVENTS):
-            raise UsageProblem(
-                f"--notify {notify} is not understood", remedy=f"Give on, off, or any of {','.join(EVENTS)}."
-            )
+            raise UsageProblem(f"--notify {notify} is not valid", remedy=f"Give on, off, or any of {','.join(EVENTS)}.")
         flags.update({f"notify_on_{event}": event in wanted for event in EVENTS})
     return flags
 
 
 def action_body(text: str | None, action_file: str | None) -> Any:
-    """The JSON that an action provider is sent, given as text or in a file.
+    """The JSON for an action provider, given as text or in a file.
 
     Raises:
         UsageProblem: It cannot be read, or is not JSON.

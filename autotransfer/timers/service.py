@@ -1,4 +1,4 @@
-"""The acts of timer.py at Globus: consents that let a timer act, timers one by one, what their last tasks came to."""
+"""What timer.py does at Globus: sign-in and consents, timers, and the outcome of their last tasks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from autotransfer.timers import describe
 
 
 class Shown(NamedTuple):
-    """A timer: the service's own document, what it tells a person, and its last task's, if Globus shows that."""
+    """A timer: its document, its description, and the document of its last task, if Globus shows that."""
 
     document: dict[str, Any]
     job: describe.Job
@@ -30,17 +30,17 @@ class Shown(NamedTuple):
 
 
 class TimerService:
-    """The timers of who is signed in. Use it in a `with` block.
+    """The timers of the identity that is signed in. Use it in a `with` block.
 
     Args:
-        settings: The route, which gives the login and the collections that are always wanted.
-        command: How a person calls this script with the same configuration, for the remedies.
-        ask: How to reach a person; None where there is none.
-        must_hold: Whether a person must have signed in before.
+        settings: The route, which has the login and two of the collections.
+        command: How to call this script with the same configuration, for the remedies.
+        ask: How to ask a person for a code; None when there is nobody to ask.
+        must_hold: Whether there must be a login already.
 
     Raises:
-        SignInNeeded: They must, and have not.
-        ConfigurationProblem, GlobusProblem: The login cannot be read, or Globus be asked.
+        SignInNeeded: There must be a login, and there is none.
+        ConfigurationProblem, GlobusProblem: The login cannot be read, or Globus cannot be reached.
     """
 
     def __init__(
@@ -60,18 +60,17 @@ class TimerService:
     def __exit__(self, *exception: object) -> None:
         self.login.__exit__(*exception)
 
-    def sign_in(self, collection_ids: list[str], job_ids: list[str], *, tell_again: Callable[[], None]) -> None:
-        """Have a person sign in where that is needed, with all that the route and these want; then prove the login.
+    def sign_in(self, collection_ids: list[str], job_ids: list[str], *, on_second: Callable[[], None]) -> None:
+        """Have a person sign in if necessary, with every consent that the route and these require; then test the login.
 
-        What the collections want can only be asked with a login: one made by test_config.py, or before, spares a second
-        sign-in.
+        Only with a login can Globus be asked what the collections require: when there is one, one sign-in is enough.
 
         Args:
-            collection_ids, job_ids: Collections beside the route's, and timers that stand still.
-            tell_again: Called before a second sign-in.
+            collection_ids, job_ids: Collections beside the route's, and timers that are inactive.
+            on_second: Called before a second sign-in.
 
         Raises:
-            SignInNeeded, UsageProblem, ConfigurationProblem, GlobusProblem: It did not work.
+            SignInNeeded, UsageProblem, ConfigurationProblem, GlobusProblem: The sign-in failed.
         """
         try:
             demand, is_known = self._learn_wishes(collection_ids, job_ids), True
@@ -83,14 +82,14 @@ class TimerService:
         if not is_known:
             demand = self._learn_wishes(collection_ids, job_ids)
             if demand or self.login.is_needed():
-                tell_again()
+                on_second()
                 self.login.sign_in(demand=demand)
         self.login.prove()
 
     def _learn_wishes(self, collection_ids: list[str], job_ids: list[str]) -> dict[str, Any] | None:
-        """Have the login hold the consents that the route's, these and the timers' collections want.
+        """Add the consents that the collections of the route, these, and those of the timers require.
 
-        Gives what the timers ask of the session, if anything.
+        Returns what the timers require of the session, or None.
         """
         ids, demand = [self._settings.src_id, self._settings.dst_id, *collection_ids], None
         for job_id in job_ids:
@@ -101,7 +100,7 @@ class TimerService:
         return demand
 
     def _needs_sign_in(self) -> tuple[bool, SignInNeeded | None]:
-        """Whether a person must sign in, and what Globus refused, if it did."""
+        """Whether a person must sign in, and Globus's refusal of the stored login, if there was one."""
         try:
             if self.login.is_needed():
                 return True, None
@@ -111,7 +110,7 @@ class TimerService:
         return False, None
 
     def forget_login(self) -> bool:
-        """Delete the stored login, without asking Globus; gives whether there was one.
+        """Delete the stored login here, without asking Globus; returns whether there was one.
 
         Raises:
             UsageProblem: A service account is configured.
@@ -121,12 +120,12 @@ class TimerService:
         return self.login.forget()
 
     def revoke_login(self) -> int:
-        """Make Globus refuse the stored login, then delete it; gives how many refresh tokens were stored.
+        """Revoke the stored login at Globus, then delete it here; returns how many refresh tokens were stored.
 
         Raises:
             UsageProblem: A service account is configured.
-            SignInNeeded: Nothing is stored.
-            GlobusProblem: Globus could not be reached, or still takes it.
+            SignInNeeded: No login is stored.
+            GlobusProblem: Globus could not be reached, or still accepts the login.
         """
         self._refuse_service_account()
         revoked = self.login.revoke()
@@ -137,26 +136,26 @@ class TimerService:
         if self.login.is_service_account:
             raise UsageProblem(
                 "A service account is configured: no login is stored here",
-                remedy="To end it, delete its secret on the developers' page of Globus. Nothing was changed.",
+                remedy="To end its access, delete its secret on the developers' page of Globus. Nothing was changed.",
             )
 
     def must_reach(self, collection_ids: list[str], *, effect: str) -> None:
-        """Make sure that a timer with these collections may act for who is signed in.
+        """Make sure that a timer with these collections may act for the identity that is signed in.
 
         Raises:
             SignInNeeded: A consent is missing.
-            UsageProblem, ConfigurationProblem, GlobusProblem: A collection cannot be used, or not be asked for.
+            UsageProblem, ConfigurationProblem, GlobusProblem: A collection cannot be used, or cannot be asked for.
         """
         wanted = self._want_consents(collection_ids)
         if wanted and not self.login.is_service_account and self.login.is_needed():
             login_command = " ".join([f"{self._command} session login", *(f"--collection {id_}" for id_ in wanted)])
             raise SignInNeeded(
-                "A collection of the timer wants a consent that was not given yet",
-                remedy=f"Run `{login_command}` in a terminal once: it asks for it. {effect}",
+                "A collection of the timer requires a consent that has not been given",
+                remedy=f"Run `{login_command}` in a terminal once to give it. {effect}",
             )
 
     def _want_consents(self, collection_ids: list[str]) -> list[str]:
-        """Have the login hold the consents that timers with these collections need; gives those that want one."""
+        """Add the consents that timers with these collections need; returns the IDs of those that require one."""
         collections, found = Collections(self.login.transfer, again=TRY_LATER), []
         for collection_id in dict.fromkeys(collection_ids):
             try:
@@ -176,20 +175,20 @@ class TimerService:
         return wanted
 
     def all(self, *, with_deleted: bool) -> list[dict[str, Any]]:
-        """The documents of every timer; of deleted ones only when told so."""
+        """The documents of all timers, those of deleted ones only if asked for."""
         found = self.timers.all(with_deleted=with_deleted)
         return [document for document in found if with_deleted or "delete" not in str(document.get("status"))]
 
     def pause(self, job_id: str) -> dict[str, Any]:
-        """Keep a timer from running until it is resumed; gives its document."""
+        """Pause a timer; returns its document."""
         self.timers.pause(job_id)
         return self.timers.get(job_id)
 
     def resume(self, job_id: str, *, update_credentials: bool) -> dict[str, Any]:
-        """Let a timer run again, with the login of today when told so; gives its document.
+        """Resume a timer, with the present login if asked for; returns its document.
 
         Raises:
-            SignInNeeded: Today's login lacks a consent that it needs.
+            SignInNeeded: The present login lacks a consent that it needs.
         """
         if update_credentials:
             ends = describe.collection_ids(self.timers.get(job_id))
@@ -198,10 +197,10 @@ class TimerService:
         return self.timers.get(job_id)
 
     def update(self, job_id: str, changes: dict[str, Any]) -> dict[str, Any]:
-        """Change a timer; gives its document.
+        """Change a timer; returns its document.
 
         Raises:
-            GlobusProblem: The service left something as it was.
+            GlobusProblem: The service did not make all the changes.
         """
         document = self.timers.update(job_id, changes)
         left = describe.unchanged(document, changes)
@@ -210,13 +209,13 @@ class TimerService:
             raise GlobusProblem(
                 f"Globus left the {' and the '.join(left).replace('_', ' ')} of the timer {job_id} as it was",
                 why="the service accepted the request and answered with the old value",
-                remedy=f"{'The ' + ' and the '.join(done) + ' changed. ' if done else ''}Make a new timer with "
+                remedy=f"{'The ' + ' and the '.join(done) + ' changed. ' if done else ''}Create a new timer with "
                 "`job transfer`, then delete this one.",
             )
         return document
 
     def with_task(self, document: dict[str, Any]) -> Shown:
-        """A timer for a person, with what its last task came to."""
+        """A timer's description, with the outcome of its last task."""
         job = describe.read_job(document, command=self._command)
         if not job.task_id:
             return Shown(document, job, None)
@@ -224,17 +223,17 @@ class TimerService:
             task = Tasks(self.login.transfer, again=TRY_LATER).get(job.task_id)
         except Unreachable:
             raise
-        except GlobusProblem:  # Globus keeps tasks for some months only, and shows them to who made them only
+        except GlobusProblem:  # Globus keeps tasks for some months, and shows them only to their owner
             task = None
         return Shown(document, job.with_task(task), task)
 
     def each(
         self, job_ids: Iterable[str], act: Callable[[TimerService, str], dict[str, Any]]
     ) -> tuple[list[dict[str, Any]], list[Problem]]:
-        """Do one thing to each timer; gives the documents of those it worked for, and the problems of the others.
+        """Do one thing to each timer; returns the documents where it worked, and the problems of the others.
 
         Raises:
-            Unreachable: The rest would fare no better.
+            Unreachable: The others would fail too.
         """
         documents, problems = [], []
         for job_id in dict.fromkeys(job_ids):

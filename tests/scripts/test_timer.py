@@ -195,7 +195,7 @@ def test_a_timer_stops_after_so_many_runs_and_its_results_stay_visible(route: Ro
     globus.world.advance_clock(5 * HOUR)
 
     row = fields(job(route, "status", job_id).stdout)
-    assert (row["Status"], row["Runs"], row["Stop After"]) == ("ended (runs no more)", "2", "2 runs")
+    assert (row["Status"], row["Runs"], row["Stop After"]) == ("ended (will not run again)", "2", "2 runs")
     assert row["Last Result"].startswith("SUCCEEDED")
     assert len(route.sent()) == 2
 
@@ -209,8 +209,8 @@ def test_a_timer_stops_after_a_date_and_goes_on_when_that_is_moved(route: Route,
     globus.world.advance_clock(5 * HOUR)
 
     after = fields(job(route, "status", job_id).stdout)
-    assert (before["Status"], before["Runs"]) == ("ended (runs no more)", "2")
-    assert (after["Status"], after["Runs"]) == ("ended (runs no more)", "5")
+    assert (before["Status"], before["Runs"]) == ("ended (will not run again)", "2")
+    assert (after["Status"], after["Runs"]) == ("ended (will not run again)", "5")
 
 
 def test_a_single_run_needs_no_interval(route: Route, globus: Emulator) -> None:
@@ -347,7 +347,7 @@ def test_a_timer_can_be_paused_resumed_and_updated(route: Route, globus: Emulato
     )
 
     assert paused["Inactive"] == (
-        f"paused by a person; `timer.py --config {route.config} job resume {job_id}` lets it run again"
+        f"paused by a person; `timer.py --config {route.config} job resume {job_id}` resumes it"
     )
     assert (paused["Next Run"], runs_while_paused) == ("-", 1)
     assert (resumed["Status"], resumed["Runs"]) == ("loaded (runs on schedule)", "2")
@@ -829,18 +829,18 @@ def test_resume_can_keep_the_login_that_the_timer_was_made_with(route: Route, gl
     ("words", "says"),
     [
         ((), "--interval is missing"),
-        (("--interval", "1h", "--stop-after-runs", "2", "--stop-after-date", "2099-01-01"), "do not go together"),
+        (("--interval", "1h", "--stop-after-runs", "2", "--stop-after-date", "2099-01-01"), "cannot be combined"),
         (("--interval", "1h", "--start", "2099-01-01"), "the time must be within one year"),
         (("--interval", "1h", "--start", "tomorrow"), "--start 'tomorrow' is not a time"),
         (("--stop-after-runs", "1", "--start", "2020-01-01"), "has passed"),
         (("--interval", "1h", "--stop-after-date", "2020-01-01"), "--stop-after-date 2020-01-01 has passed"),
-        (("--interval", "1h", "--label", "x" * 129), "--label is not one that Globus takes: it has 129 characters"),
+        (("--interval", "1h", "--label", "x" * 129), "--label is not a valid label: it has 129 characters"),
         (("--interval", "1h", "--name", "x" * 129), "--name, which is the label of its tasks too"),
-        (("--interval", "1h", "--recursive-symlinks", "copy"), "transfer timers of the Timers service leave symlinks"),
+        (("--interval", "1h", "--recursive-symlinks", "copy"), "transfer timers of the Timers service skip symlinks"),
         (("--interval", "1h", "-i", "/a", "/b", "maybe"), "'maybe' is neither true nor false"),
         (("--interval", "1h", "-i", "", "/b", "true"), "A path of an --item is empty"),
         (("--interval", "1h", "--items-file", "/none"), "Cannot read the items file /none: no such file"),
-        (("--interval", "1h", "--notify", "sometimes"), "--notify sometimes is not understood"),
+        (("--interval", "1h", "--notify", "sometimes"), "--notify sometimes is not valid"),
         (("--interval", "1h", "--dest-endpoint", UNKNOWN_ID), f"{UNKNOWN_ID} is not a collection"),
     ],
 )
@@ -933,7 +933,7 @@ def test_a_task_that_globus_does_not_show_any_more_is_no_error(route: Route, glo
     (task_id,) = globus.world.tasks
     globus.world.change_task(task_id, forget=True)
 
-    result = job(route, "status", job_id, says="SUBMITTED (Globus does not show what the task came to)")
+    result = job(route, "status", job_id, says="SUBMITTED (Globus does not show the outcome of the task)")
 
     assert result.stderr == ""
 
