@@ -212,8 +212,9 @@ class Run:
             if not open_tasks:
                 return
             if left_seconds <= 0:
-                text = f"The time to wait was over with {counted(open_tasks, 'task')} under way."
-                self.summary.notice(WAIT_OVER, "", text)
+                self.summary.notice(
+                    WAIT_OVER, "", f"The time to wait was over with {counted(open_tasks, 'task')} under way."
+                )
                 return
             self._pause(min(poll_seconds, left_seconds))
             poll_seconds = min(poll_seconds * 1.5, LONGEST_POLL_SECONDS)
