@@ -259,8 +259,8 @@ class Plan:
             summary.special_files += result.special_files
             for error in result.errors:
                 summary.errors += 1
-                text = f"Skipped {display(join(self._settings.src_dir, error.rel_path))}: {error.why}."
-                summary.notice(PATH_SKIPPED, error.rel_path, text, cause=error.why)
+                path = display(join(self._settings.src_dir, error.rel_path))
+                summary.notice(PATH_SKIPPED, error.rel_path, f"Skipped {path}: {error.why}.", cause=error.why)
         else:
             summary.files += result.files
             summary.special_files += result.special_files if isinstance(result, Unchanged) else 0
