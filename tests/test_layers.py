@@ -54,7 +54,7 @@ ONLY_IN: dict[str, set[str]] = {
     "jwt": {"globus"},
     "sqlite3": {"datastore.shelf", "datastore.store", "globus.login", "globus.failures"},
     "shelve": {"datastore.shelf"},
-    "pickle": {"datastore.shelf"},
+    "pickle": {"datastore.pickles", "datastore.shelf"},
     "ctypes": {"scan.linux"},
     "marshal": set(),
     "dbm": set(),

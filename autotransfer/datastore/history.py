@@ -150,7 +150,7 @@ def _number_in(key: str) -> int:
     """The number in a key such as `task 7`."""
     digits = key.partition(" ")[2]
     if not (digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS):
-        raise pickles.NotPlain(f"its key {display(key)} has no number")
+        raise pickles.DamagedValue(f"its key {display(key)} has no number")
     return int(digits)
 
 

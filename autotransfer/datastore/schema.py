@@ -82,7 +82,7 @@ def _is_seconds(value: Any) -> bool:
 
 
 def _is_document(value: Any) -> bool:
-    """Whether JSON can carry it; the reader allows no endless nesting."""
+    """Whether JSON can carry it."""
     if type(value) is dict:
         return all(_is_text(key) and _is_document(held) for key, held in value.items())
     if type(value) in (list, tuple):
@@ -166,7 +166,7 @@ def _is_full_scan(value: Any) -> bool:
 
 
 def _is_last_run(value: Any) -> bool:
-    if type(value) is not dict:
+    if type(value) is not dict or not _is_document(value):
         return False
     return all(fits(value[name], form) for name, form in LAST_RUN_FORMS.items() if name in value)
 

@@ -57,7 +57,7 @@ class Table(MutableMapping[bytes, bytes]):
             raise KeyError(key)
         value: bytes = row[0]
         if type(value) is not bytes:
-            raise pickles.NotPlain("a value in it is no bytes")
+            raise pickles.DamagedValue("a value in it is no bytes")
         return value
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
@@ -93,7 +93,7 @@ class Table(MutableMapping[bytes, bytes]):
             keys = self._connection.execute(query, (first,) if end is None else (first, end)).fetchall()
             for (key,) in keys:
                 if type(key) is not bytes:  # the file is damaged
-                    raise pickles.NotPlain("a key in it is no bytes")
+                    raise pickles.DamagedValue("a key in it is no bytes")
                 yield key
             if len(keys) < KEYS_AT_A_TIME:
                 return
@@ -111,9 +111,12 @@ class Shelf(shelve.Shelf[Any]):
 
     def __getitem__(self, key: str) -> Any:
         value = pickles.load(self.table[key.encode()])
-        if not is_sound(key, value):
-            raise pickles.NotPlain(f"its entry {display(key)} has not the form that it should have")
-        return value
+        try:
+            if is_sound(key, value):
+                return value
+        except RecursionError:  # it is nested too deep, or holds itself
+            pass
+        raise pickles.DamagedValue(f"its entry {display(key)} has not the form that it should have")
 
     def get(self, key: str, default: Any = None) -> Any:
         try:
@@ -145,7 +148,7 @@ def _text(key: bytes) -> str:
     try:
         return key.decode()
     except UnicodeDecodeError:
-        raise pickles.NotPlain(f"a key in it is not UTF-8: {key!r}") from None
+        raise pickles.DamagedValue(f"a key in it is not UTF-8: {key!r}") from None
 
 
 def connect(path: str, *, is_read_only: bool) -> sqlite3.Connection:

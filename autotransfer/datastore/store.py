@@ -256,7 +256,7 @@ class Store:
                 remedy="Check that its folder exists, is this user's, and that the disk is not full. What was recorded "
                 "before is unharmed.",
             ) from None
-        except (sqlite3.DatabaseError, pickles.NotPlain) as error:
+        except (sqlite3.DatabaseError, pickles.DamagedValue) as error:
             raise self._damaged(str(error)) from None
 
 

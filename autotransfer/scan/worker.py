@@ -68,7 +68,7 @@ def read_batch(unit: FolderBatch, *, is_alone: bool = False) -> list[FolderResul
 
     Raises:
         OtherRoot, OSError: SRC_DIR is not there as the run sees it.
-        pickles.NotPlain: A record is damaged.
+        pickles.DamagedValue: A record is damaged.
     """
     root_fd = os.open(unit.src_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

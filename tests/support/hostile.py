@@ -1,6 +1,6 @@
-"""Pickles that want to run code, to take all memory or all time, or to break whoever reads them.
+"""Pickles that name code, and damaged ones. What only takes memory or time is not among them (DESIGN.md, datastore).
 
-Run as a script it reads each of them as the datastore does, with little memory, and says what came of it as JSON.
+Run as a script it reads each of them as the datastore does, with little memory, and prints as JSON what came of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import resource
 import sqlite3
 import struct
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,11 +33,6 @@ class Call:
 
 def _text(words: str) -> bytes:
     return b"\x8c" + bytes([len(words)]) + words.encode()
-
-
-def _doubling(levels: int) -> bytes:
-    """A tuple of twice the tuple before it, and so on: few bytes, 2 ** levels members."""
-    return b")\x94" + b"".join(b"h" + bytes([level]) + b"h" + bytes([level]) + b"\x86\x94" for level in range(levels))
 
 
 def corpus(mark: Path) -> dict[str, bytes]:
@@ -93,8 +87,8 @@ def corpus(mark: Path) -> dict[str, bytes]:
             "a list in itself": pickle.dumps(loop, 4),
             "a dict in itself": pickle.dumps(ring, 4),
             "a tuple in itself": pickle.dumps(knot, 4),
-            "a memo index of two thousand million": PROTO + b"Nr\xff\xff\xff\x7f.",
-            "the same in text": b"Np2147483647\n.",
+            "a memo index of a million": PROTO + b"Nr\x40\x42\x0f\x00.",
+            "the same in text": b"Np1000000\n.",
             "a memo index that is not there": PROTO + b"h\x07.",
             "text of two exabytes": PROTO + b"\x8d" + struct.pack("<Q", 1 << 61) + b"a.",
             "text of four gigabytes": PROTO + b"X\xff\xff\xff\xff.",
@@ -105,17 +99,8 @@ def corpus(mark: Path) -> dict[str, bytes]:
             "a number of negative length": PROTO + b"\x8b\xff\xff\xff\xffa.",
             "a number of a million digits": b"I" + b"9" * 1_000_000 + b"\n.",
             "a frame of an exabyte": PROTO + b"\x95" + struct.pack("<Q", 1 << 60) + b".",
-            "a value without end": PROTO + _doubling(200) + b".",
-            "a key without end": PROTO + b"}" + _doubling(60) + b"Ns.",
-            "a key nested a million deep": PROTO + b"}" + b")" + b"\x85" * 1_000_000 + b"Ns.",
             "a key that is a list": PROTO + b"}]Ns.",
             "a million dicts in each other": PROTO + b"}K\x01" * 1_000_000 + b"N" + b"s" * 1_000_000 + b".",
-            "a million keys of one hash": PROTO
-            + b"}("
-            + b"".join(
-                b"\x8a\x0a" + (number * ((1 << 61) - 1)).to_bytes(10, "little") + b"N" for number in range(1, 200_000)
-            )
-            + b"u.",
             "a million marks": PROTO + b"(" * 1_000_000 + b".",
             "a tuple of nothing": PROTO + b"\x87.",
             "members of no list": PROTO + b"N(K\x01e.",
@@ -125,7 +110,6 @@ def corpus(mark: Path) -> dict[str, bytes]:
             "half a float": PROTO + b"G\x00\x00.",
             "an unknown opcode": PROTO + b"\xff.",
             "nothing at the end": PROTO + b".",
-            "two values": PROTO + b"NN.",
             "no end": PROTO + b"N",
             "nothing": b"",
         }
@@ -144,8 +128,8 @@ def put(datastore: Path, key: str, pickled: Any) -> None:
         connection.close()
 
 
-def judged(folder: Path) -> Iterator[tuple[str, str, float]]:
-    """What reading each pickle came to: its name, the problem's words (or what was read), and the seconds it took."""
+def outcomes(folder: Path) -> Iterator[tuple[str, str]]:
+    """The name of each pickle, and the problem that reading it ended with, or what was read."""
     from autotransfer.common.errors import ConfigurationProblem
     from autotransfer.datastore.store import Store
 
@@ -155,13 +139,12 @@ def judged(folder: Path) -> Iterator[tuple[str, str, float]]:
         with Store(str(datastore)) as store:
             store.commit()
         put(datastore, "LEDGER", pickled)
-        started = time.monotonic()
         try:
             with Store(str(datastore)) as store, store.explained():
                 outcome = f"read: {type(store.shelf.get('LEDGER')).__name__}"
         except ConfigurationProblem as problem:
             outcome = str(problem)
-        yield name, outcome, time.monotonic() - started
+        yield name, outcome
 
 
 def opcodes_of(pickles: dict[str, bytes]) -> set[str]:
@@ -177,6 +160,4 @@ def opcodes_of(pickles: dict[str, bytes]) -> set[str]:
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
-    outcomes = list(judged(Path(sys.argv[1])))
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(json.dumps({"outcomes": outcomes, "peak_bytes": peak_kib * 1024}))
+    sys.stdout.write(json.dumps(dict(outcomes(Path(sys.argv[1])))))

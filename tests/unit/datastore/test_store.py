@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import random
 import shelve
 import sqlite3
 import stat
@@ -15,8 +16,9 @@ from uuid import UUID
 import pytest
 
 from autotransfer.common.errors import ConfigurationProblem
+from autotransfer.datastore import pickles
 from autotransfer.datastore.history import FAILED_LATELY_NS, KEPT_WHOLE, SWEPT_FROM
-from autotransfer.datastore.pickles import NotPlain
+from autotransfer.datastore.pickles import DamagedValue
 from autotransfer.datastore.record import Delivered, Folder, InFlight, Retry
 from autotransfer.datastore.schema import TASK_FORMS
 from autotransfer.datastore.shelf import KEYS_AT_A_TIME, Table
@@ -97,6 +99,43 @@ def test_a_record_that_is_cut_off_is_a_problem_and_no_traceback(path: str, value
 
     with Store(path) as store, pytest.raises(ConfigurationProblem, match="cannot be used"), store.explained():
         store.shelf.get("LEDGER")
+
+
+def nested(levels: int) -> bytes:
+    """The pickle of {1: {1: ...}}, which the interpreter's own pickler makes only to some depth."""
+    return b"\x80\x04" + b"}X\x01\x00\x00\x00a" * levels + b"N" + b"s" * levels + b"."
+
+
+RING: dict[str, Any] = {}
+RING["self"] = RING
+
+
+@pytest.mark.parametrize("value", [nested(100_000), pickle.dumps(RING)])
+def test_a_value_without_end_is_a_problem_and_no_traceback(path: str, value: bytes) -> None:
+    with_value(path, "LAST_RUN", value)
+
+    refused = pytest.raises(ConfigurationProblem, match="its entry LAST_RUN has not the form")
+    with Store(path) as store, refused, store.explained():
+        store.shelf.get("LAST_RUN")
+
+
+# Without the opcode of a memo index of four bytes: it may claim more memory than a test should take.
+BYTES = bytes(set(range(256)) - {ord("r")})
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_damage_is_read_or_refused(path: str, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    whole = pickle.dumps(FOLDER, 4)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            damaged[chance.randrange(len(damaged))] = chance.choice(BYTES)
+        try:
+            pickles.load(bytes(damaged[: chance.choice([None, chance.randrange(len(damaged))])]))
+        except DamagedValue as refused:
+            assert "in it" in str(refused)
 
 
 TASK = Task(1, "sub", "label", "mtime", {"a": [1, None, "x"]}, "/s", "/d", 5, 50, 2, 7)
@@ -279,7 +318,7 @@ def test_a_key_that_damage_made_something_else_is_a_problem() -> None:
         def fetchall(self) -> list[tuple[None]]:
             return [(None,)]
 
-    with pytest.raises(NotPlain, match="a key in it is no bytes"):
+    with pytest.raises(DamagedValue, match="a key in it is no bytes"):
         list(Table(Damaged()).keys_from(b"", None))  # type: ignore[arg-type]
 
 
