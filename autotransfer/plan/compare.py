@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import NamedTuple
 
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.common.times import DAY, NS_PER_SECOND
-from autotransfer.datastore.columns import SEPARATOR
 from autotransfer.datastore.record import Delivered, Fingerprint, Folder
-from autotransfer.scan.listing import Listing, New
+from autotransfer.scan.listing import Listing
 
 NEW = "new"
 
@@ -71,38 +69,6 @@ class Outgoing(NamedTuple):
     has_failed: bool = False
 
 
-class AllNew(Mapping[str, Outgoing]):
-    """What is to be sent of a folder in which all is new, made entry by entry only when someone asks."""
-
-    def __init__(self, new: New, sync_level: str) -> None:
-        self.new = new
-        self.sync_level = sync_level
-
-    def _entries(self) -> dict[str, Outgoing]:
-        return {
-            name: Outgoing(mtime_ns, size_bytes, NEW, self.sync_level)
-            for name, (mtime_ns, size_bytes) in self.new.fingerprints().items()
-        }
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries())
-
-    def __len__(self) -> int:
-        return self.new.files
-
-    def __getitem__(self, name: str) -> Outgoing:
-        return self._entries()[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.new.names.split(SEPARATOR)
-
-    def items(self) -> ItemsView[str, Outgoing]:
-        return self._entries().items()
-
-    def values(self) -> ValuesView[Outgoing]:
-        return self._entries().values()
-
-
 class FolderChange(NamedTuple):
     """What is to be done about one folder; `folder` is its record with the vanished already forgotten.
 
@@ -119,7 +85,7 @@ class FolderChange(NamedTuple):
 
     rel_path: str
     folder: Folder
-    outgoing: Mapping[str, Outgoing]
+    outgoing: dict[str, Outgoing]
     unsettled: int
     waiting: int
     backing_off: int
@@ -131,15 +97,11 @@ class FolderChange(NamedTuple):
     @property
     def size_bytes(self) -> int:
         """Of all that is to be sent."""
-        if isinstance(self.outgoing, AllNew):
-            return self.outgoing.new.size_bytes
         return sum(sent.size_bytes for sent in self.outgoing.values())
 
     @property
     def sync_levels(self) -> set[str]:
         """All that are needed."""
-        if isinstance(self.outgoing, AllNew):
-            return {self.outgoing.sync_level} if len(self.outgoing) else set()
         return {sent.sync_level for sent in self.outgoing.values()}
 
 
@@ -207,13 +169,6 @@ def compare(
         is_whole,
         is_dirty,
     )
-
-
-def compare_new(new: New, rules: SendRules) -> FolderChange:
-    """The same for a folder in which all is new, and which inherits neither doubt nor cover. Cost: no entry is seen."""
-    folder = Folder()
-    folder.folders = set(new.folders)
-    return FolderChange(new.rel_path, folder, AllNew(new, rules.sync_level), 0, 0, 0, 0, (), True, True)
 
 
 def _fate(

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from autotransfer.common.paths import FOLDER_ITSELF, join, split
-from autotransfer.datastore.columns import SEPARATOR
-from autotransfer.datastore.record import Folder, InFlight, Record
+from autotransfer.datastore.record import Folder, InFlight
 from autotransfer.datastore.trie import PathTrie
-from autotransfer.plan.compare import AllNew
 from autotransfer.plan.whole_folders import Item, Note
 
 ItemKey = tuple[str, bool]  # (rel_path, is_folder), as the items of a task are stored
@@ -115,15 +113,10 @@ class _Marker:
             self._trie.put(change.rel_path, change.folder)
             return
         self._noted.add(number)
-        if isinstance(change.outgoing, AllNew):
-            new = change.outgoing.new
-            flying = (new.names, new.mtimes_ns, new.sizes_bytes, number) if new.names else ()
-            record = Record(folders=SEPARATOR.join(new.folders), in_flight=flying, carried_by=number)
-        else:
-            change.folder.in_flight = {
-                name: InFlight(sent.mtime_ns, sent.size_bytes, 0) for name, sent in change.outgoing.items()
-            }
-            record = change.folder.pack().given_to(number) if number else change.folder.pack()
+        change.folder.in_flight = {
+            name: InFlight(sent.mtime_ns, sent.size_bytes, 0) for name, sent in change.outgoing.items()
+        }
+        record = change.folder.pack().given_to(number) if number else change.folder.pack()
         self._trie.put_record(change.rel_path, record)
 
     def mark(self, item: Item, number: int) -> None:

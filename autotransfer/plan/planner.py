@@ -17,22 +17,19 @@ from autotransfer.plan.compare import (
     NEW,
     OLDER,
     RETRY,
-    AllNew,
     FolderChange,
     SendRules,
     compare,
-    compare_new,
     gone_folders,
 )
 from autotransfer.plan.in_flight import _Marker, forget_gone
 from autotransfer.plan.rescan import Rescan, kept_paths
 from autotransfer.plan.whole_folders import Note, Step, WholeFolders
 from autotransfer.scan.feed import SRC_DIR_ITSELF, Feed, locate_names
-from autotransfer.scan.listing import FolderResult, Listing, New, Unchanged, policy
+from autotransfer.scan.listing import FolderResult, Listing, Policy, Unchanged, policy
 from autotransfer.scan.pool import Pool
 from autotransfer.scan.quick import Marking
 from autotransfer.scan.scanner import Pace, Scanner
-from autotransfer.scan.worker import ScanRules
 
 # Told each path to be sent, why, and its bytes.
 OnChange = Callable[[str, str, int], None]
@@ -125,12 +122,12 @@ class Plan:
             preserve_timestamp=self._settings.preserve_timestamp,
             now_ns=now_ns,
         )
-        scan_rules = ScanRules(policy(self._settings), rules.settled_before_ns)
+        scan_policy = policy(self._settings)
         rel_paths = None if self._names is None else self._find(self._names)
         if rel_paths is None or SRC_DIR_ITSELF in rel_paths:
-            prepared = self._scan(rules, scan_rules)
+            prepared = self._scan(rules, scan_policy)
         else:
-            feed = Feed(self._trie, self._root_fd, scan_rules, rel_paths, clock_ns=self._clock_ns)
+            feed = Feed(self._trie, self._root_fd, scan_policy, rel_paths, clock_ns=self._clock_ns)
             prepared = self._prepare(self._steps(feed, None, rules))
             self._summary.scan = "paths"
         self._rescan.finish(has_seen_all=not self._summary.is_quick)
@@ -144,14 +141,14 @@ class Plan:
         self.outside = found.examples
         return found.rel_paths
 
-    def _scan(self, rules: SendRules, scan_rules: ScanRules) -> list[Prepared]:
+    def _scan(self, rules: SendRules, scan_policy: Policy) -> list[Prepared]:
         is_full = self._is_full or self._names is not None
         marking = Marking(self._settings, self._store, now_ns=rules.now_ns, is_full=is_full)
         scanner = Scanner(
             self._settings,
             self._store,
             self._root_fd,
-            scan_rules,
+            scan_policy,
             clock_ns=self._clock_ns,
             is_quick=marking.is_quick,
             choose=self._choose,
@@ -210,17 +207,13 @@ class Plan:
             yield from self._whole_folders.add(rel_path, change)
         yield from self._whole_folders.finish()
 
-    def _compare(self, rel_path: str, result: New | Listing, rules: SendRules) -> FolderChange:
+    def _compare(self, rel_path: str, result: Listing, rules: SendRules) -> FolderChange:
         record = self._trie.record(rel_path)
         if record is not None:
             folder = Folder.unpack(record)
         else:
             folder = Folder()
             folder.verify_until_ns, folder.carried_by = self._trie.inherited(rel_path)
-        if isinstance(result, New):
-            if record is None and not (folder.verify_until_ns or folder.carried_by):
-                return compare_new(result, rules)
-            result = result.as_listing(seen_at_ns=self._clock_ns())
         dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(result, folder))
         self._summary.vanished += dropped
         change = compare(result, folder, rules, is_known=record is not None, taken=frozenset(taken))
@@ -254,16 +247,15 @@ class Plan:
         summary = self._summary
         summary.folders += 1
         summary.links += result.links
+        summary.special_files += result.special_files
         if isinstance(result, Listing):
             summary.files += len(result.files)
-            summary.special_files += result.special_files
             for error in result.errors:
                 summary.errors += 1
                 path = display(join(self._settings.src_dir, error.rel_path))
                 summary.notice(PATH_SKIPPED, error.rel_path, f"Skipped {path}: {error.why}.", cause=error.why)
         else:
             summary.files += result.files
-            summary.special_files += result.special_files if isinstance(result, Unchanged) else 0
         if self._on_progress is not None and summary.folders % 16 == 0:
             self._on_progress(summary.folders, summary.files)
 
@@ -274,9 +266,6 @@ class Plan:
         summary.backing_off += change.backing_off
         summary.vanished += change.vanished
         summary.bytes += change.size_bytes
-        if isinstance(change.outgoing, AllNew) and self._on_change is None:
-            summary.new += len(change.outgoing)
-            return
         for name, sent in change.outgoing.items():
             attribute = REASON_COUNTS[sent.why]
             setattr(summary, attribute, getattr(summary, attribute) + 1)

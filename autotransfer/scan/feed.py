@@ -17,7 +17,7 @@ from autotransfer.datastore.record import Record, names_in
 from autotransfer.datastore.trie import PathTrie
 from autotransfer.scan.folders import open_folder, read_names
 from autotransfer.scan.listing import FolderResult, Policy
-from autotransfer.scan.worker import FolderScanner, ScanRules
+from autotransfer.scan.worker import FolderScanner
 
 # More is not looked at path by path: then everything is.
 MOST_NAMED = 1_000_000
@@ -91,13 +91,13 @@ class Feed:
     """
 
     def __init__(
-        self, trie: PathTrie, root_fd: int, rules: ScanRules, rel_paths: Iterable[str], *, clock_ns: Callable[[], int]
+        self, trie: PathTrie, root_fd: int, policy: Policy, rel_paths: Iterable[str], *, clock_ns: Callable[[], int]
     ) -> None:
         self._trie = trie
         self._root_fd = root_fd
-        self._follow_links = rules.policy.follow_links
+        self._follow_links = policy.follow_links
         self._clock_ns = clock_ns
-        self._read = FolderScanner(root_fd, rules, clock_ns=clock_ns)
+        self._read = FolderScanner(root_fd, policy, clock_ns=clock_ns)
         # Folder to names in it; whether all below the name is meant, or only that it is there.
         self._wanted: dict[str, dict[str, bool]] = {}
         self._linked: dict[str, set[str]] = {}

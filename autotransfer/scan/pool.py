@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, Optional
 
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.scan.linux import die_with_parent
-from autotransfer.scan.listing import FolderResult
-from autotransfer.scan.worker import FolderBatch, FolderRow, ScanRules, affordable_threads, read_batch, read_rows
+from autotransfer.scan.listing import FolderResult, Policy
+from autotransfer.scan.worker import FolderBatch, FolderRow, affordable_threads, read_batch, read_rows
 
 # Threads of one process where each call takes long; and of each of several.
 LONE_THREADS, THREADS = 64, 16
@@ -43,12 +43,12 @@ class WorkerSetup(NamedTuple):
 
     src_dir: str
     inode: int
-    rules: ScanRules
+    policy: Policy
     threads: int
 
     def unit(self, rows: list[FolderRow]) -> FolderBatch:
         """These folders as work."""
-        return FolderBatch(self.src_dir, self.inode, self.rules, self.threads, rows)
+        return FolderBatch(self.src_dir, self.inode, self.policy, self.threads, rows)
 
 
 class PoolUnavailable(Exception):
@@ -214,11 +214,11 @@ class Processes(Pool):
         self._done.put(None)
 
 
-def of_threads(root_fd: int, rules: ScanRules) -> Pool:
+def of_threads(root_fd: int, policy: Policy) -> Pool:
     """Threads of this process: for a file system whose calls take long."""
     from concurrent.futures import ThreadPoolExecutor
 
-    call: Call = partial(read_rows, root_fd, rules=rules)
+    call: Call = partial(read_rows, root_fd, policy=policy)
     threads = affordable_threads(LONE_THREADS)
     return Pool(partial(ThreadPoolExecutor, threads), call, workers=threads, rows=1)
 

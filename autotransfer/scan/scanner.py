@@ -16,11 +16,11 @@ from autotransfer.common.paths import join
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.store import LAST_RUN, Store
 from autotransfer.scan import pool
-from autotransfer.scan.listing import FolderResult, Listing
+from autotransfer.scan.listing import FolderResult, Listing, Policy
 from autotransfer.scan.pool import Pool, PoolUnavailable, WorkerSetup
 from autotransfer.scan.quick import stale_folders
 from autotransfer.scan.walk_order import WalkOrder
-from autotransfer.scan.worker import FolderScanner, ScanRules
+from autotransfer.scan.worker import FolderScanner
 
 # How long to go on alone before the first and each later thought of calling others.
 PATIENCE_SECONDS = 0.01
@@ -84,7 +84,7 @@ class Scanner:
         settings: Settings,
         store: Store,
         root_fd: int,
-        rules: ScanRules,
+        policy: Policy,
         *,
         clock_ns: Callable[[], int],
         is_quick: bool = False,
@@ -93,11 +93,11 @@ class Scanner:
         self._settings = settings
         self._store = store
         self._root_fd = root_fd
-        self._rules = rules
+        self._policy = policy
         self._clock_ns = clock_ns
         self._is_quick = is_quick
         self._choose = choose or self._chosen
-        self._read = FolderScanner(root_fd, rules, clock_ns=clock_ns)
+        self._read = FolderScanner(root_fd, policy, clock_ns=clock_ns)
         self.left_out_folders = self.left_out_files = 0
         self.losses = ""
         self.is_alone = False
@@ -195,7 +195,7 @@ class Scanner:
         seconds_left = (expected / pace.looks - 1) * pace.cpu_seconds
         count = settings.scan_workers or pool.processes_for(is_slow=is_slow)
         threads = pool.THREADS if is_slow else 1
-        place = WorkerSetup(settings.src_dir, os.fstat(self._root_fd).st_ino, self._rules, threads)
+        place = WorkerSetup(settings.src_dir, os.fstat(self._root_fd).st_ino, self._policy, threads)
         if settings.scan_executor:
             return self._elsewhere(place)
         if count > 1 and seconds_left > WORTH_PROCESSES_SECONDS:
@@ -203,7 +203,7 @@ class Scanner:
                 return pool.of_processes(place, count)
             except PoolUnavailable as error:
                 self.losses = str(error)
-        return pool.of_threads(self._root_fd, self._rules) if is_slow else None
+        return pool.of_threads(self._root_fd, self._policy) if is_slow else None
 
     def _elsewhere(self, place: WorkerSetup) -> Pool | None:
         if self.is_alone:

@@ -13,13 +13,12 @@ from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import NamedTuple, Optional
 
-from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.datastore import pickles
-from autotransfer.datastore.columns import SEPARATOR, column_holds, pack_column
+from autotransfer.datastore.columns import SEPARATOR, column_holds
 from autotransfer.datastore.record import Record
 from autotransfer.scan.folders import open_folder, read_folder
 from autotransfer.scan.linux import entries
-from autotransfer.scan.listing import FolderResult, Listing, New, Policy, Unchanged
+from autotransfer.scan.listing import FolderResult, Listing, Policy, Unchanged
 
 # What a run has open beside the folders that it looks at, and some more.
 KEPT_DESCRIPTORS = 32
@@ -27,18 +26,6 @@ KEPT_DESCRIPTORS = 32
 
 # A folder's rel_path and its record as the datastore holds it, None where there is none.
 FolderRow = tuple[str, Optional[bytes]]
-
-
-class ScanRules(NamedTuple):
-    """What a worker must know to look at folders.
-
-    Args:
-        policy: What is left out.
-        settled_before_ns: What was touched before this is settled.
-    """
-
-    policy: Policy
-    settled_before_ns: int
 
 
 class FolderBatch(NamedTuple):
@@ -51,7 +38,7 @@ class FolderBatch(NamedTuple):
 
     src_dir: str
     inode: int
-    rules: ScanRules
+    policy: Policy
     threads: int
     rows: list[FolderRow]
 
@@ -74,16 +61,16 @@ def read_batch(unit: FolderBatch, *, is_alone: bool = False) -> list[FolderResul
     try:
         if os.fstat(root_fd).st_ino != unit.inode:
             raise OtherRoot(unit.src_dir)
-        return read_rows(root_fd, unit.rows, unit.rules, threads=unit.threads, is_alone=is_alone)
+        return read_rows(root_fd, unit.rows, unit.policy, threads=unit.threads, is_alone=is_alone)
     finally:
         os.close(root_fd)
 
 
 def read_rows(
-    root_fd: int, rows: Sequence[FolderRow], rules: ScanRules, *, threads: int = 1, is_alone: bool = False
+    root_fd: int, rows: Sequence[FolderRow], policy: Policy, *, threads: int = 1, is_alone: bool = False
 ) -> list[FolderResult]:
     """The same with SRC_DIR open."""
-    look = FolderScanner(root_fd, rules, is_alone=is_alone and threads <= 1)
+    look = FolderScanner(root_fd, policy, is_alone=is_alone and threads <= 1)
 
     def read_row(row: FolderRow) -> FolderResult:
         return look(row[0], None if row[1] is None else Record.from_builtins(pickles.load(row[1])))
@@ -117,12 +104,11 @@ class FolderScanner:
     """
 
     def __init__(
-        self, root_fd: int, rules: ScanRules, *, clock_ns: Callable[[], int] = lambda: 0, is_alone: bool = False
+        self, root_fd: int, policy: Policy, *, clock_ns: Callable[[], int] = lambda: 0, is_alone: bool = False
     ) -> None:
         self._root_fd = root_fd
-        self._settled_before_ns = rules.settled_before_ns
-        self._excludes = rules.policy.excludes()
-        self._follow_links = rules.policy.follow_links
+        self._excludes = policy.excludes()
+        self._follow_links = policy.follow_links
         self._clock_ns = clock_ns
         self._entries = entries(is_alone=is_alone)
         self._is_fast = self._entries.are_possible and not self._follow_links
@@ -146,8 +132,6 @@ class FolderScanner:
                 listing.ctime_ns,
                 listing.is_plain,
             )
-        if record is None and listing.is_plain and listing.is_readable and rel_path:
-            return _new(listing, self._settled_before_ns) or listing
         return listing
 
     def _as_recorded(self, rel_path: str, record: Record) -> Unchanged | None:
@@ -194,27 +178,6 @@ class FolderScanner:
         if not is_same:
             return None
         return Unchanged(len(names), links, others, folders, own.st_mtime_ns, own.st_ctime_ns, is_plain=not others)
-
-
-def _new(listing: Listing, settled_before_ns: int) -> New | None:
-    mtimes_ns = [fingerprint[0] for fingerprint in listing.files.values()]
-    newest_ns = listing.mtime_ns if FOLDER_ITSELF in listing.files else max(mtimes_ns, default=0)
-    if newest_ns >= settled_before_ns:
-        return None
-    sizes_bytes = [fingerprint[1] for fingerprint in listing.files.values()]
-    return New(
-        listing.rel_path,
-        SEPARATOR.join(listing.files),
-        pack_column(mtimes_ns),
-        pack_column(sizes_bytes),
-        len(mtimes_ns),
-        sum(sizes_bytes),
-        listing.folders,
-        listing.kept,
-        listing.links,
-        listing.mtime_ns,
-        listing.ctime_ns,
-    )
 
 
 def is_unchanged(listing: Listing, record: Record | None) -> bool:

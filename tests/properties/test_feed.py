@@ -25,7 +25,6 @@ from autotransfer.scan import feed
 from autotransfer.scan.feed import locate_names, split_names
 from autotransfer.scan.folders import open_root
 from autotransfer.scan.listing import Policy
-from autotransfer.scan.worker import ScanRules
 from emulator.http.server import Emulator
 from utils import load_settings
 
@@ -186,13 +185,7 @@ def test_folders_come_as_in_a_walk_and_no_unnamed_file_is_looked_at(tmp_path: Pa
     trie.link("b")
     with root_of(tmp_path) as root_fd:
         results = dict(
-            feed.Feed(
-                trie,
-                root_fd,
-                ScanRules(Policy(), 1 << 62),
-                ["b/x", "b/1", "b/x/1", "a/d", "z", "b-c/1"],
-                clock_ns=time.time_ns,
-            )
+            feed.Feed(trie, root_fd, Policy(), ["b/x", "b/1", "b/x/1", "a/d", "z", "b-c/1"], clock_ns=time.time_ns)
         )
 
     assert list(results) == ["", "a", "a/d", "a/d/e", "b", "b/x", "b-c"]

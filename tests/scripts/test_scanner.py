@@ -10,20 +10,20 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from suite import LONG_AGO, ROOT, Route
+from suite import ROOT, Route
 from waiting import until
 
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.scan import pool
 from autotransfer.scan.folders import open_root, walk
-from autotransfer.scan.listing import FolderResult, Listing, New, Policy, Unchanged
+from autotransfer.scan.listing import FolderResult, Listing, Policy, Unchanged
 from autotransfer.scan.pool import Pool, WorkerSetup
 from autotransfer.scan.scanner import Pace, Scanner
-from autotransfer.scan.worker import FolderScanner, ScanRules, read_batch
+from autotransfer.scan.worker import FolderScanner, read_batch
 from utils import load_settings
 
-RULES = ScanRules(Policy(), (LONG_AGO + 10) * 10**9)
+POLICY = Policy()
 
 
 @pytest.fixture
@@ -35,7 +35,6 @@ def tree(lonely_route: Route) -> Route:
     (lonely_route.src / "empty").mkdir()
     (lonely_route.src / "link").symlink_to("0")
     os.mkfifo(lonely_route.src / "0/pipe")
-    lonely_route.write("1/recent.dat", mtime_seconds=LONG_AGO + 20)
     return lonely_route
 
 
@@ -55,11 +54,11 @@ def surveyed(
     settings: Settings, root_fd: int, choose: Callable[[Pace], Pool | None], store: Store | None = None
 ) -> list[tuple[str, FolderResult]]:
     with store or Store(IN_MEMORY) as opened:
-        return list(Scanner(settings, opened, root_fd, RULES, clock_ns=lambda: 5, choose=choose))
+        return list(Scanner(settings, opened, root_fd, POLICY, clock_ns=lambda: 5, choose=choose))
 
 
 def place(settings: Settings, root_fd: int, threads: int = 1) -> WorkerSetup:
-    return WorkerSetup(settings.src_dir, os.fstat(root_fd).st_ino, RULES, threads)
+    return WorkerSetup(settings.src_dir, os.fstat(root_fd).st_ino, POLICY, threads)
 
 
 @pytest.fixture(autouse=True)
@@ -70,13 +69,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_threads_and_processes_see_what_one_process_sees_in_the_same_order(settings: Settings, root_fd: int) -> None:
     alone = surveyed(settings, root_fd, lambda pace: None)
-    threads = surveyed(settings, root_fd, lambda pace: pool.of_threads(root_fd, RULES))
+    threads = surveyed(settings, root_fd, lambda pace: pool.of_threads(root_fd, POLICY))
     processes = surveyed(settings, root_fd, lambda pace: pool.of_processes(place(settings, root_fd), 2))
     both = surveyed(settings, root_fd, lambda pace: pool.of_processes(place(settings, root_fd, threads=4), 2))
 
     assert [rel_path for rel_path, _ in alone] == [listing.rel_path for listing in walk(root_fd, Policy())]
     assert len(alone) > 300
-    assert {type(result) for _, result in alone} == {New, Listing}
+    assert {type(result) for _, result in alone} == {Listing}
     assert threads == processes == both == alone
 
 
@@ -127,7 +126,7 @@ def test_a_worker_that_sees_another_src_dir_is_not_believed(settings: Settings, 
 
 def test_folders_that_only_a_worker_does_not_find_are_looked_at_here(settings: Settings, root_fd: int) -> None:
     def blind(rows: list[tuple[str, bytes | None]]) -> list[FolderResult]:
-        return [FolderScanner(root_fd, RULES)(f"nowhere/{rel_path}", None) for rel_path, _ in rows]
+        return [FolderScanner(root_fd, POLICY)(f"nowhere/{rel_path}", None) for rel_path, _ in rows]
 
     seen = surveyed(settings, root_fd, lambda pace: Pool(partial(ThreadPoolExecutor, 2), blind, workers=2, rows=8))
 
@@ -143,17 +142,6 @@ def test_what_is_recorded_comes_back_as_counts(tree: Route, settings: Settings, 
 
     assert others == alone
     assert {type(result) for _, result in alone} == {Unchanged}
-
-
-def test_a_new_folder_in_columns_is_the_listing_of_it(tree: Route, root_fd: int) -> None:
-    new = FolderScanner(root_fd, RULES)("2", None)
-    recent = FolderScanner(root_fd, RULES)("1", None)
-    listed = {listing.rel_path: listing for listing in walk(root_fd, Policy(), clock_ns=lambda: 9)}
-
-    assert isinstance(new, New)
-    assert new.as_listing(seen_at_ns=9) == listed["2"]
-    assert new.size_bytes == sum(size for _, size in listed["2"].files.values())
-    assert isinstance(recent, Listing)  # something in it was touched too recently to travel as a whole
 
 
 def test_workers_go_when_the_run_is_killed(tree: Route) -> None:

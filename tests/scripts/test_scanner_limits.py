@@ -73,7 +73,6 @@ import os, resource, sys
 sys.path.insert(0, sys.argv[1])
 import concurrent.futures.process, concurrent.futures.thread, multiprocessing.connection, multiprocessing.popen_fork
 from autotransfer.scan import pool, scanner
-from autotransfer.scan.worker import ScanRules
 from autotransfer.scan.folders import open_root
 from autotransfer.scan.listing import Policy
 from autotransfer.datastore.store import IN_MEMORY, Store
@@ -82,13 +81,13 @@ class Settings:
     src_dir, scan_workers, scan_executor = sys.argv[2], 4, ""
 
 scanner.PATIENCE_SECONDS, scanner.WORTH_PROCESSES_SECONDS = 0, -10**9
-rules = ScanRules(Policy(), 1 << 62)
+policy = Policy()
 root_fd = open_root(Settings.src_dir)
-place = pool.WorkerSetup(Settings.src_dir, os.fstat(root_fd).st_ino, rules, 4)
+place = pool.WorkerSetup(Settings.src_dir, os.fstat(root_fd).st_ino, policy, 4)
 limit, most = getattr(resource, sys.argv[3]), int(sys.argv[4])
-choose = {"threads": lambda pace: pool.of_threads(root_fd, rules)}.get(sys.argv[5])
+choose = {"threads": lambda pace: pool.of_threads(root_fd, policy)}.get(sys.argv[5])
 with Store(IN_MEMORY) as store:
-    seen = scanner.Scanner(Settings, store, root_fd, rules, clock_ns=lambda: 5, choose=choose)
+    seen = scanner.Scanner(Settings, store, root_fd, policy, clock_ns=lambda: 5, choose=choose)
     if limit == resource.RLIMIT_NPROC and not os.getuid():
         os.setresuid(54321, 54321, 54321)  # no limit holds for root
     resource.setrlimit(limit, (most, most))

@@ -10,12 +10,11 @@ from functools import partial
 from typing import Any
 
 from autotransfer.common.settings import Settings
-from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.scan import scanner
 from autotransfer.scan.folders import open_root
 from autotransfer.scan.listing import policy
 from autotransfer.scan.pool import Pool
-from autotransfer.scan.worker import ScanRules, read_rows
+from autotransfer.scan.worker import read_rows
 
 ALONE, THREADS, UNRELIABLE = "alone", "threads", "unreliable"
 HELPERS = (ALONE, THREADS, UNRELIABLE)
@@ -37,17 +36,16 @@ def _fail(*_: object) -> None:
 
 
 @contextmanager
-def helpers(kind: str, settings: Settings, *, now_ns: int) -> Iterator[dict[str, Any]]:
+def helpers(kind: str, settings: Settings) -> Iterator[dict[str, Any]]:
     """What a Run is told so that its scan is helped from the second folder on; nothing of it for ALONE."""
     if kind == ALONE:
         yield {}
         return
     root_fd = open_root(settings.src_dir)
-    rules = ScanRules(policy(settings), now_ns - int(settings.settle_seconds * NS_PER_SECOND))
     start: Callable[[], Executor] = partial(_Unreliable if kind == UNRELIABLE else ThreadPoolExecutor, WORKERS)
     patience, scanner.PATIENCE_SECONDS = scanner.PATIENCE_SECONDS, 0.0
     try:
-        call = partial(read_rows, root_fd, rules=rules)
+        call = partial(read_rows, root_fd, policy=policy(settings))
         yield {"choose": lambda pace: Pool(start, call, workers=WORKERS, rows=ROWS)}
     finally:
         scanner.PATIENCE_SECONDS = patience

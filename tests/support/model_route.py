@@ -273,7 +273,7 @@ class Route:
     # --- helpers ----------------------------------------------------------------------------------------------------
 
     def _helped(self) -> AbstractContextManager[dict[str, Any]]:
-        return helpers(self.helper, self.settings, now_ns=self.our_ns())
+        return helpers(self.helper, self.settings)
 
     def _as_user(self) -> AbstractContextManager[None]:
         return modes_that_bind() if self.are_modes_binding else nullcontext()

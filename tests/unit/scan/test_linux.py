@@ -24,7 +24,7 @@ from autotransfer.scan import linux
 from autotransfer.scan.folders import walk
 from autotransfer.scan.linux import Entries, Statuses, entries
 from autotransfer.scan.listing import Listing, Policy, Unchanged
-from autotransfer.scan.worker import FolderBatch, FolderRow, FolderScanner, ScanRules, read_batch
+from autotransfer.scan.worker import FolderBatch, FolderRow, FolderScanner, read_batch
 
 pytestmark = pytest.mark.skipif(not Entries().are_possible, reason="this system has no statx")
 MOMENTS_NS = (0, 1, 999_999_999, 1_800_000_000_123_456_789, 15 * 10**18 // 2, 2**33 * 10**9 - 1)
@@ -167,7 +167,7 @@ def test_a_folder_as_recorded_is_told_alike_where_statx_is_missing_refused_or_a_
     records = {listing.rel_path: recorded(listing) for listing in walk(folder_fd, policy)}
 
     def told() -> list[object]:
-        look = FolderScanner(folder_fd, ScanRules(policy, settled_before_ns=1 << 62))
+        look = FolderScanner(folder_fd, policy)
         return [look(rel_path, record) for rel_path, record in records.items()]
 
     with_it = told()
@@ -194,7 +194,7 @@ def test_a_worker_that_never_collects_cycles_keeps_nothing_of_the_units_it_did(t
         for listing in walk(folder_fd, Policy())
         if listing.files
     ]
-    unit = FolderBatch(str(tmp_path), tmp_path.stat().st_ino, ScanRules(Policy(), 1 << 62), 1, rows)
+    unit = FolderBatch(str(tmp_path), tmp_path.stat().st_ino, Policy(), 1, rows)
     before = []
 
     gc.disable()
@@ -216,13 +216,12 @@ import os, pickle, sys, time
 sys.path.insert(0, sys.argv[1])
 from multiprocessing import active_children
 from autotransfer.scan import pool
-from autotransfer.scan.worker import ScanRules
 from autotransfer.scan.listing import Policy
 from autotransfer.datastore.record import Delivered, Folder
 
 folder = Folder()
 folder.delivered["stuck"] = Delivered(1, 1, 1, 1)
-place = pool.WorkerSetup(sys.argv[2], os.stat(sys.argv[2]).st_ino, ScanRules(Policy(), 1 << 62), 1)
+place = pool.WorkerSetup(sys.argv[2], os.stat(sys.argv[2]).st_ino, Policy(), 1)
 workers = pool.of_processes(place, 1)
 workers.ask([("sub", pickle.dumps(tuple(folder.pack()), 4))])
 print(*[child.pid for child in active_children()], flush=True)
