@@ -293,7 +293,9 @@ class Run:
         # Only now: what keeps open tasks from getting on has become a notice when the summary was closed.
         status = int(problem.exit_status if problem else self.summary.exit_status)
         outcome: dict[str, Any] = {"status": status, "problem": str(problem or "")}
-        outcome["notices_about"] = [(notice.kind, notice.subject, notice.cause) for notice in self.summary.notices]
+        outcome["notices_about"] = [
+            (notice.kind, display(notice.subject), display(notice.cause)) for notice in self.summary.notices
+        ]
         try:
             if self.summary.scan == "paths":  # how large the tree is, the last scan has seen
                 last = self._store.shelf.get(LAST_RUN) or {}
