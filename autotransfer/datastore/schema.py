@@ -81,13 +81,17 @@ def _is_seconds(value: Any) -> bool:
     return type(value) in (int, float)
 
 
-def _is_document(value: Any) -> bool:
-    """Whether JSON can carry it."""
+def _is_document(value: Any, *, text: Form = _is_text) -> bool:
+    """Whether JSON can carry it.
+
+    Raises:
+        RecursionError: It is nested too deep, or holds itself.
+    """
     if type(value) is dict:
-        return all(_is_text(key) and _is_document(held) for key, held in value.items())
+        return all(fits(key, text) and _is_document(held, text=text) for key, held in value.items())
     if type(value) in (list, tuple):
-        return all(map(_is_document, value))
-    return value is None or type(value) in (int, float, bool) or _is_text(value)
+        return all(_is_document(held, text=text) for held in value)
+    return value is None or type(value) in (int, float, bool) or fits(value, text)
 
 
 def _are_counts(value: Any) -> bool:
@@ -166,7 +170,7 @@ def _is_full_scan(value: Any) -> bool:
 
 
 def _is_last_run(value: Any) -> bool:
-    if type(value) is not dict or not _is_document(value):
+    if type(value) is not dict or not _is_document(value, text=str):  # it quotes names that are not UTF-8
         return False
     return all(fits(value[name], form) for name, form in LAST_RUN_FORMS.items() if name in value)
 

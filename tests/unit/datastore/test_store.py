@@ -162,7 +162,10 @@ WRONG: dict[str, tuple[Any, list[Any]]] = {
         ],
     ),
     "HISTORY": ((1, 2, 3), [None, (1, 2), (1, 2, "3"), (1, 2, -3), [1, 2, 3]]),
-    "LAST_RUN": ({"status": 0, "notices": ["x"], "files": 3}, [[], {"status": "0"}, {"notices": [1]}]),
+    "LAST_RUN": (
+        {"status": 0, "notices": ["bad \udcff.tif"], "files": 3},
+        [[], {"files": b"3"}, {"status": "0"}, {"notices": [1]}],
+    ),
     "RUNS": ([(1, 0.5, 0)], [None, (), [(1, 0.5)], [[1, 0.5, 0]], [(1, "0.5", 0)], [(1, 0.5, -1)]]),
     "DEVICE": (5, ["5", None, 1.5]),
     "ITEM_LIMIT": (5, [0, "5", -1]),
