@@ -150,21 +150,20 @@ def _run(chosen: argparse.Namespace) -> int:
     is_talking = not chosen.quiet and not chosen.json and (chosen.verbose or utils.is_watched() or chosen.dry_run)
     console = Console(is_talking=is_talking, lists_changes=chosen.dry_run and is_talking)
     names = None if chosen.paths_from is None else _names(chosen.paths_from)
-    telling = _Telling(settings, chosen)
+    reporting = _Reporting(settings, chosen)
     try:
         with utils.run_lock(settings, is_silent=not is_talking):
             if not chosen.dry_run:
-                utils.open_log(settings, on_fault=telling.note_fault)
-            telling.begin()
+                utils.open_log(settings, on_fault=reporting.note_fault)
             datastore = settings.state_file("datastore")
             with Store(IN_MEMORY if chosen.dry_run and not os.path.exists(datastore) else datastore) as store:
                 run = Run(settings, store, console, is_dry=chosen.dry_run, is_full=chosen.full, names=names)
-                status = _perform(run, store, chosen, console, settings, telling, is_talking=is_talking)
+                status = _perform(run, store, chosen, console, settings, reporting, is_talking=is_talking)
     except Exception as error:
-        telling.end_early(error)
+        reporting.end_early(error)
         raise
     finally:
-        telling.leave()
+        reporting.send()
     if settings.report_file and not chosen.dry_run:
         _renew_report(settings, run.summary, status)
     return status
@@ -200,7 +199,7 @@ def _perform(
     chosen: argparse.Namespace,
     console: Console,
     settings: Settings,
-    telling: _Telling,
+    reporting: _Reporting,
     *,
     is_talking: bool,
 ) -> int:
@@ -216,12 +215,12 @@ def _perform(
     for notice in summary.notices:
         utils.log.warning("%s", notice.text)
     utils.log.info("%s", summary.as_line(status))
-    telling.end(summary, store, problem, status)
+    reporting.end(summary, store, problem, status)
     if chosen.json:
         started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(summary.started_at_ns // 10**9))
         _say_json({**summary.as_builtins(), "started_at": started_at}, status, problem, chosen)
     else:
-        telling.show_notices(summary)
+        reporting.show_notices(summary)
     if problem:
         return utils.end(problem)
     if is_talking:
@@ -241,61 +240,57 @@ def _say_json(counts: dict[str, Any], status: int, problem: Problem | None, chos
     utils.say(json.dumps({**counts, **outcome}))
 
 
-class _Telling:
-    """Who hears what of a run: those who watch it everything, all others what is new; nobody else of a dry one."""
+class _Reporting:
+    """What is printed and sent about a run: everything to who watches it, to all others what is new.
+
+    Nothing is sent about a dry run.
+    """
 
     def __init__(self, settings: Settings, chosen: argparse.Namespace) -> None:
         is_watched = utils.is_watched() and not chosen.quiet
         self._shows_all = is_watched or chosen.verbose or chosen.json or chosen.dry_run
         self._started_at = time.time()
-        self._news = Alerts()
-        self._faults: list[Notice] = []
+        self._alerts = Alerts()
         self._notifier: Notifier | None = None
         if not chosen.dry_run:
             self._notifier = Notifier(settings, is_watched=is_watched, warn=utils.log.warning, note=utils.log.info)
 
-    def begin(self) -> None:
-        if self._notifier is not None:
-            self._notifier.started()
-
     def end(self, summary: Summary, store: Store, problem: Problem | None, status: int) -> None:
         if self._notifier is not None:
-            self._news = self._notifier.ended(summary, store, problem, status, tuple(self._faults))
+            self._alerts = self._notifier.ended(summary, store, problem, status)
             self._hush(problem)
 
     def end_early(self, error: Exception) -> None:
         """The same for what ended a run before it had counted anything."""
         is_at_work = isinstance(error, RunActive) and not error.is_overlong
         if self._notifier is not None and not self._notifier.has_ended and not is_at_work:
-            self._news = self._notifier.ended_early(error, tuple(self._faults), started_at=self._started_at)
+            self._alerts = self._notifier.ended_early(error, started_at=self._started_at)
             self._hush(error)
-            self._warn_of(self._news.notices)
+            self._warn_of(self._alerts.notices)
 
     def note_fault(self, text: str) -> None:
-        """The log cannot be written, which is no news for long, either."""
+        """Report once that the log cannot be written."""
         if self._shows_all or self._notifier is None:
             utils.warn(text)
-        elif self._notifier.has_ended:
-            self._warn_of(self._notifier.ended_also(Notice(LOG_UNWRITTEN, "", text)).notices)
         else:
-            self._faults.append(Notice(LOG_UNWRITTEN, "", text))
+            self._warn_of(self._notifier.add_fault(Notice(LOG_UNWRITTEN, "", text)).notices)
 
-    def leave(self) -> None:
+    def send(self) -> None:
         if self._notifier is not None:
-            self._notifier.leave()
+            self._notifier.send()
 
     def _hush(self, error: Exception | None) -> None:
         if error is None or self._shows_all:
             return
-        error.is_silent = not self._news.problem  # type: ignore[attr-defined]
+        error.is_silent = not self._alerts.problem  # type: ignore[attr-defined]
         if isinstance(error, Problem):
-            error.remedy = f"{error.remedy} {self._news.since}".strip()
+            error.remedy = f"{error.remedy} {self._alerts.since}".strip()
 
     def show_notices(self, summary: Summary) -> None:
-        notices = tuple(notice.text for notice in summary.notices) if self._shows_all else self._news.notices
+        notices = tuple(notice.text for notice in summary.notices) if self._shows_all else self._alerts.notices
         self._warn_of(notices, unlisted=summary.unlisted_notices if notices else 0)
-        if self._news.texts and self._news.lasting and not self._shows_all:
-            utils.warn(f"Besides, {counted(self._news.lasting, 'problem')} told before: see status.py.")
+        if self._alerts.texts and self._alerts.lasting and not self._shows_all:
+            utils.warn(f"Besides, {counted(self._alerts.lasting, 'problem')} reported before: see status.py.")
 
     def _warn_of(self, notices: tuple[str, ...], *, unlisted: int = 0) -> None:
         for notice in notices[:MOST_SHOWN]:

@@ -12,7 +12,7 @@ from typing import IO
 
 from autotransfer.common.errors import ConfigurationProblem, reason
 
-NAMES = ("lock", "log", "datastore", "told", "tokens.db")
+NAMES = ("lock", "log", "datastore", "alerts.json", "tokens.db")
 
 
 NOTHING = "Nothing was sent or recorded."

@@ -49,7 +49,7 @@ def put(
     run: RunMark,
     counts: Mapping[str, int],
     *,
-    well_at: float,
+    succeeded_at: float,
     now_ns: int,
 ) -> None:
     """Write METRICS_FILE anew, in one step.
@@ -58,12 +58,12 @@ def put(
         reader: The datastore; None when it could not be opened, which leaves out all that it would say.
         run: The run that ends now.
         counts: What it counted, by the names of the log's closing line.
-        well_at: When a run last ended with status 0, in seconds since the epoch; 0.0: not known.
+        succeeded_at: When a run last ended with status 0, in seconds since the epoch; 0.0: not known.
 
     Raises:
         OSError: It cannot be written; the former one stays.
     """
-    metrics = [*_of_run(run, counts, well_at)]
+    metrics = [*_of_run(run, counts, succeeded_at)]
     if reader is not None:
         metrics += _of_state(read_state(settings, reader, now_ns=now_ns))
         metrics.append(
@@ -106,12 +106,12 @@ def _seconds(moment_ns: int) -> float:
     return moment_ns / NS_PER_SECOND
 
 
-def _of_run(run: RunMark, counts: Mapping[str, int], well_at: float) -> Iterator[Metric]:
+def _of_run(run: RunMark, counts: Mapping[str, int], succeeded_at: float) -> Iterator[Metric]:
     yield _single("last_run_timestamp_seconds", "When the last run started.", _seconds(run.started_at_ns))
     yield _single("last_run_duration_seconds", "How long the last run took.", run.seconds)
     yield _single("last_run_exit_status", "Exit status of the last run; 0 is well.", run.status)
-    if well_at:
-        yield _single("last_success_timestamp_seconds", "When a run last ended with exit status 0.", well_at)
+    if succeeded_at:
+        yield _single("last_success_timestamp_seconds", "When a run last ended with exit status 0.", succeeded_at)
     if counts:
         numbers: dict[str, float] = {name: count for name, count in counts.items() if name not in BYTES}
         yield _by("last_run_counts", "What the last run counted, as its line in the log.", "of", numbers)

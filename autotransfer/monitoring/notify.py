@@ -1,17 +1,16 @@
-"""Tells others how a run ended: remembers what was told, pings a watching service, runs the owner's command.
+"""Reports how a run ended: remembers what was reported, pings a monitoring service, runs the owner's command.
 
-None of it can fail a run: what goes wrong here becomes a line for the log.
+None of it can fail a run: what goes wrong here becomes a line in the log.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autotransfer.common.errors import ConfigurationProblem, ExitStatus, Problem, reason
 from autotransfer.common.files import open_own
@@ -23,25 +22,17 @@ from autotransfer.datastore.store import Store
 from autotransfer.monitoring import alerts
 from autotransfer.monitoring.alerts import Alerts, Memory, Outcome
 
-if TYPE_CHECKING:
-    import subprocess
-
-PING_PROGRAM = "ping.py"
-
-
-# The name of the file of what was told, and the room that it takes from the start: it is written over in place, so that
-# a full disk is told once as well.
-TOLD = "told"
+# The file that says what was reported. It has this size from the start and is overwritten in place, so that a full disk
+# too is reported once only. Before it was JSON, it had another name.
+ALERTS_FILE, FORMER_ALERTS_FILE = "alerts.json", "told"
 
 
-ROOM_BYTES = 16384
+FILE_BYTES = 16384
 
 
-# The moment of the last run that ended well stands before the rest, always as wide.
-MOMENT_WIDTH = 16
+MOST_FILE_BYTES = 64 * FILE_BYTES
 
 
-# More than the request's own limit, which does not count the look-up of a name or an answer in small pieces.
 PING_SECONDS = 10.0
 
 
@@ -54,25 +45,24 @@ LAST_WORDS_BYTES = 300
 MOST_TEXT_CHARACTERS = 50_000
 
 
-# So few that a pipe takes them at once, whether the other end reads or not.
 MOST_PING_CHARACTERS = 10_000
 
 
-OVER = "All is well again: nothing of what was told before lasts."
+OVER = "All is well again: none of the reported problems lasts."
 
 
-# The owner's command need not know it.
+# The owner's command has no use for it.
 NOT_FOR_OTHERS = "GLOBUS_CLIENT_SECRET"
 
 
 class Notifier:
-    """What others hear of one run.
+    """Reports one run.
 
     Args:
-        settings: PING_URL, ON_PROBLEM, REMIND_HOURS, and where the memory is.
-        is_watched: Whether a person sees all of it on a terminal. Then nobody else is told, and nothing counts as told.
-        warn: Told what goes wrong here, for the log.
-        note: Told what else belongs into the log.
+        settings: PING_URL, ON_PROBLEM, METRICS_FILE, REMIND_HOURS, and where the memory is.
+        is_watched: Whether a person sees all of it on a terminal. Then nothing else is reported or counts as reported.
+        warn: Called with what goes wrong here, for the log.
+        note: Called with what else belongs in the log.
     """
 
     def __init__(
@@ -89,66 +79,65 @@ class Notifier:
         self._warn = warn
         self._note = note
         self._clock = clock
-        self._start: subprocess.Popen[bytes] | None = None
-        self._ending: Outcome | None = None
-        self._ended = Outcome(ExitStatus.DONE)
-        self.has_ended = False
-        self._news = Alerts()
+        self._outcome: Outcome | None = None
+        self._faults: tuple[Notice, ...] = ()
+        self._alerts = Alerts()
         self._memory: Memory | None = None
-        self._well_at = 0.0
+        self._succeeded_at = 0.0
+        self._is_sent = False
 
-    def started(self) -> None:
-        """A run begins; it does not wait until that has arrived."""
-        if self._settings.ping_url:
-            self._start = self._ping("/start", "")
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run's end was reported here."""
+        return self._outcome is not None
 
-    def ended(
-        self, summary: Summary, store: Store, problem: Problem | None, status: int, faults: tuple[Notice, ...]
-    ) -> Alerts:
-        """A run has ended and kept its summary; gives what of it is news, to be told before `leave` is called.
+    def add_fault(self, fault: Notice) -> Alerts:
+        """Add what a person should read beside the run's notices; returns what of it to print at once.
 
-        Args:
-            faults: What a person should read beside the summary's notices.
+        What is added after the run's end is for cron's mail alone.
         """
-        ending = _ending(summary, store, problem, status)
-        news = self._judge(ending._replace(notices=(*faults, *ending.notices)))
+        if self._outcome is None:
+            self._faults = (*self._faults, fault)
+            return Alerts()
+        selected = self._select(self._outcome._replace(notices=(fault,), is_partial=True))
+        if self._is_sent:
+            self._remember()
+        return selected
+
+    def ended(self, summary: Summary, store: Store, problem: Problem | None, status: int) -> Alerts:
+        """A run has ended and stored its summary; returns what of it to print. `send` does the rest."""
+        selected = self._end(_outcome(summary, store, problem, status))
         if self._settings.metrics_file:
             self._measure(summary.started_at_ns, summary.seconds, status, summary.counts(), store)
-        return news
+        return selected
 
-    def ended_early(self, problem: Exception, faults: tuple[Notice, ...], *, started_at: float) -> Alerts:
+    def ended_early(self, problem: Exception, *, started_at: float) -> Alerts:
         """The same for a run that ended before it had counted anything."""
         status = int(problem.exit_status if isinstance(problem, Problem) else ExitStatus.BUG)
-        news = self._judge(Outcome(status, problem, faults))
+        selected = self._end(Outcome(status, problem))
         if self._settings.metrics_file and status != ExitStatus.ACTIVE:
             self._measure(int(started_at * NS_PER_SECOND), self._clock() - started_at, status, {}, None)
-        return news
+        return selected
 
-    def ended_also(self, fault: Notice) -> Alerts:
-        """The same for what was found out after that, which is for the mail alone."""
-        untold = self._ending
-        news = self._judge(self._ended._replace(notices=(*self._ended.notices, fault)))
-        self._ending = untold
-        if untold is None and self._memory is not None:
-            self._remember(self._memory)
-        return news
+    def _end(self, outcome: Outcome) -> Alerts:
+        self._outcome = outcome._replace(notices=(*self._faults, *outcome.notices))
+        self._alerts = self._select(self._outcome)
+        if self._alerts.is_over:
+            self._note(OVER)
+        return self._alerts
 
-    def _judge(self, ending: Outcome) -> Alerts:
-        self._ending = self._ended = ending
+    def _select(self, outcome: Outcome) -> Alerts:
+        if self._memory is None:
+            self._succeeded_at, self._memory = self._remembered()
         now = self._clock()
-        self._well_at, memory = self._remembered() if self._memory is None else (self._well_at, self._memory)
-        if ending.status == ExitStatus.DONE:
-            self._well_at = now
+        if outcome.status == ExitStatus.DONE:
+            self._succeeded_at = now
         remind_seconds = self._settings.remind_hours * HOUR
-        news, memory = alerts.select_alerts(ending, memory, now=now, remind_seconds=remind_seconds)
-        # What a person saw on a terminal, those who read the mail have not seen.
-        self._memory = None if self._is_watched and news.texts else memory
-        if not self.has_ended:
-            self._news = news
-            self.has_ended = True
-            if news.is_over:
-                self._note(OVER)
-        return news
+        selected, memory = alerts.select_alerts(outcome, self._memory, now=now, remind_seconds=remind_seconds)
+        # Those who read the mail have not seen what a person saw on a terminal.
+        if not (self._is_watched and selected.texts):
+            self._memory = memory
+        return selected
 
     def _measure(
         self, started_at_ns: int, seconds: float, status: int, counts: dict[str, int], store: Store | None
@@ -163,135 +152,92 @@ class Notifier:
                 None if store is None else Reader(store),
                 RunMark(started_at_ns, seconds, status),
                 counts,
-                well_at=self._well_at,
+                succeeded_at=self._succeeded_at,
                 now_ns=int(self._clock() * NS_PER_SECOND),
             )
         except Exception as error:  # noqa: BLE001 - the run's own outcome must not depend on who watches it
             self._warn(f"METRICS_FILE {display(self._settings.metrics_file)} was not written: {reason(error)}")
 
-    def leave(self) -> None:
-        """Remember what was told, and tell the others; the run's lock need not be held meanwhile."""
-        start, self._start = self._start, None
-        ending, self._ending = self._ending, None
-        if ending is None:  # it was interrupted
-            if start is not None:
-                _end(start)
+    def send(self) -> None:
+        """Remember what was reported, and report it to the service and the command; needs no lock."""
+        if self._outcome is None:  # the run was interrupted
             return
-        if self._memory is not None:
-            self._remember(self._memory)
-        self._wait(start)  # else it could arrive after what comes now
+        self._is_sent = True
+        self._remember()
         if self._settings.ping_url:
-            self._wait(self._ping(*self._outcome(ending)))
+            self._ping(self._outcome)
         if self._settings.on_problem and not self._is_watched:
-            if self._news.texts:
-                self._run_command("\n".join(self._news.texts), ending.status)
-            elif self._news.is_over:
-                self._run_command(OVER, ending.status)
+            if self._alerts.texts:
+                self._run_command("\n".join(self._alerts.texts), self._outcome.status)
+            elif self._alerts.is_over:
+                self._run_command(OVER, self._outcome.status)
 
-    def _outcome(self, ending: Outcome) -> tuple[str, str]:
-        """What is appended to PING_URL, and the text that goes with it."""
-        if ending.status == ExitStatus.DONE:
-            return "", "ended with status 0"
-        texts = [
-            *(notice.text for notice in ending.notices),
-            *([str(ending.problem)] if ending.problem is not None else []),
-        ]
-        text = f"ended with status {ending.status}\n" + "\n".join(texts)
-        # It neither succeeded nor failed yet; the service itself counts the time since the last success.
-        return "/log" if self._news.is_waited_for else "/fail", text
-
-    # ---- what was told ---------------------------------------------------------------------------------------------
+    # ---- what was reported -----------------------------------------------------------------------------------------
 
     def _remembered(self) -> tuple[float, Memory]:
-        path = self._settings.state_file(TOLD)
-        try:
-            told_fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:  # there is none yet; or `_remember` says what is wrong with it
-            return 0.0, {}
-        try:
-            moment, _, kept = os.read(told_fd, 64 * ROOM_BYTES).partition(b" ")
-        except OSError:  # a folder, say
-            return 0.0, {}
-        finally:
-            os.close(told_fd)
-        well_at = float(moment) if len(moment) == MOMENT_WIDTH and moment.replace(b".", b"", 1).isdigit() else 0.0
-        if kept.strip() in (b"", b"{}"):
-            return well_at, {}
-        import json  # a run that finds nothing wrong, which is nearly every one, need not load it
+        """When a run last succeeded, and what was reported; nothing of a file that is missing, torn or not ours."""
+        import json
 
         try:
-            return well_at, alerts.from_builtins(json.loads(kept))
-        except (ValueError, RecursionError):  # cut off by a crash: it is told again
-            return well_at, {}
-
-    def _remember(self, memory: Memory) -> None:
-        text = "{}"
-        if memory:
-            import json
-
-            text = json.dumps(alerts.as_builtins(memory))
-        line = f"{self._well_at:0{MOMENT_WIDTH}.3f} {text}".encode("ascii")
-        try:
-            told_fd = open_own(self._settings.state_file(TOLD), os.O_WRONLY)
-        except ConfigurationProblem as problem:
-            self._warn(f"What was told cannot be remembered, so it is told with every run: {problem}")
-            return
-        try:
-            os.pwrite(told_fd, line.ljust(ROOM_BYTES - 1) + b"\n", 0)
-            os.ftruncate(told_fd, max(len(line) + 1, ROOM_BYTES))
-        except OSError as error:
-            self._warn(f"What was told cannot be remembered, so it may be told again: {reason(error)}")
-        finally:
-            os.close(told_fd)
-
-    # ---- telling ---------------------------------------------------------------------------------------------------
-
-    def _ping(self, suffix: str, text: str) -> subprocess.Popen[bytes] | None:
-        """Start telling the watching service, in a process that can be ended at any moment."""
-        import subprocess
-
-        program = os.path.join(os.path.dirname(__file__), PING_PROGRAM)
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", program],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=_environment(),
-                start_new_session=True,
+            alerts_fd = os.open(
+                self._settings.state_file(ALERTS_FILE), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             )
-            assert process.stdin is not None
-            body = f"{self._settings.label} ({self._settings.config_file}) {text}"[:MOST_PING_CHARACTERS]
-            with process.stdin:
-                process.stdin.write(f"{self._settings.ping_url.rstrip('/')}{suffix}\n".encode("ascii"))
-                process.stdin.write(body.encode("utf-8", "backslashreplace"))
-        except (OSError, ValueError) as error:
-            self._warn(f"PING_URL was not told: {reason(error)}")
-            return None
-        process.stdin = None  # it has read all; `communicate` would flush it
-        return process
+            try:
+                kept = json.loads(os.read(alerts_fd, MOST_FILE_BYTES))
+            finally:
+                os.close(alerts_fd)
+        except (OSError, ValueError, RecursionError):  # `_remember` reports what is wrong with it
+            return 0.0, {}
+        if not isinstance(kept, dict):
+            return 0.0, {}
+        succeeded_at: Any = kept.get("succeeded_at")
+        is_moment = type(succeeded_at) in (int, float) and 0 <= succeeded_at < alerts.LAST_SECOND
+        return (succeeded_at if is_moment else 0.0), alerts.from_builtins(kept.get("problems"))
 
-    def _wait(self, process: subprocess.Popen[bytes] | None) -> None:
-        if process is None:
-            return
-        import subprocess
+    def _remember(self) -> None:
+        import json
 
+        kept = {"succeeded_at": round(self._succeeded_at, 3), "problems": alerts.as_builtins(self._memory or {})}
+        line = json.dumps(kept).encode("ascii")
         try:
-            said, _ = process.communicate(timeout=PING_SECONDS)
-            why = display(said.decode("utf-8", "replace")) or ("" if process.returncode == 0 else "it broke off")
-        except subprocess.TimeoutExpired:
-            why = f"no answer within {PING_SECONDS:g} seconds"
+            alerts_fd = open_own(self._settings.state_file(ALERTS_FILE), os.O_WRONLY)
+        except ConfigurationProblem as problem:
+            self._warn(f"What was reported cannot be remembered, so every run reports it: {problem}")
+            return
+        try:
+            if not os.fstat(alerts_fd).st_size:
+                with suppress(OSError):
+                    os.unlink(self._settings.state_file(FORMER_ALERTS_FILE))
+            os.pwrite(alerts_fd, line.ljust(FILE_BYTES - 1) + b"\n", 0)
+            os.ftruncate(alerts_fd, max(len(line) + 1, FILE_BYTES))
+        except OSError as error:
+            self._warn(f"What was reported cannot be remembered, so it may be reported again: {reason(error)}")
         finally:
-            _end(process)
-        if why:
-            self._warn(f"PING_URL was not told: {why}")
+            os.close(alerts_fd)
+
+    # ---- the service and the command -------------------------------------------------------------------------------
+
+    def _ping(self, outcome: Outcome) -> None:
+        from autotransfer.monitoring.ping import post_within
+
+        suffix, text = "", "ended with status 0"
+        if outcome.status != ExitStatus.DONE:
+            problems = [] if outcome.problem is None else [str(outcome.problem)]
+            texts = [notice.text for notice in outcome.notices] + problems
+            text = "\n".join((f"ended with status {outcome.status}", *texts))
+            # While a blip may pass, the run has neither succeeded nor failed: the service counts the time itself.
+            suffix = "/log" if self._alerts.is_waited_for else "/fail"
+        body = f"{self._settings.label} ({self._settings.config_file}) {text}"[:MOST_PING_CHARACTERS]
+        url = f"{self._settings.ping_url.rstrip('/')}{suffix}"
+        if why := post_within(url, body.encode("utf-8", "backslashreplace"), seconds=PING_SECONDS):
+            self._warn(f"PING_URL was not reached: {display(why)}")
 
     def _run_command(self, text: str, status: int) -> None:
         import tempfile
 
         command = self._settings.on_problem
         environment = {
-            **_environment(),
+            **{name: value for name, value in os.environ.items() if name != NOT_FOR_OTHERS},
             "GLOBUS_TRANSFER_STATUS": str(status),
             "GLOBUS_TRANSFER_LABEL": self._settings.label,
             "GLOBUS_TRANSFER_CONFIG": self._settings.config_file,
@@ -323,7 +269,10 @@ def _run(command: tuple[str, ...], text: str, environment: dict[str, str], outpu
     except subprocess.TimeoutExpired:
         return f"it had not ended after {COMMAND_SECONDS:g} seconds"
     finally:
-        _end(process)
+        if process.poll() is None:  # it takes too long, or this run was interrupted: end all that it started
+            with suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     if process.returncode == 0:
         return ""
     output.seek(max(0, output.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
@@ -331,19 +280,7 @@ def _run(command: tuple[str, ...], text: str, environment: dict[str, str], outpu
     return f"it ended with status {process.returncode}" + (f", saying: {display(last_words)}" if last_words else "")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that takes too long, with all that it started."""
-    if process.poll() is None:
-        with suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != NOT_FOR_OTHERS}
-
-
-def _ending(summary: Summary, store: Store, problem: Problem | None, status: int) -> Outcome:
+def _outcome(summary: Summary, store: Store, problem: Problem | None, status: int) -> Outcome:
     if problem is None and not summary.notices and status == ExitStatus.DONE:
         interval_seconds = 0.0
     else:
@@ -354,7 +291,7 @@ def _ending(summary: Summary, store: Store, problem: Problem | None, status: int
     try:
         under_way = store.ledger.open.values()
         has_failed_paths = bool(summary.backing_off or summary.retried or any(task.has_failed for task in under_way))
-    except Exception:  # noqa: BLE001 - a datastore that cannot be read is the problem that is told
+    except Exception:  # noqa: BLE001 - a datastore that cannot be read is the problem that is reported
         has_failed_paths = True
     is_partial = summary.scan != "full"
     return Outcome(status, problem, tuple(summary.notices), has_failed_paths, is_partial, interval_seconds)

@@ -1,31 +1,41 @@
-"""A program of its own: tells a watching service how a run goes. notify starts it, and ends it if it takes too long.
-
-It reads the URL, a newline and the text to send from standard input, so that the URL, which is a secret of a kind, is
-in no list of processes. It prints why it failed, if it did, without the URL.
-"""
+"""Reports a run to a monitoring service with one POST, for which the run waits a limited time."""
 
 from __future__ import annotations
 
-import os
+import threading
 import urllib.error
 import urllib.request
 from typing import Any
 
+# Between two pieces of the answer, and for the connection. It limits neither the look-up of the name nor all pieces
+# together: the thread does.
 TIMEOUT_SECONDS = 5
 
 
-MOST_BYTES = 200_000
-
-
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Goes nowhere else than to the URL that the owner gave."""
+    """Sends nothing anywhere but to the owner's URL."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
-def post(url: str, body: bytes) -> str:
-    """Why that did not succeed; "" when it did."""
+def post_within(url: str, body: bytes, *, seconds: float) -> str:
+    """Post the text, and wait for the answer at most that long; returns why it failed, or "".
+
+    The reason does not hold the URL, which is a secret.
+    """
+    reasons: list[str] = []
+    # Nothing waits for a daemon thread, neither here nor when Python ends.
+    thread = threading.Thread(target=lambda: reasons.append(_post(url, body)), daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return "no thread can be started"
+    thread.join(seconds)
+    return reasons[0] if reasons else f"no answer within {seconds:g} seconds"
+
+
+def _post(url: str, body: bytes) -> str:
     try:
         request = urllib.request.Request(url, data=body, method="POST")  # noqa: S310 - settings let https and loopback in
         request.add_header("Content-Type", "text/plain; charset=utf-8")
@@ -37,18 +47,5 @@ def post(url: str, body: bytes) -> str:
     except OSError as error:
         cause = getattr(error, "reason", error)
         return f"it cannot be reached: {getattr(cause, 'strerror', None) or type(cause).__name__}"
-    except Exception as error:  # noqa: BLE001 - an answer may be anything; its words might hold the URL
-        return f"it answered in words that cannot be understood: {type(error).__name__}"
-
-
-def main() -> None:
-    """Read what to send, send it, and print why that failed."""
-    pieces = []
-    while piece := os.read(0, MOST_BYTES):
-        pieces.append(piece)
-    url, _, body = b"".join(pieces).partition(b"\n")
-    os.write(1, post(url.decode("ascii"), body).encode("utf-8", "backslashreplace"))
-
-
-if __name__ == "__main__":
-    main()
+    except Exception as error:  # noqa: BLE001 - an answer may be anything, and the error's words may hold the URL
+        return f"its answer is not HTTP: {type(error).__name__}"

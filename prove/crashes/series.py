@@ -23,7 +23,7 @@ from prove.crashes.tree import Tree
 from prove.crashes.watch import Watch, differences, newer_python, overlaps, processes_of, read_as_shelf
 from prove.native import DIVISIBLE, Call, Point, calls, environment
 
-KNOWN_FILES = {"datastore", "lock", "log", "log.1", "told"}
+KNOWN_FILES = {"datastore", "lock", "log", "log.1", "alerts.json"}
 WELL = (0, 3)
 MOST_SETTLING_RUNS = 14
 RUN_SECONDS = 180

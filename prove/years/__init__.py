@@ -68,7 +68,7 @@ def findings(years: Years, lived: Lived, *, most_datastore_bytes: int = MOST_DAT
     if log_bytes > MOST_LOG_BYTES:
         found.append(f"the log has grown to {log_bytes} bytes")
     files = {path.name for path in years.route.code_path.iterdir()}
-    if strange := files - {"datastore", "log", "log.1", "lock", "told", "tokens.db"}:
+    if strange := files - {"datastore", "log", "log.1", "lock", "alerts.json", "tokens.db"}:
         found.append(f"CODE_PATH holds {sorted(strange)}")
     with years.records() as store:
         named = years.named_tasks(store)

@@ -245,7 +245,7 @@ def test_the_table_of_output_files_names_what_a_run_leaves_and_its_mode(route: R
     route.run("set_time.py", "now")
     left = {path.name: stat.S_IMODE(path.stat().st_mode) for path in route.code_path.iterdir()}
 
-    assert left == dict.fromkeys(["datastore", "lock", "log", "log.1", "told"], 0o600)
+    assert left == dict.fromkeys(["datastore", "lock", "log", "log.1", "alerts.json"], 0o600)
     assert {*left, TOKEN_FILE} <= listed
     assert "mode 0600" in section("The files in CODE_PATH", OUTPUT)
 

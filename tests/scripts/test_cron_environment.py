@@ -125,7 +125,7 @@ def test_every_file_in_code_path_is_its_owners_alone_whatever_the_umask(route: R
 
     assert done.returncode == 0, done.stderr
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in route.code_path.iterdir()}
-    assert modes == {"datastore": 0o600, "lock": 0o600, "log": 0o600, "told": 0o600}
+    assert modes == {"datastore": 0o600, "lock": 0o600, "log": 0o600, "alerts.json": 0o600}
 
 
 def test_names_beyond_ascii_travel_and_are_logged_in_the_c_locale(route: Route) -> None:

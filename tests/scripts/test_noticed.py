@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -43,13 +44,13 @@ def mend_a_name(route: Route, name: bytes = b"bad\xff") -> None:
 
 def let_time_pass(route: Route, seconds: float) -> None:
     """Let all that is remembered be older than it is."""
-    path = route.code_path / "told"
-    moment, _, text = path.read_text().partition(" ")
-    kept = {
+    path = route.code_path / "alerts.json"
+    kept = json.loads(path.read_text())
+    kept["problems"] = {
         name: [*(max(1.0, at - seconds) if at else at for at in fields[:4]), *fields[4:]]
-        for name, fields in json.loads(text).items()
+        for name, fields in kept["problems"].items()
     }
-    path.write_text(f"{moment} {json.dumps(kept)}")
+    path.write_text(json.dumps(kept))
 
 
 def log_of(route: Route) -> str:
@@ -175,16 +176,25 @@ def test_a_full_disk_is_mailed_once(route: Route) -> None:
 def test_the_memory_is_owner_only(route: Route) -> None:
     route.run_here("main.py")
 
-    assert stat.S_IMODE((route.code_path / "told").stat().st_mode) == 0o600
+    assert stat.S_IMODE((route.code_path / "alerts.json").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\0" * 16384, b"0000001800000.25 {", b"123 [1, 2]", b"\xff" * 100, b"[" * 16000]
+    "content",
+    [
+        b"",
+        b"\0" * 16384,
+        b'{"succeeded_at": 1800000000.25, "pro',
+        b"[1, 2]",
+        b'{"succeeded_at": "today", "problems": [1, 2]}',
+        b"\xff" * 100,
+        b"[" * 16000,
+    ],
 )
 def test_a_memory_that_cannot_be_read_tells_again_and_is_made_anew(route: Route, content: bytes) -> None:
     said = break_a_name(route)
     route.run("main.py", status=3)
-    (route.code_path / "told").write_bytes(content)
+    (route.code_path / "alerts.json").write_bytes(content)
 
     assert route.run("main.py", status=3).stderr == said
     assert route.run("main.py", status=3) == ENDED
@@ -192,11 +202,21 @@ def test_a_memory_that_cannot_be_read_tells_again_and_is_made_anew(route: Route,
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/nonexistent")])
 def test_something_else_in_the_place_of_the_memory_tells_every_time(route: Route, make: Any) -> None:
-    make(route.code_path / "told")
+    make(route.code_path / "alerts.json")
     said = break_a_name(route)
 
     assert [route.run("main.py", status=3).stderr for _ in range(2)] == [said] * 2
     assert "cannot be remembered" in log_of(route)
+
+
+def test_the_memory_of_an_earlier_version_goes(route: Route) -> None:
+    (route.code_path / "told").write_text("0001800000000.250 {}")
+    route.run_here("main.py")
+    assert not (route.code_path / "told").exists()
+
+    (route.code_path / "told").write_text("a file of the owner's")
+    route.run_here("main.py")
+    assert (route.code_path / "told").exists()
 
 
 def test_a_dry_run_remembers_nothing_and_tells_everything(route: Route) -> None:
@@ -204,7 +224,7 @@ def test_a_dry_run_remembers_nothing_and_tells_everything(route: Route) -> None:
 
     for _ in range(2):
         assert said in route.run("main.py", "--dry-run", status=3).stderr
-    assert not (route.code_path / "told").exists()
+    assert not (route.code_path / "alerts.json").exists()
 
 
 # ---- ON_PROBLEM ------------------------------------------------------------------------------------------------------
@@ -243,7 +263,7 @@ def test_the_command_gets_each_problem_once_and_then_that_all_is_well(route: Rou
     config = str(route.config)
     assert read(calls) == [
         ["3", "run7", config, said, False, ["a b"], "/"],
-        ["0", "run7", config, "All is well again: nothing of what was told before lasts.\n", False, ["a b"], "/"],
+        ["0", "run7", config, "All is well again: none of the reported problems lasts.\n", False, ["a b"], "/"],
     ]
 
 
@@ -369,11 +389,11 @@ def service(route: Route) -> Iterator[Service]:
         assert SECRET_PART.encode() not in path.read_bytes(), path
 
 
-def test_a_run_tells_when_it_begins_and_that_it_ended_well(route: Route, service: Service) -> None:
+def test_a_run_that_ended_well_pings_the_service_once(route: Route, service: Service) -> None:
     route.write("a.dat")
     route.run_here("main.py")
 
-    assert service.paths() == ["/start", ""]
+    assert service.paths() == [""]
 
 
 def test_a_failing_run_tells_the_problem_each_time_though_the_mail_is_empty(route: Route, service: Service) -> None:
@@ -381,8 +401,8 @@ def test_a_failing_run_tells_the_problem_each_time_though_the_mail_is_empty(rout
     for _ in range(2):
         route.run("main.py", status=3)
 
-    assert service.paths() == ["/start", "/fail"] * 2
-    for _, text in service.told[1::2]:
+    assert service.paths() == ["/fail"] * 2
+    for _, text in service.told:
         assert "ended with status 3\n" in text and said in text
 
 
@@ -396,7 +416,7 @@ def test_a_blip_is_neither_a_success_nor_a_failure(route: Route, service: Servic
     let_time_pass(route, 3700)
     route.run("main.py", status=6)
 
-    assert service.paths()[8:] == ["/start", "/log", "/start", "/fail"]
+    assert service.paths()[4:] == ["/log", "/fail"]
 
 
 def test_a_run_that_could_not_begin_tells_it_and_one_that_finds_another_at_work_does_not(
@@ -409,13 +429,13 @@ def test_a_run_that_could_not_begin_tells_it_and_one_that_finds_another_at_work_
     route.run("main.py", status=7)
     hold.release()
     first.communicate(timeout=60)
-    assert service.paths() == ["/start", ""]
+    assert service.paths() == [""]
 
     (route.code_path / "log").unlink()
     (route.code_path / "log").mkdir()
     route.run("main.py", status=5)
     (route.code_path / "log").rmdir()
-    assert service.paths()[2:] == ["/fail"]
+    assert service.paths() == ["", "/fail"]
 
 
 def test_a_dry_run_tells_nobody(route: Route, service: Service) -> None:
@@ -432,8 +452,8 @@ def test_a_service_that_refuses_is_a_line_in_the_log_and_is_not_followed_elsewhe
 
     assert route.run("main.py") == Result(0, "", "")
 
-    assert f"PING_URL was not told: {why}" in log_of(route)
-    assert service.paths() == ["/start", ""]
+    assert f"PING_URL was not reached: {why}" in log_of(route)
+    assert service.paths() == [""]
 
 
 def test_a_service_that_is_away_is_a_line_in_the_log(route: Route) -> None:
@@ -441,7 +461,7 @@ def test_a_service_that_is_away_is_a_line_in_the_log(route: Route) -> None:
 
     assert route.run("main.py") == Result(0, "", "")
 
-    assert "PING_URL was not told: it cannot be reached: Connection refused" in log_of(route)
+    assert "PING_URL was not reached: it cannot be reached: Connection refused" in log_of(route)
     assert SECRET_PART not in log_of(route)
 
 
@@ -464,7 +484,7 @@ def test_a_service_that_answers_in_small_pieces_for_ever_is_given_up(route: Rout
         route.configure(PING_URL=f"http://127.0.0.1:{port}/{SECRET_PART}")
         assert route.run("main.py") == Result(0, "", "")
 
-    assert "PING_URL was not told: no answer within 1.5 seconds" in log_of(route)
+    assert "PING_URL was not reached: no answer within 1.5 seconds" in log_of(route)
 
 
 def test_the_url_is_in_no_list_of_processes(route: Route) -> None:
@@ -485,8 +505,42 @@ def test_the_url_is_in_no_list_of_processes(route: Route) -> None:
         route.configure(PING_URL=f"http://127.0.0.1:{port}/{SECRET_PART}")
         route.run_here("main.py")
 
-    assert any("ping.py" in words for words in seen)
+    assert seen
     assert not any(SECRET_PART in words for words in seen)
+
+
+def test_a_name_that_is_never_found_is_given_up(route: Route) -> None:
+    folder = route.folder / "hasty"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import socket, time\n"
+        "import autotransfer.monitoring.notify as notify\n"
+        "notify.PING_SECONDS = 1.5\n"
+        "socket.getaddrinfo = lambda *words, **options: time.sleep(600)\n"
+    )
+    route.environment["PYTHONPATH"] = f"{folder}:{Path(__file__).parents[2]}"
+    route.configure(PING_URL=f"https://hc.example/{SECRET_PART}")
+
+    assert route.run("main.py") == Result(0, "", "")
+
+    assert "PING_URL was not reached: no answer within 1.5 seconds" in log_of(route)
+
+
+def test_the_next_run_can_start_while_the_service_is_slow(route: Route) -> None:
+    found: list[str] = []
+
+    def run_another(connection: Any) -> None:
+        connection.recv(65536)
+        with (route.code_path / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found.append("free")
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with wire.server(run_another) as port:
+        route.configure(PING_URL=f"http://127.0.0.1:{port}/{SECRET_PART}")
+        route.run("main.py")
+
+    assert found == ["free"]
 
 
 # ---- the settings ----------------------------------------------------------------------------------------------------

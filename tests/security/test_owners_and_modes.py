@@ -14,7 +14,7 @@ from suite import Result, Route
 from terminal import on_a_terminal
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-OURS = ("datastore", "log", "lock", "told", "tokens.db")
+OURS = ("datastore", "log", "lock", "alerts.json", "tokens.db")
 STRANGER = 54321
 CREATED = re.compile(r'^(?:\d+ +)?open(?:at)?\((?:AT_FDCWD, )?"([^"]+)", ([A-Z_|]+)(?:, (0\d+))?\) += (-?\d+)')
 MASKED = re.compile(r"^(?:\d+ +)?umask\((0\d*)\)")

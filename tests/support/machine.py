@@ -246,5 +246,5 @@ def assert_sound(route: Route) -> None:
     finally:
         connection.close()
     modes = {path.name: path.stat().st_mode & 0o777 for path in route.code_path.iterdir()}
-    assert modes.keys() <= {"datastore", "lock", "log", "log.1", "told", "tokens.db"}, modes
+    assert modes.keys() <= {"datastore", "lock", "log", "log.1", "alerts.json", "tokens.db"}, modes
     assert set(modes.values()) == {0o600}, modes
