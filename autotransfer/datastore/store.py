@@ -18,14 +18,10 @@ from autotransfer.datastore import pickles
 from autotransfer.datastore.folder_times import Marks
 from autotransfer.datastore.history import History
 from autotransfer.datastore.shelf import Shelf, Table, connect, connect_in_memory, shrink
-from autotransfer.datastore.tasks import AnyTask, Ledger, Task
+from autotransfer.datastore.tasks import AnyTask, Item, Ledger, Task
 from autotransfer.datastore.trie import PathTrie
 
 FORMAT_VERSION = 2
-
-
-# (rel_path, is_folder, files, size_bytes)
-StoredItem = tuple[str, bool, int, int]
 
 
 # The key of the most items a request may hold, once Globus has refused one as too large.
@@ -168,14 +164,13 @@ class Store:
         keys = [("/" + rel_path).encode() for rel_path in rel_paths]
         return list(map(self.shelf.table.many(keys).get, keys))
 
-    def items(self, number: int) -> list[StoredItem]:
+    def items(self, number: int) -> list[Item]:
         """The items of an open task."""
-        items: list[StoredItem] = self.shelf.get(f"items {number}") or []
-        return items
+        return list(map(Item.from_builtins, self.shelf.get(f"items {number}") or ()))
 
-    def put_items(self, number: int, items: list[StoredItem]) -> None:
+    def put_items(self, number: int, items: list[Item]) -> None:
         """Keep the items of an open task."""
-        self.shelf[f"items {number}"] = items
+        self.shelf[f"items {number}"] = [item.as_builtins() for item in items]
 
     def archive(self, task: Task) -> None:
         """Move a task from the open ones to the history."""

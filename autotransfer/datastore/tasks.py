@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Union
 
+from autotransfer.common.paths import FOLDER_ITSELF, join, split
+
 PREPARED, SUBMITTED = "prepared", "submitted"
 
 
@@ -84,6 +86,47 @@ class Task(NamedTuple):
             progress=(),
             trouble="",
         )
+
+
+class Item(NamedTuple):
+    """One item of a task: a file, an empty folder, or a folder with everything in it.
+
+    Args:
+        folder: rel_path of the folder in which the item is recorded.
+        name: The file's name there; FOLDER_ITSELF for an empty folder; "" for a folder with everything in it.
+        files: How many paths it carries; size_bytes: all of them.
+        mtime_ns, why, sync_level, has_failed: Known while it is planned, and not stored: the file's mtime, why it is
+            sent (see plan.compare), the sync level it needs, and whether sending it has failed before.
+    """
+
+    folder: str
+    name: str
+    files: int
+    size_bytes: int
+    mtime_ns: int = 0
+    why: str = ""
+    sync_level: str = ""
+    has_failed: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether Globus is asked to recurse."""
+        return self.name in ("", FOLDER_ITSELF)
+
+    @property
+    def rel_path(self) -> str:
+        return join(self.folder, self.name) if self.name else self.folder
+
+    def as_builtins(self) -> tuple[str, bool, int, int]:
+        """The item for the shelf."""
+        return self.rel_path, self.is_folder, self.files, self.size_bytes
+
+    @classmethod
+    def from_builtins(cls, value: tuple[str, bool, int, int]) -> Item:
+        """The item from the shelf. An empty folder is a folder with everything in it."""
+        rel_path, is_folder, files, size_bytes = value
+        folder, name = (rel_path, "") if is_folder else split(rel_path)
+        return cls(folder, name, files, size_bytes)
 
 
 class EndedTask(NamedTuple):

@@ -1,66 +1,76 @@
-"""Changes to transfer documents within limits: whole folders as one item, the rest file by file. Pure."""
+"""Deals items out to tasks within the limits. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from autotransfer.plan.whole_folders import Item
+from autotransfer.datastore.tasks import Item
 
 
 class Batch(NamedTuple):
-    """The items of one task to be."""
+    """A task that is planned: its items have been handed over, and only these totals are kept."""
 
     number: int
     sync_level: str
     has_failed: bool
-    items: list[Item]
-
-    @property
-    def files(self) -> int:
-        return sum(item.files for item in self.items)
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(item.size_bytes for item in self.items)
+    items: int
+    files: int
+    size_bytes: int
+    has_folders: bool
 
 
 class Batcher:
-    """Deals items out to at most `max_tasks` tasks of at most `max_items` items, one sync level a task.
+    """Deals items out to at most `max_tasks` tasks of at most `max_items` items, with one sync level per task.
 
-    What has failed before travels apart, in at most `max_failed_tasks` of them: it may fail again, and hold up neither
-    the task nor the room of what is well.
+    What has failed before gets tasks of its own, at most `max_failed_tasks` of these: it may fail again, and must
+    neither delay other files nor use up their tasks.
+
+    Args:
+        put_items: Called with the number and the items of each task once that is complete.
     """
 
-    def __init__(self, *, first_number: int, max_items: int, max_tasks: int, max_failed_tasks: int) -> None:
+    def __init__(
+        self,
+        put_items: Callable[[int, list[Item]], None],
+        *,
+        first_number: int,
+        max_items: int,
+        max_tasks: int,
+        max_failed_tasks: int,
+    ) -> None:
+        self._put_items = put_items
         self._next_number = first_number
         self._max_items = max_items
-        self._room = max_tasks
-        self._failed_room = max_failed_tasks
-        self._filling: dict[tuple[str, bool], Batch] = {}
+        self._tasks_left = max_tasks
+        self._failed_tasks_left = max_failed_tasks
+        self._open: dict[tuple[str, bool], tuple[int, list[Item]]] = {}
+        self._batches: list[Batch] = []
 
-    def number_for(self, sync_level: str) -> int:
-        """The number that an item of this kind, which has not failed before, would get now; 0 when there is no room."""
-        batch = self._filling.get((sync_level, False))
-        if batch is not None:
-            return batch.number
-        return self._next_number if self._room > 0 else 0
-
-    def take(self, item: Item) -> tuple[int, Batch | None]:
-        """The number of the task that carries the item, 0 when no task has room; and a batch that is now full."""
+    def add(self, item: Item) -> int:
+        """Returns the number of the task that carries the item; 0 when no task can."""
         kind = (item.sync_level, item.has_failed)
-        batch = self._filling.get(kind)
-        if batch is None:
-            if self._room <= 0 or (item.has_failed and self._failed_room <= 0):
-                return 0, None
-            self._room -= 1
-            self._failed_room -= item.has_failed
-            batch = self._filling[kind] = Batch(self._next_number, *kind, [])
+        if kind not in self._open:
+            if self._tasks_left <= 0 or (item.has_failed and self._failed_tasks_left <= 0):
+                return 0
+            self._tasks_left -= 1
+            self._failed_tasks_left -= item.has_failed
+            self._open[kind] = (self._next_number, [])
             self._next_number += 1
-        batch.items.append(item)
-        if len(batch.items) < self._max_items:
-            return batch.number, None
-        return batch.number, self._filling.pop(kind)
+        number, items = self._open[kind]
+        items.append(item)
+        if len(items) == self._max_items:
+            self._close(kind)
+        return number
 
-    def rest(self) -> list[Batch]:
-        """The batches that did not become full, in the order of their numbers."""
-        return sorted(self._filling.values())
+    def finish(self) -> list[Batch]:
+        """Returns all batches, in the order of their numbers."""
+        for kind in list(self._open):
+            self._close(kind)
+        return sorted(self._batches)
+
+    def _close(self, kind: tuple[str, bool]) -> None:
+        number, items = self._open.pop(kind)
+        self._put_items(number, items)
+        files, size_bytes = sum(item.files for item in items), sum(item.size_bytes for item in items)
+        self._batches.append(Batch(number, *kind, len(items), files, size_bytes, any(item.is_folder for item in items)))

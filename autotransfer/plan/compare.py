@@ -1,4 +1,4 @@
-"""Scan against trie: what is new, modified, to be retried, unsettled or vanished. Pure."""
+"""Compares a folder's listing with its record: what is new, modified, to be retried, unsettled or gone. Pure."""
 
 from __future__ import annotations
 
@@ -7,40 +7,31 @@ from typing import NamedTuple
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore.record import Delivered, Fingerprint, Folder
+from autotransfer.datastore.tasks import Item
 from autotransfer.scan.listing import Listing
 
-NEW = "new"
+# Why a path is sent.
+NEW, MODIFIED, OLDER, RETRY = "new", "modified", "modified to an older time", "retry"
 
-
-MODIFIED = "modified"
-
-
-OLDER = "modified to an older time"
-
-
-RETRY = "retry"
-
+# Why it is not.
+UNCHANGED, UNSETTLED, WAITING, BACKING_OFF = "", "unsettled", "waiting", "backing_off"
 
 CHECKSUM = "checksum"
 
-
-# A longer pause was set by a clock that was wrong.
+# A longer pause was set while the clock was wrong.
 LONGEST_PAUSE_NS = DAY * NS_PER_SECOND
 
 
-UNCHANGED, UNSETTLED, WAITING, BACKING_OFF = "", "unsettled", "waiting", "backing_off"
-
-
 class SendRules(NamedTuple):
-    """What decides whether and how a change is sent.
+    """When and how a change is sent.
 
     Args:
-        settled_before_ns: The scan's start less SETTLE_SECONDS; what was touched from then on waits for a later run.
-        settle_ns: SETTLE_SECONDS; a timestamp further in the future than this is a wrong clock and counts as settled.
-        sync_level: What ordinary changes go with.
-        preserve_timestamp: Whether copies have their sources' mtimes; if not, they have the time of arrival.
+        settled_before_ns: The start of the scan less SETTLE_SECONDS; what was touched since then waits for a later run.
+        settle_ns: SETTLE_SECONDS; a time further in the future is due to a wrong clock, and counts as settled.
+        sync_level: The sync level of ordinary changes.
+        preserve_timestamp: Whether copies get their source's mtime; if not, they have the time of arrival.
         now_ns: Retries that are due by now are sent.
-        is_quick: Whether the scan leaves out known folders that seem unchanged.
+        is_quick: Whether the scan skips known folders that seem unchanged.
     """
 
     settled_before_ns: int
@@ -51,41 +42,32 @@ class SendRules(NamedTuple):
     is_quick: bool = False
 
     def is_settled(self, mtime_ns: int, *, seen_at_ns: int) -> bool:
-        """Whether a path was left alone long enough before it was seen.
+        """Whether a path had not been touched for SETTLE_SECONDS when it was listed.
 
-        Source of the rule that what is touched during the scan is never trusted: bup (index.py, tmax) and borg
-        (cache.py, _write_files_cache).
+        The rule that nothing touched during the scan is trusted is from bup (index.py, tmax) and borg (cache.py,
+        _write_files_cache).
         """
         return mtime_ns < self.settled_before_ns or mtime_ns > seen_at_ns + self.settle_ns
 
 
-class Outgoing(NamedTuple):
-    """One path to be sent: its fingerprint, why, the sync level it needs, and whether sending it has failed before."""
-
-    mtime_ns: int
-    size_bytes: int
-    why: str
-    sync_level: str
-    has_failed: bool = False
-
-
 class FolderChange(NamedTuple):
-    """What is to be done about one folder; `folder` is its record with the vanished already forgotten.
+    """What is to be done about one folder.
 
     Args:
-        outgoing: Name to what is sent, in the order of the listing.
-        unsettled: How many paths were touched too recently.
-        waiting: How many changed or new paths wait for a task that is under way.
-        backing_off: How many failed paths wait for their next try.
-        vanished: How many recorded paths are gone.
+        folder: Its record, already without the names that are gone.
+        outgoing: What is sent, by name, in the order of the listing.
+        unsettled: The number of paths that were touched too recently.
+        waiting: The number of changed or new paths that wait for a task under way.
+        backing_off: The number of failed paths that wait for their next attempt.
+        vanished: The number of recorded paths that are gone.
         taken_folders: Names of folders that a task under way carries as the files they were; all below them waits.
-        is_whole: Whether all here is new and settled, so that one folder item could carry it.
+        is_whole: Whether everything here is new and settled, so that a folder item can carry it.
         is_dirty: Whether `folder` differs from what is stored.
     """
 
     rel_path: str
     folder: Folder
-    outgoing: dict[str, Outgoing]
+    outgoing: dict[str, Item]
     unsettled: int
     waiting: int
     backing_off: int
@@ -96,13 +78,8 @@ class FolderChange(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """Of all that is to be sent."""
-        return sum(sent.size_bytes for sent in self.outgoing.values())
-
-    @property
-    def sync_levels(self) -> set[str]:
-        """All that are needed."""
-        return {sent.sync_level for sent in self.outgoing.values()}
+        """The size of everything that is sent."""
+        return sum(item.size_bytes for item in self.outgoing.values())
 
 
 def gone_folders(listing: Listing, folder: Folder) -> list[str]:
@@ -113,29 +90,29 @@ def gone_folders(listing: Listing, folder: Folder) -> list[str]:
 def compare(
     listing: Listing, folder: Folder, rules: SendRules, *, is_known: bool, taken: frozenset[str] = frozenset()
 ) -> FolderChange:
-    """Sort one folder's entries by what is to be done about them.
+    """Decide what is to be done about each entry of a folder.
 
     Args:
-        listing: What the scan saw.
-        folder: What is recorded; this call changes it (vanished names go, folders are as listed). For a folder
-            without a record, one that has only what it inherits.
+        listing: The folder now.
+        folder: Its record, which this call changes: names that are gone are dropped, folders are as listed. For a
+            folder without a record, one that has only what it inherits.
         is_known: Whether there was a record.
         taken: Names of folders that are gone, but below which tasks under way still carry something: a file of such a
-            name waits, and so does the folder itself where it is empty now.
+            name waits, and so does the folder itself if it is now empty.
 
     Returns:
-        A change; outgoing paths are not yet in flight in it.
+        The change. Its outgoing paths are not in flight yet.
     """
     if not listing.is_readable:
         return FolderChange(listing.rel_path, folder, {}, 0, 0, 0, 0, (), False, False)
-    outgoing: dict[str, Outgoing] = {}
+    outgoing: dict[str, Item] = {}
     held = {UNSETTLED: listing.moved, WAITING: 0, BACKING_OFF: 0}
     for name, seen in listing.files.items():
-        fate = _fate(name, seen, listing, folder, rules, taken)
-        if isinstance(fate, Outgoing):
-            outgoing[name] = fate
-        elif fate:
-            held[fate] += 1
+        decision = _decide(name, seen, listing, folder, rules, taken)
+        if isinstance(decision, Item):
+            outgoing[name] = decision
+        elif decision:
+            held[decision] += 1
     records = len(folder.delivered) + len(folder.retries)
     vanished = forget_vanished(listing, folder)
     present = {*listing.folders, *(folder.folders & listing.kept), *taken}
@@ -145,15 +122,15 @@ def compare(
         or bool(gone_folders(listing, folder))
         or present != folder.folders
     )
-    # Of the folders that are known a quick scan may have left some out, and EXCLUDE others that a task still carries; a
-    # folder item would take what is recorded of them for its own.
-    may_be_left_out = {*listing.kept, *(listing.folders if rules.is_quick else ())}
-    leaves_out = not folder.folders.isdisjoint(may_be_left_out)
+    # A quick scan may skip known folders, and EXCLUDE others that a task still carries; a folder item would take over
+    # what is recorded of them.
+    may_be_skipped = {*listing.kept, *(listing.folders if rules.is_quick else ())}
+    skips_folders = not folder.folders.isdisjoint(may_be_skipped)
     folder.folders = present
     is_whole = (
-        bool(listing.rel_path)  # SRC_DIR itself never travels whole: what is new at its top must not wait for it
+        bool(listing.rel_path)  # SRC_DIR itself is never sent whole: what is new at its top must not wait for it
         and not (folder.delivered or folder.retries or folder.in_flight or folder.carried_by or taken)
-        and not leaves_out
+        and not skips_folders
         and listing.is_plain
         and len(outgoing) == len(listing.files)
     )
@@ -171,10 +148,10 @@ def compare(
     )
 
 
-def _fate(
+def _decide(
     name: str, seen: Fingerprint, listing: Listing, folder: Folder, rules: SendRules, taken: frozenset[str]
-) -> Outgoing | str:
-    """What becomes of one entry in this run: how it is sent, or why it is held back, or UNCHANGED."""
+) -> Item | str:
+    """How an entry is sent in this run, or why it is not."""
     record, flying = folder.delivered.get(name), folder.in_flight.get(name)
     if flying is not None:
         return UNCHANGED if flying.fingerprint == seen else WAITING
@@ -190,7 +167,8 @@ def _fate(
         return BACKING_OFF
     why = RETRY if retry is not None else _why(record, seen)
     has_failed = retry is not None and retry.fingerprint == seen and retry.attempts > 0
-    return Outgoing(*seen, why, _level(why, seen, record, folder.verify_until_ns, rules), has_failed)
+    level = _level(why, seen, record, folder.verify_until_ns, rules)
+    return Item(listing.rel_path, name, 1, seen[1], seen[0], why, level, has_failed)
 
 
 def _why(record: Delivered | None, seen: Fingerprint) -> str:
@@ -200,10 +178,10 @@ def _why(record: Delivered | None, seen: Fingerprint) -> str:
 
 
 def _level(why: str, seen: Fingerprint, record: Delivered | None, verify_until_ns: int, rules: SendRules) -> str:
-    """The sync level that cannot skip this change at the destination.
+    """The sync level with which Globus cannot skip this change.
 
-    Globus compares modification times in whole seconds and copies when the source's is newer or the sizes differ, so a
-    change it could take for none is compared by checksum.
+    With "mtime", Globus copies when the source is newer, in whole seconds, or has another size. A change that it would
+    miss is compared by checksum.
     """
     second = seen[0] // NS_PER_SECOND
     if why == RETRY:
@@ -213,18 +191,18 @@ def _level(why: str, seen: Fingerprint, record: Delivered | None, verify_until_n
             rules.preserve_timestamp and rules.sync_level == "mtime" and second > verify_until_ns // NS_PER_SECOND
         )
         return CHECKSUM if verify_until_ns and not is_newer else rules.sync_level
-    # Without a task a person assumed for it, so the time that the destination carries is not known.
+    # Without a task it is assumed to be delivered (set_time.py), and the mtime at the destination is not known.
     if not rules.preserve_timestamp or not record.task:
         return CHECKSUM
-    # A copy made while PRESERVE_TIMESTAMP was False carries the time of its arrival.
+    # A copy made while PRESERVE_TIMESTAMP was False has the time of its arrival.
     if second <= max(record.mtime_ns, record.transferred_at_ns) // NS_PER_SECOND:
         return CHECKSUM
-    # `exists` and `size` were chosen for what is new; a known modification is never left to them.
+    # `exists` and `size` are for what is new: they would miss a modification.
     return rules.sync_level if rules.sync_level == "mtime" else CHECKSUM
 
 
 def forget_vanished(listing: Listing, folder: Folder) -> int:
-    """Drop the records of names that are gone; gives how many."""
+    """Drop the records of names that are gone; returns their number."""
     present = listing.files.keys() | listing.kept
     vanished = 0
     for name in [*folder.delivered, *folder.retries]:

@@ -1,20 +1,19 @@
-"""Which task carries which path: notes it in the trie, takes it back, hands it over."""
+"""Which task carries which path: records it in the trie, takes it back, hands it over. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from autotransfer.common.paths import FOLDER_ITSELF, join, split
+from autotransfer.common.paths import FOLDER_ITSELF, join
 from autotransfer.datastore.record import Folder, InFlight
+from autotransfer.datastore.tasks import Item
 from autotransfer.datastore.trie import PathTrie
-from autotransfer.plan.whole_folders import Item, Note
-
-ItemKey = tuple[str, bool]  # (rel_path, is_folder), as the items of a task are stored
+from autotransfer.plan.compare import FolderChange
 
 
-def record_in_flight(trie: PathTrie, top: str, number: int) -> None:
-    """Give everything that was noted below a folder item to its task, and cover it. `number` 0 takes it out again."""
+def assign_whole(trie: PathTrie, top: str, number: int) -> None:
+    """Have one task carry a folder and everything below it; 0 takes it all out of flight."""
     for folder_path in trie.below(top):
         record = trie.record(folder_path)
         assert record is not None
@@ -22,10 +21,10 @@ def record_in_flight(trie: PathTrie, top: str, number: int) -> None:
 
 
 def forget_gone(trie: PathTrie, rel_path: str, folder: Folder, names: Iterable[str]) -> tuple[int, set[str]]:
-    """Forget folders that are gone from a folder, which takes over their doubt; the caller keeps it.
+    """Forget folders that are gone from a folder, which takes over their `verify_until_ns`; the caller stores it.
 
     Returns:
-        How many records were dropped, and the names below which tasks under way still carry something.
+        The number of records that were dropped, and the names below which tasks under way still carry something.
     """
     dropped, carried = 0, set()
     for name in names:
@@ -61,70 +60,63 @@ def _forget_below(trie: PathTrie, top: str) -> tuple[int, int]:
     return dropped, verify_until_ns
 
 
-def renumber(trie: PathTrie, items: Iterable[ItemKey], number: int, new_number: int) -> None:
-    """Hand what one task carries for these items over to another."""
+def renumber(trie: PathTrie, items: Iterable[Item], number: int, new_number: int) -> None:
+    """Hand these items over from one task to another."""
     for folder_path, names in touched_folders(trie, items):
         folder = trie.folder(folder_path)
-        for name in _carried(folder, names, number):
+        for name in carried_names(folder, names, number):
             folder.in_flight[name] = folder.in_flight[name]._replace(task=new_number)
         if folder.carried_by == number:
             folder.carried_by = new_number
         trie.put(folder_path, folder)
 
 
-def touched_folders(trie: PathTrie, items: Iterable[ItemKey]) -> Iterator[tuple[str, set[str] | None]]:
-    """The folders that items touch, each with the names in it that are meant (None: all)."""
+def touched_folders(trie: PathTrie, items: Iterable[Item]) -> Iterator[tuple[str, set[str] | None]]:
+    """The folders that hold the items' paths, each with the names of these paths (None: all)."""
     files = []
-    for rel_path, is_folder in items:
-        if not is_folder:
-            files.append(split(rel_path))
+    for item in items:
+        if not item.is_folder:
+            files.append(item)
             continue
-        for folder_path in trie.below(rel_path):
+        for folder_path in trie.below(item.rel_path):
             yield folder_path, None
-    for folder_path, group in groupby(files, key=lambda pair: pair[0]):
-        yield folder_path, {name for _, name in group}
+    for folder_path, group in groupby(files, key=lambda item: item.folder):
+        yield folder_path, {item.name for item in group}
 
 
-def _carried(folder: Folder, names: set[str] | None, number: int) -> list[str]:
+def carried_names(folder: Folder, names: set[str] | None, number: int) -> list[str]:
+    """The names in a folder that the task carries, out of these (None: of all)."""
     return [
         name for name, record in folder.in_flight.items() if record.task == number and (names is None or name in names)
     ]
 
 
-class _Marker:
-    """Writes into the trie which task carries what, one write a folder: its items come one after another."""
+class InFlightWriter:
+    """Records in the trie which task carries what. The items of a folder come one after another, and are one write."""
 
     def __init__(self, trie: PathTrie) -> None:
         self._trie = trie
         self._rel_path: str | None = None
         self._folder = Folder()
-        # The numbers under which folders were noted whose items have not come yet.
-        self._noted: set[int] = set()
 
-    def note(self, note: Note, number: int) -> None:
-        """Keep a new folder's record; what travels whole is in flight.
+    def record_new(self, change: FolderChange, is_carried_whole: bool) -> None:
+        """Keep the record of a new folder; if a folder item carries it, its paths are in flight.
 
-        Args:
-            number: The task that will probably carry it. Its item comes later, and may have to go into another.
+        Their task is not known before that item is assigned, which then rewrites each of these records (25 us a
+        folder). To hold them back until then would take memory that grows with the tree.
         """
         self.flush()
-        change = note.change
-        if not note.travels_whole:
-            self._trie.put(change.rel_path, change.folder)
-            return
-        self._noted.add(number)
-        change.folder.in_flight = {
-            name: InFlight(sent.mtime_ns, sent.size_bytes, 0) for name, sent in change.outgoing.items()
-        }
-        record = change.folder.pack().given_to(number) if number else change.folder.pack()
-        self._trie.put_record(change.rel_path, record)
+        if is_carried_whole:
+            change.folder.in_flight = {
+                name: InFlight(item.mtime_ns, item.size_bytes, 0) for name, item in change.outgoing.items()
+            }
+        self._trie.put(change.rel_path, change.folder)
 
-    def mark(self, item: Item, number: int) -> None:
-        """Put the item's paths in flight with the task, or take them out again when no task has room (0)."""
+    def assign(self, item: Item, number: int) -> None:
+        """Put the item's paths in flight with a task; 0: no task carries them."""
         if not item.name:
             self.flush()
-            if not number or self._noted != {number}:
-                record_in_flight(self._trie, item.folder, number)
+            assign_whole(self._trie, item.folder, number)
             return
         if item.folder != self._rel_path:
             self.flush()
@@ -136,12 +128,8 @@ class _Marker:
         if item.name == FOLDER_ITSELF:
             self._folder.carried_by = number
 
-    def forget_notes(self) -> None:
-        """Every noted folder's item has come."""
-        self._noted.clear()
-
     def flush(self) -> None:
-        """Write the folder that is being marked."""
+        """Write the folder whose items are being assigned."""
         if self._rel_path is not None:
             self._trie.put(self._rel_path, self._folder)
             self._rel_path = None

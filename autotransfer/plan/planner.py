@@ -1,16 +1,17 @@
-"""Scan, compare and plan: from the tree on disk to prepared batches in the store. No Globus, nothing committed."""
+"""Scans, compares and plans: from the tree on disk to batches of items in the store. Nothing is committed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Optional
+from collections.abc import Callable, Iterable, Sequence
+from typing import Optional
 
 from autotransfer.common.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import EXECUTOR_UNUSED, PATH_SKIPPED, Summary
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.record import Folder
-from autotransfer.datastore.store import Store, StoredItem
+from autotransfer.datastore.store import Store
+from autotransfer.datastore.tasks import Item
 from autotransfer.plan.batches import Batch, Batcher
 from autotransfer.plan.compare import (
     MODIFIED,
@@ -22,52 +23,42 @@ from autotransfer.plan.compare import (
     compare,
     gone_folders,
 )
-from autotransfer.plan.in_flight import _Marker, forget_gone
+from autotransfer.plan.in_flight import InFlightWriter, forget_gone
 from autotransfer.plan.rescan import Rescan, kept_paths
-from autotransfer.plan.whole_folders import Note, Step, WholeFolders
+from autotransfer.plan.whole_folders import WholeFolders
 from autotransfer.scan.feed import SRC_DIR_ITSELF, Feed, locate_names
-from autotransfer.scan.listing import FolderResult, Listing, Policy, Unchanged, policy
+from autotransfer.scan.listing import FolderResult, Listing, Policy, policy
 from autotransfer.scan.pool import Pool
 from autotransfer.scan.quick import Marking
 from autotransfer.scan.scanner import Pace, Scanner
 
-# Told each path to be sent, why, and its bytes.
+# Called with each path to be sent, why, and its size in bytes.
 OnChange = Callable[[str, str, int], None]
 
-
-# Told the folders and files seen so far.
+# Called with the numbers of folders and files so far.
 OnProgress = Callable[[int, int], None]
 
-
-class Prepared(NamedTuple):
-    """A batch whose items are in the store; the rest of its task is not known yet."""
-
-    number: int
-    sync_level: str
-    has_failed: bool
-    items: int
-    files: int
-    size_bytes: int
-    has_folders: bool
+# The count of the summary for each reason to send a path.
+REASON_COUNTS = {NEW: "new", MODIFIED: "modified", OLDER: "older", RETRY: "retried"}
 
 
 class Plan:
-    """One pass over the tree, or over what is named of it. What it changes in the store is not committed.
+    """One pass over the tree, or over the part of it that is named. What it changes in the store is not committed.
 
     Args:
-        settings: SRC_DIR, what is left out, the limits.
-        store: Its trie is compared with and brought up to date.
+        settings: SRC_DIR, what is skipped, the limits.
+        store: Its records are compared with the tree and brought up to date.
         root_fd: SRC_DIR, open.
-        summary: Counted up.
-        max_items: The most items of one task.
-        max_tasks: How many tasks there is room for; max_failed_tasks: how many of them for what has failed before.
-        is_full: Whether to look at everything, whatever SCAN says.
-        on_change, on_progress, on_remark: Told as it goes.
-        choose: Who helps with the scan, when not to be found out by its pace.
-        names: What a change feed names; None: there is none, and everything is scanned.
+        summary: Its counts are increased.
+        max_items: The limit on the items of one task.
+        max_tasks: The number of tasks that may be added; max_failed_tasks: of these for what has failed before.
+        is_full: Whether to list everything, whatever SCAN says.
+        on_change, on_progress, on_remark: Called during the pass.
+        choose: Returns the pool that helps with the scan, when its pace does not decide.
+        names: What a change feed names; None: there is no feed, and everything is scanned.
 
     Attributes:
-        outside: The first names that lead out of SRC_DIR, each with its number.
+        outside: The first names that are not inside SRC_DIR, each with its number.
     """
 
     def __init__(
@@ -102,17 +93,18 @@ class Plan:
         self._names = names
         self._rescan = Rescan(store, is_used=names is not None)
         self.outside: list[tuple[int, str]] = []
-        self._whole_folders = WholeFolders()
-        self._marker = _Marker(store.trie)
+        self._in_flight = InFlightWriter(store.trie)
+        self._whole_folders = WholeFolders(self._in_flight.record_new, self._assign)
         self._batcher = Batcher(
+            store.put_items,
             first_number=store.ledger.next_number,
             max_items=max_items,
             max_tasks=max_tasks,
             max_failed_tasks=max_failed_tasks,
         )
 
-    def make(self) -> list[Prepared]:
-        """Scan everything, or look at what is named; gives the prepared batches in the order of their numbers."""
+    def make(self) -> list[Batch]:
+        """Scan everything, or check what is named; returns the batches, whose items are in the store, by number."""
         now_ns = self._clock_ns()
         settle_ns = int(self._settings.settle_seconds * NS_PER_SECOND)
         rules = SendRules(
@@ -125,23 +117,23 @@ class Plan:
         scan_policy = policy(self._settings)
         rel_paths = None if self._names is None else self._find(self._names)
         if rel_paths is None or SRC_DIR_ITSELF in rel_paths:
-            prepared = self._scan(rules, scan_policy)
+            self._scan(rules, scan_policy)
         else:
             feed = Feed(self._trie, self._root_fd, scan_policy, rel_paths, clock_ns=self._clock_ns)
-            prepared = self._prepare(self._steps(feed, None, rules))
+            self._compare_all(feed, None, rules)
             self._summary.scan = "paths"
         self._rescan.finish(has_seen_all=not self._summary.is_quick)
-        return prepared
+        return self._batcher.finish()
 
     def _find(self, names: Sequence[str]) -> set[str]:
-        """Where to look: at what is named, and at what earlier runs left."""
+        """The paths to check: those that are named, and those that earlier runs left."""
         wanted = policy(self._settings)
         found = locate_names(self._settings.src_dir, wanted, self._root_fd, names, kept_paths(self._store))
         self._summary.named, self._summary.outside = found.names, found.outside
         self.outside = found.examples
         return found.rel_paths
 
-    def _scan(self, rules: SendRules, scan_policy: Policy) -> list[Prepared]:
+    def _scan(self, rules: SendRules, scan_policy: Policy) -> None:
         is_full = self._is_full or self._names is not None
         marking = Marking(self._settings, self._store, now_ns=rules.now_ns, is_full=is_full)
         scanner = Scanner(
@@ -153,7 +145,7 @@ class Plan:
             is_quick=marking.is_quick,
             choose=self._choose,
         )
-        prepared = self._prepare(self._steps(scanner, marking, rules._replace(is_quick=marking.is_quick)))
+        self._compare_all(scanner, marking, rules._replace(is_quick=marking.is_quick))
         marking.finish()
         self._summary.scan = "quick" if marking.is_quick else "full"
         if scanner.is_alone:
@@ -167,45 +159,29 @@ class Plan:
             self._on_remark(f"A part of the scan was done again here: {scanner.losses}.")
         self._summary.folders += scanner.left_out_folders
         self._summary.files += scanner.left_out_files
-        return prepared
 
-    def _prepare(self, steps: Iterable[Step]) -> list[Prepared]:
-        prepared = []
-        for step in steps:
-            batch = self._take(step)
-            if batch is not None:
-                prepared.append(self._put_away(batch))
-        self._marker.flush()
-        prepared.extend(map(self._put_away, self._batcher.rest()))
-        return sorted(prepared)
-
-    def _steps(
+    def _compare_all(
         self, results: Iterable[tuple[str, FolderResult]], marking: Marking | None, rules: SendRules
-    ) -> Iterator[Step]:
+    ) -> None:
         taken_paths: set[str] = set()
         taken_path: str | None = None
         for rel_path, result in results:
             self._count(result)
             if rel_path in taken_paths:
                 taken_path = rel_path
+            change = None
             if taken_path is not None and is_within(rel_path, taken_path):
-                self._summary.waiting += result.files if not isinstance(result, Listing) else len(result.files)
+                self._summary.waiting += len(result.files) if isinstance(result, Listing) else result.files
                 self._rescan.add(rel_path)
-                yield from self._whole_folders.add(rel_path, None)
-                continue
-            if marking is not None:
-                marking.note(rel_path, result)
-            if isinstance(result, Unchanged):
-                yield from self._whole_folders.add(rel_path, None)
-                continue
-            change = self._compare(rel_path, result, rules)
-            taken_paths.update(join(rel_path, name) for name in change.taken_folders)
-            self._count_change(change)
-            if change.is_dirty and not change.is_whole:
-                self._marker.flush()
-                self._trie.put(rel_path, change.folder)
-            yield from self._whole_folders.add(rel_path, change)
-        yield from self._whole_folders.finish()
+            else:
+                if marking is not None:
+                    marking.note(rel_path, result)
+                if isinstance(result, Listing):
+                    change = self._compare(rel_path, result, rules)
+                    taken_paths.update(join(rel_path, name) for name in change.taken_folders)
+            self._whole_folders.add(rel_path, change)
+        self._whole_folders.finish()
+        self._in_flight.flush()
 
     def _compare(self, rel_path: str, result: Listing, rules: SendRules) -> FolderChange:
         record = self._trie.record(rel_path)
@@ -217,31 +193,19 @@ class Plan:
         dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(result, folder))
         self._summary.vanished += dropped
         change = compare(result, folder, rules, is_known=record is not None, taken=frozenset(taken))
-        self._rescan.note(result, change)
+        self._rescan.add_unsent(result, change)
+        self._count_change(change)
+        if change.is_dirty and not change.is_whole:
+            self._in_flight.flush()
+            self._trie.put(rel_path, change.folder)
         return change
 
-    def _take(self, step: Step) -> Batch | None:
-        if isinstance(step, Note):
-            levels = step.change.sync_levels
-            level = min(levels) if levels else self._settings.sync_level
-            self._marker.note(step, self._batcher.number_for(level))
-            return None
-        number, full = self._batcher.take(step)
+    def _assign(self, item: Item) -> None:
+        number = self._batcher.add(item)
         if not number:
-            self._summary.waiting += step.files
-            self._rescan.add(step.rel_path)
-        self._marker.mark(step, number)
-        if self._whole_folders.is_certain:
-            self._marker.forget_notes()
-        return full
-
-    def _put_away(self, batch: Batch) -> Prepared:
-        rows: list[StoredItem] = [(item.rel_path, item.is_folder, item.files, item.size_bytes) for item in batch.items]
-        self._store.put_items(batch.number, rows)
-        has_folders = any(item.is_folder for item in batch.items)
-        return Prepared(
-            batch.number, batch.sync_level, batch.has_failed, len(rows), batch.files, batch.size_bytes, has_folders
-        )
+            self._summary.waiting += item.files
+            self._rescan.add(item.rel_path)
+        self._in_flight.assign(item, number)
 
     def _count(self, result: FolderResult) -> None:
         summary = self._summary
@@ -272,6 +236,3 @@ class Plan:
             if self._on_change is not None:
                 path = join(change.rel_path, name)
                 self._on_change(path + "/" * (name == FOLDER_ITSELF), sent.why, sent.size_bytes)
-
-
-REASON_COUNTS = {NEW: "new", MODIFIED: "modified", OLDER: "older", RETRY: "retried"}

@@ -43,7 +43,7 @@ class Rescan:
         if self._is_used and len(self._rel_paths) <= MOST_KEPT:
             self._rel_paths.add(rel_path)
 
-    def note(self, listing: Listing, change: FolderChange) -> None:
+    def add_unsent(self, listing: Listing, change: FolderChange) -> None:
         """Keep what a folder holds that is neither sent now nor as it is recorded."""
         if not self._is_used:
             return

@@ -178,7 +178,7 @@ class Reconciler:
         A file that is an item of its own and was skipped is not counted as seen, one found in a folder is. If Globus
         counts otherwise, this errs on the side of sending again.
         """
-        own_items = {row[0] for row in self._store.items(task.number) if not row[1]}
+        own_items = {item.rel_path for item in self._store.items(task.number) if not item.is_folder}
         skipped_items = sum(rel_path in own_items for rel_path, _ in failures)
         return status.files + skipped_items >= result.count_files()
 
@@ -203,7 +203,7 @@ class Reconciler:
 
     def _end(self, task: Task, state: str, reason: str, close: Callable[[TaskResult], Tally]) -> Tally:
         now_ns = self._clock_ns()
-        items = [(row[0], row[1]) for row in self._store.items(task.number)]
+        items = self._store.items(task.number)
         # The lists of an ended task come in pages: when one cannot be had, none of it may be recorded.
         with self._store.all_or_nothing():
             result = TaskResult(
@@ -216,7 +216,7 @@ class Reconciler:
             )
             tally = close(result)
             if tally.returned or tally.gone:  # what is gone may have been the last thing in its folder
-                rescan_later(self._store, (rel_path for rel_path, _ in items))
+                rescan_later(self._store, (item.rel_path for item in items))
             # The paths' records have the same moment.
             ended_at_ns = max(now_ns, task.ended_at_ns)
             self._store.archive(

@@ -13,8 +13,9 @@ from typing import NamedTuple, Optional
 from autotransfer.common.paths import FOLDER_ITSELF, join, split
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore.record import Delivered, Fingerprint, Folder, Retry
+from autotransfer.datastore.tasks import Item
 from autotransfer.datastore.trie import PathTrie
-from autotransfer.plan.in_flight import ItemKey, _carried, touched_folders
+from autotransfer.plan.in_flight import carried_names, touched_folders
 from autotransfer.transfer.task_status import pause_ns
 
 # (folder, name) -> the path's fingerprint now, or None when it is gone; OSError when it cannot be looked at.
@@ -61,7 +62,7 @@ class TaskResult:
         self,
         trie: PathTrie,
         number: int,
-        items: Iterable[ItemKey],
+        items: Iterable[Item],
         *,
         now_ns: int,
         recheck: Recheck,
@@ -79,7 +80,7 @@ class TaskResult:
         return sum(
             name != FOLDER_ITSELF
             for folder_path, names in touched_folders(self._trie, self._items)
-            for name in _carried(self._trie.folder(folder_path), names, self._number)
+            for name in carried_names(self._trie.folder(folder_path), names, self._number)
         )
 
     def mark_failed(self, failures: Iterable[tuple[str, str]]) -> tuple[Tally, list[tuple[str, str]]]:
@@ -139,7 +140,7 @@ class TaskResult:
         """Undo the preparation of a task that Globus refused: its paths are as they were before."""
         for folder_path, names in touched_folders(self._trie, self._items):
             folder = self._trie.folder(folder_path)
-            for name in _carried(folder, names, self._number):
+            for name in carried_names(folder, names, self._number):
                 del folder.in_flight[name]
             if folder.carried_by == self._number:
                 folder.carried_by = 0
@@ -157,7 +158,7 @@ class TaskResult:
         is_counted: bool = True,
     ) -> Tally:
         folder = self._trie.folder(folder_path)
-        ours = _carried(folder, names, self._number)
+        ours = carried_names(folder, names, self._number)
         ends_carrying = names is None and folder.carried_by == self._number
         if not ours and not ends_carrying:
             return Tally()

@@ -17,13 +17,13 @@ from autotransfer.common.settings import Settings
 from autotransfer.common.summary import TASK_ADOPTED, Summary
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore import tasks
-from autotransfer.datastore.store import ITEM_LIMIT, Store, StoredItem
-from autotransfer.datastore.tasks import Task
+from autotransfer.datastore.store import ITEM_LIMIT, Store
+from autotransfer.datastore.tasks import Item, Task
 from autotransfer.globus.documents import as_plain, submission, transfer_data
 from autotransfer.globus.failures import NEXT_RUN
 from autotransfer.globus.tasks import Tasks
+from autotransfer.plan.batches import Batch
 from autotransfer.plan.in_flight import renumber
-from autotransfer.plan.planner import Prepared
 from autotransfer.plan.rescan import rescan_later
 from autotransfer.transfer.results import TaskResult
 from autotransfer.transfer.task_status import label_for
@@ -66,7 +66,7 @@ class Submitter:
         self._clock_ns = clock_ns
         self._on_submitted = on_submitted
 
-    def prepare(self, batches: list[Prepared]) -> None:
+    def prepare(self, batches: list[Batch]) -> None:
         """Commit point (a): what each task carries, and the submission_id it will be posted with.
 
         Raises:
@@ -150,10 +150,9 @@ class Submitter:
         return sorted(number for number, task in self._store.ledger.open.items() if task.state == tasks.PREPARED)
 
     def _post(self, task: Task, *, is_again: bool) -> None:
-        rows = self._store.items(task.number)
         data = submission(
             task.document,
-            _keys(rows),
+            ((item.rel_path, item.is_folder) for item in self._store.items(task.number)),
             submission_id=task.submission_id,
             src_path=task.src_path,
             dst_dir=task.dst_dir,
@@ -208,8 +207,8 @@ class Submitter:
 
     def _halve(self, task: Task, problem: RequestTooLarge) -> list[int]:
         """Make two tasks of one that Globus called too large; gives their numbers."""
-        rows = self._store.items(task.number)
-        if len(rows) <= 1:
+        items = self._store.items(task.number)
+        if len(items) <= 1:
             self._withdraw([task.number])
             raise GlobusProblem(
                 problem.what,
@@ -217,20 +216,20 @@ class Submitter:
                 code=problem.code,
                 remedy=f"It holds one item. {NOTHING_RECORDED} {NEXT_RUN}",
             )
-        middle = (len(rows) + 1) // 2
-        numbers = [self._part(task, task.number, rows[:middle])]
+        middle = (len(items) + 1) // 2
+        numbers = [self._part(task, task.number, items[:middle])]
         if len(self._store.ledger.open) < self._settings.max_tasks_in_flight:
             second_number = self._store.ledger.next_number
-            renumber(self._store.trie, _keys(rows[middle:]), task.number, second_number)
-            numbers.append(self._part(task, second_number, rows[middle:]))
+            renumber(self._store.trie, items[middle:], task.number, second_number)
+            numbers.append(self._part(task, second_number, items[middle:]))
         else:  # no room for a second task: these wait for the next run
-            self._give_up(task.number, rows[middle:])
-            self._summary.waiting += sum(row[2] for row in rows[middle:])
+            self._give_up(task.number, items[middle:])
+            self._summary.waiting += sum(item.files for item in items[middle:])
         self._store.shelf[ITEM_LIMIT] = middle
         self._store.commit()
         return numbers
 
-    def _part(self, task: Task, number: int, rows: list[StoredItem]) -> int:
+    def _part(self, task: Task, number: int, items: list[Item]) -> int:
         # A refused id is not used again with another body.
         submission_id = self._tasks.submission_id()
         label = label_for(self._settings.label, number, submission_id, now_ns=task.prepared_at_ns)
@@ -239,11 +238,11 @@ class Submitter:
             submission_id=submission_id,
             label=label,
             document={**task.document, "label": label},
-            items=len(rows),
-            files=sum(row[2] for row in rows),
-            size_bytes=sum(row[3] for row in rows),
+            items=len(items),
+            files=sum(item.files for item in items),
+            size_bytes=sum(item.size_bytes for item in items),
         )
-        self._store.put_items(number, rows)
+        self._store.put_items(number, items)
         self._store.put_task(part)
         return number
 
@@ -253,10 +252,6 @@ class Submitter:
             self._store.drop(number)
         self._store.commit()
 
-    def _give_up(self, number: int, rows: list[StoredItem]) -> None:
-        TaskResult(self._store.trie, number, _keys(rows), now_ns=0, recheck=lambda folder, name: None).withdraw()
-        rescan_later(self._store, (row[0] for row in rows))
-
-
-def _keys(rows: list[StoredItem]) -> list[tuple[str, bool]]:
-    return [(row[0], row[1]) for row in rows]
+    def _give_up(self, number: int, items: list[Item]) -> None:
+        TaskResult(self._store.trie, number, items, now_ns=0, recheck=lambda folder, name: None).withdraw()
+        rescan_later(self._store, (item.rel_path for item in items))

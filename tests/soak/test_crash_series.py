@@ -12,6 +12,7 @@ from programs import needs
 from suite import Route
 
 from autotransfer.datastore.store import Store
+from autotransfer.datastore.tasks import Item
 from emulator.http.server import Emulator
 from prove import crashes, native
 from prove.crashes.tree import Tree
@@ -126,7 +127,7 @@ def test_the_watch_tells_a_submission_id_with_two_bodies(
     route.run("main.py", status=-9)
     with Store(str(route.code_path / "datastore")) as store:
         (number,) = store.ledger.open
-        store.put_items(number, [("another.dat", False, 1, 3)])
+        store.put_items(number, [Item("", "another.dat", 1, 3)])
         store.commit()
     route.environment = globus.environment()
 

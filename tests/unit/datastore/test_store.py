@@ -16,6 +16,7 @@ from uuid import UUID
 import pytest
 
 from autotransfer.common.errors import ConfigurationProblem
+from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.datastore import pickles
 from autotransfer.datastore.history import FAILED_LATELY_NS, KEPT_WHOLE, SWEPT_FROM
 from autotransfer.datastore.pickles import DamagedValue
@@ -23,7 +24,7 @@ from autotransfer.datastore.record import Delivered, Folder, InFlight, Retry
 from autotransfer.datastore.schema import TASK_FORMS
 from autotransfer.datastore.shelf import KEYS_AT_A_TIME, Table
 from autotransfer.datastore.store import FORMAT_VERSION, IN_MEMORY, Store
-from autotransfer.datastore.tasks import EndedTask, Ledger, Task, pack_tasks
+from autotransfer.datastore.tasks import EndedTask, Item, Ledger, Task, pack_tasks
 
 ROUTE = {"SRC_ID": "s", "SRC_DIR": "/s", "DST_ID": "d", "DST_DIR": "/d"}
 
@@ -389,13 +390,27 @@ def test_records_are_about_one_route(path: str) -> None:
         assert store.shelf["ROUTE"]["DST_DIR"] == "/e"
 
 
+def test_items_are_stored_as_before_they_had_a_type_of_their_own() -> None:
+    items = [
+        Item("a", "b.txt", 1, 10, 7, "new", "mtime", True),
+        Item("a/c", "", 5, 50, sync_level="mtime"),
+        Item("d", FOLDER_ITSELF, 1, 0),
+    ]
+    with Store(IN_MEMORY) as store:
+        store.put_items(1, items)
+
+        assert store.shelf["items 1"] == [("a/b.txt", False, 1, 10), ("a/c", True, 5, 50), ("d", True, 1, 0)]
+        assert store.items(1) == [Item("a", "b.txt", 1, 10), Item("a/c", "", 5, 50), Item("d", "", 1, 0)]
+        assert [item.rel_path for item in store.items(1)] == [item.rel_path for item in items]
+
+
 def test_a_task_moves_from_the_open_ones_to_the_history(path: str) -> None:
     task = Task(1, "sub", "label", "mtime", {"a": 1}, "/s", "/d", 5, 50, 2, 7)
     with Store(path) as store:
         store.put_task(task)
-        store.put_items(1, [("a", False, 1, 10)])
+        store.put_items(1, [Item("", "a", 1, 10)])
         assert (store.ledger.open, store.ledger.next_number) == ({1: task}, 2)
-        assert store.items(1) == [("a", False, 1, 10)]
+        assert store.items(1) == [Item("", "a", 1, 10)]
 
         store.archive(task.ended("succeeded", now_ns=9, reason="", arrived=1, returned=0))
 

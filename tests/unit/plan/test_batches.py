@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from autotransfer.common.paths import FOLDER_ITSELF, join
 from autotransfer.datastore.record import Folder
+from autotransfer.datastore.tasks import Item
 from autotransfer.plan.batches import Batcher
-from autotransfer.plan.compare import CHECKSUM, NEW, FolderChange, Outgoing
-from autotransfer.plan.whole_folders import Item, Note, WholeFolders
+from autotransfer.plan.compare import CHECKSUM, NEW, FolderChange
+from autotransfer.plan.whole_folders import WholeFolders
 
 # A folder: the names of its files, whether all in it is new and settled, whether anything in it changed; what is in it.
 Tree = tuple[list[str], bool, bool, dict[str, Any]]
@@ -30,7 +31,7 @@ def walked(tree: Tree, path: str = "") -> Iterator[tuple[str, FolderChange | Non
     """The folders as a scan gives them: parents first, siblings in order of name."""
     files, is_new, is_changed, children = tree
     names = files or ([] if children or not path else [FOLDER_ITSELF])
-    outgoing = {name: Outgoing(1, 10, NEW, "mtime") for name in names}
+    outgoing = {name: Item(path, name, 1, 10, 1, NEW, "mtime") for name in names}
     change = FolderChange(path, Folder(), outgoing, 0, 0, 0, 0, (), bool(path) and is_new, True)
     yield path, change if is_changed else None
     for name in sorted(children):
@@ -51,43 +52,56 @@ def expected(tree: Tree, path: str = "") -> tuple[bool, set[str], set[str]]:
 
 @given(trees())
 def test_the_largest_folders_that_are_new_as_a_whole_become_one_item_each(tree: Tree) -> None:
-    wholes = WholeFolders()
-    steps = [step for path, change in walked(tree) for step in wholes.add(path, change)]
-    steps.extend(wholes.finish())
-    items = [step for step in steps if isinstance(step, Item)]
-    notes = {step.change.rel_path: step.travels_whole for step in steps if isinstance(step, Note)}
+    found = Found()
+    for path, change in walked(tree):
+        found.whole_folders.add(path, change)
+    found.whole_folders.finish()
 
     _, wanted, whole_folders = expected(tree)
-    told = [item.rel_path + "/" * item.is_folder for item in items]
-    assert sorted(told) == sorted(wanted)
-    assert {path for path, is_whole in notes.items() if is_whole} == whole_folders
-    assert sum(item.files for item in items) == sum(
+    assert sorted(item.rel_path + "/" * item.is_folder for item in found.items) == sorted(wanted)
+    assert {path for path, is_whole in found.new.items() if is_whole} == whole_folders
+    assert sum(item.files for item in found.items) == sum(
         len(change.outgoing) for _, change in walked(tree) if change is not None
     )
-    # A folder's own items are adjacent, and its note comes before any item that carries it.
-    files_of = [item.folder for item in items if item.name]
+    # A folder's own items are adjacent.
+    files_of = [item.folder for item in found.items if item.name]
     assert len(set(files_of)) == sum(1 for index, path in enumerate(files_of) if path not in files_of[:index][-1:])
-    for index, step in enumerate(steps):
-        if isinstance(step, Item) and not step.name:
-            assert any(isinstance(one, Note) and one.change.rel_path == step.folder for one in steps[:index])
+
+
+class Found:
+    """What WholeFolders finds: which new folders are carried whole, and the items."""
+
+    def __init__(self) -> None:
+        self.new: dict[str, bool] = {}
+        self.items: list[Item] = []
+        self.whole_folders = WholeFolders(self.record_new, self.assign)
+
+    def record_new(self, change: FolderChange, is_carried_whole: bool) -> None:
+        self.new[change.rel_path] = is_carried_whole
+
+    def assign(self, item: Item) -> None:
+        assert item.name or self.new[item.folder], "a folder's record comes before the item that carries it"
+        self.items.append(item)
 
 
 def change_of(path: str, level: str = "mtime", *names: str) -> FolderChange:
-    outgoing = {name: Outgoing(1, 10, NEW, level) for name in names}
+    outgoing = {name: Item(path, name, 1, 10, 1, NEW, level) for name in names}
     return FolderChange(path, Folder(), outgoing, 0, 0, 0, 0, (), True, True)
 
 
 def test_a_whole_folder_takes_the_level_of_its_most_doubtful_file() -> None:
-    wholes = WholeFolders()
+    found = Found()
     for path, level in (("a", "mtime"), ("a/b", CHECKSUM)):
-        assert list(wholes.add(path, change_of(path, level, "x"))) == []
+        found.whole_folders.add(path, change_of(path, level, "x"))
+    assert found.items == []
 
-    (item,) = [step for step in wholes.finish() if isinstance(step, Item)]
-    assert item == Item("a", "", 0, 20, 2, CHECKSUM)
+    found.whole_folders.finish()
+
+    assert found.items == [Item("a", "", 2, 20, sync_level=CHECKSUM)]
 
 
 def item(name: str, level: str = "mtime") -> Item:
-    return Item("d", name, 1, 10, 1, level)
+    return Item("d", name, 1, 10, sync_level=level)
 
 
 @given(
@@ -96,25 +110,25 @@ def item(name: str, level: str = "mtime") -> Item:
     st.integers(0, 5),
 )
 def test_batches_keep_the_limits_and_lose_nothing(levels: list[str], max_items: int, max_tasks: int) -> None:
-    batcher = Batcher(first_number=3, max_items=max_items, max_tasks=max_tasks, max_failed_tasks=max_tasks)
+    kept: dict[int, list[Item]] = {}
+    batcher = Batcher(
+        kept.__setitem__, first_number=3, max_items=max_items, max_tasks=max_tasks, max_failed_tasks=max_tasks
+    )
     carried: dict[int, list[Item]] = {}
     left = []
-    batches = []
     for index, level in enumerate(levels):
         one = item(str(index), level)
-        number, full = batcher.take(one)
+        number = batcher.add(one)
         if number:
             carried.setdefault(number, []).append(one)
         else:
             left.append(one)
-        if full is not None:
-            batches.append(full)
-    batches.extend(batcher.rest())
+    batches = batcher.finish()
 
-    assert {batch.number: batch.items for batch in batches} == carried
+    assert kept == carried
+    assert [batch.number for batch in batches] == sorted(carried) == list(range(3, 3 + len(batches)))
     assert len(batches) <= max_tasks
-    assert sorted(carried) == list(range(3, 3 + len(batches)))
-    assert all(1 <= len(batch.items) <= max_items for batch in batches)
-    assert all({one.sync_level for one in batch.items} == {batch.sync_level} for batch in batches)
-    assert all(batch.files == len(batch.items) and batch.size_bytes == 10 * batch.files for batch in batches)
+    assert all(1 <= batch.items == len(kept[batch.number]) <= max_items for batch in batches)
+    assert all({one.sync_level for one in kept[batch.number]} == {batch.sync_level} for batch in batches)
+    assert all(batch.files == batch.items and batch.size_bytes == 10 * batch.files for batch in batches)
     assert not left or len(batches) == max_tasks

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Optional
 
+import pytest
 from shelves import DictShelf
 
 from autotransfer.common.paths import FOLDER_ITSELF, join
 from autotransfer.datastore.record import EMPTY_FOLDER, Delivered, Fingerprint, Folder, InFlight, Retry
+from autotransfer.datastore.tasks import Item
 from autotransfer.datastore.trie import PathTrie
-from autotransfer.plan.compare import CHECKSUM, SendRules, compare
-from autotransfer.plan.in_flight import forget_gone, record_in_flight, renumber, touched_folders
+from autotransfer.plan.compare import CHECKSUM, FolderChange, SendRules, compare
+from autotransfer.plan.in_flight import InFlightWriter, assign_whole, forget_gone, renumber, touched_folders
 from autotransfer.scan.listing import Listing
 from autotransfer.transfer.results import CHANGED, SWEEP_DOUBT_NS, Recheck, Tally, TaskResult
 
@@ -41,8 +43,13 @@ def trie_with(in_flight: Mapping[str, Mapping[str, int]], *, covers: Mapping[str
     return trie
 
 
+def items_of(*pairs: tuple[str, bool]) -> list[Item]:
+    """The items with these rel_paths; True for a folder."""
+    return [Item.from_builtins((rel_path, is_folder, 1, 10)) for rel_path, is_folder in pairs]
+
+
 def ended(trie: PathTrie, *items: tuple[str, bool], files: Mapping[str, Fingerprint], number: int = 1) -> TaskResult:
-    return TaskResult(trie, number, items, now_ns=NOW_NS, recheck=on_disk(files))
+    return TaskResult(trie, number, items_of(*items), now_ns=NOW_NS, recheck=on_disk(files))
 
 
 def test_a_path_that_is_what_it_was_counts_as_delivered() -> None:
@@ -70,7 +77,7 @@ def test_a_path_that_cannot_be_looked_at_is_taken_for_unchanged() -> None:
     def recheck(folder: str, name: str) -> Optional[Fingerprint]:
         raise PermissionError(13, "Permission denied")
 
-    tally = TaskResult(trie, 1, [("x", False)], now_ns=NOW_NS, recheck=recheck).close(has_arrived=True)
+    tally = TaskResult(trie, 1, items_of(("x", False)), now_ns=NOW_NS, recheck=recheck).close(has_arrived=True)
 
     assert tally == Tally(arrived=1)
 
@@ -163,7 +170,7 @@ def test_an_empty_folder_that_globus_left_out_is_sent_again() -> None:
     folder.in_flight = {FOLDER_ITSELF: InFlight(*EMPTY_FOLDER, 1)}
     folder.carried_by = 1
     trie.put("a", folder)
-    result = TaskResult(trie, 1, [("a", True)], now_ns=NOW_NS, recheck=lambda folder, name: EMPTY_FOLDER)
+    result = TaskResult(trie, 1, items_of(("a", True)), now_ns=NOW_NS, recheck=lambda folder, name: EMPTY_FOLDER)
 
     result.mark_failed([("a", "PERMISSION_DENIED")])
     result.close(has_arrived=True)
@@ -199,10 +206,33 @@ def test_a_refused_task_leaves_no_trace_and_its_folder_may_travel_whole_again() 
 def test_a_folder_item_takes_all_that_was_noted_below_it() -> None:
     trie = trie_with({"a": {"x": 0}, "a/b": {"y": 0}, "ab": {"z": 0}})
 
-    record_in_flight(trie, "a", 7)
+    assign_whole(trie, "a", 7)
 
     assert trie.folder("a/b").in_flight == {"y": InFlight(*FILE, 7)}
     assert (trie.folder("a").carried_by, trie.folder("a/b").carried_by, trie.folder("ab").carried_by) == (7, 7, 0)
+
+
+@pytest.mark.parametrize("number", [7, 0])
+def test_what_is_assigned_is_in_flight_with_its_task_wherever_its_record_was_kept_first(number: int) -> None:
+    trie = PathTrie(DictShelf())
+    writer = InFlightWriter(trie)
+    for path, names in (("a/b", "xy"), ("a", "z")):
+        outgoing = {name: Item(path, name, 1, FILE[1], FILE[0]) for name in names}
+        writer.record_new(FolderChange(path, Folder(), outgoing, 0, 0, 0, 0, (), True, True), True)
+
+    writer.assign(Item("a", "", 3, 21), number)
+    for item in (Item("", "f", 1, FILE[1], FILE[0]), Item("e", FOLDER_ITSELF, 1, 0)):
+        writer.assign(item, number)
+    writer.flush()
+
+    found = {path: (trie.folder(path).in_flight, trie.folder(path).carried_by) for path in trie.below("")}
+    wanted = {
+        "": ({"f": InFlight(*FILE, 7)}, 0),
+        "a": ({"z": InFlight(*FILE, 7)}, 7),
+        "a/b": ({"x": InFlight(*FILE, 7), "y": InFlight(*FILE, 7)}, 7),
+        "e": ({FOLDER_ITSELF: InFlight(*EMPTY_FOLDER, 7)}, 7),
+    }
+    assert found == (wanted if number else {})
 
 
 def test_a_folder_that_found_no_room_is_not_in_flight_and_keeps_its_doubt() -> None:
@@ -211,7 +241,7 @@ def test_a_folder_that_found_no_room_is_not_in_flight_and_keeps_its_doubt() -> N
     doubtful.verify_until_ns = 5
     trie.put("a/b", doubtful)
 
-    record_in_flight(trie, "a", 0)
+    assign_whole(trie, "a", 0)
 
     assert [trie.folder(path).in_flight for path in ("a", "a/b")] == [{}, {}]
     assert [trie.folder(path).carried_by for path in ("a", "a/b")] == [0, 0]
@@ -221,7 +251,7 @@ def test_a_folder_that_found_no_room_is_not_in_flight_and_keeps_its_doubt() -> N
 def test_halves_of_a_task_know_their_own_paths() -> None:
     trie = trie_with({"": {"f": 1, "g": 1}, "a": {"x": 1}}, covers={"a": 1})
 
-    renumber(trie, [("g", False), ("a", True)], 1, 2)
+    renumber(trie, items_of(("g", False), ("a", True)), 1, 2)
 
     assert {name: record.task for name, record in trie.folder("").in_flight.items()} == {"f": 1, "g": 2}
     assert (trie.folder("a").in_flight["x"].task, trie.folder("a").carried_by) == (2, 2)
@@ -229,7 +259,7 @@ def test_halves_of_a_task_know_their_own_paths() -> None:
 
 def test_the_folders_that_items_touch_are_named_with_their_files() -> None:
     trie = trie_with({"": {"f": 1}, "a": {"x": 1}, "a/b": {"y": 1}, "c": {"z": 1}})
-    items = [("f", False), ("a", True), ("c/z", False), ("c/w", False)]
+    items = items_of(("f", False), ("a", True), ("c/z", False), ("c/w", False))
 
     assert list(touched_folders(trie, items)) == [("a", None), ("a/b", None), ("", {"f"}), ("c", {"z", "w"})]
 
