@@ -43,7 +43,7 @@ check: $(VENV)/.ready-dev  ## formatting, lint and types
 	$(PY) -m mypy
 
 install: $(VENV)/.ready-core  ## what the scripts need to run from here, and the line for your crontab
-	@echo "Ready. Fill in config.py; then check it and sign in:"
+	@echo "Ready. Write your settings into config_local.py (README.md, Quick start); then check them and sign in:"
 	@$(PY) -c 'import test_config as c; print("  " + c.command("test_config.py", None))'
 	@echo "Then paste this line into your crontab (crontab -e):"
 	@$(PY) -c 'import test_config as c; print("  " + c.crontab_line(None))'

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
+from autotransfer.common.config_files import LOCAL, SHIPPED, load
 from autotransfer.common.errors import MEANINGS, ConfigurationProblem, Problem, RunActive, UsageProblem, reason
 from autotransfer.common.files import open_own
 from autotransfer.common.paths import display
-from autotransfer.common.settings import Settings, check_settings
+from autotransfer.common.settings import Settings
 from autotransfer.common.text import age_text
 from autotransfer.common.text import size_text as size_text
 from autotransfer.common.times import DAY
@@ -48,15 +49,23 @@ def parser(description: str, examples: str) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument(
-        "--config", metavar="FILE", help="the settings of another route (default: config.py beside this script)"
+        "--config",
+        metavar="FILE",
+        help="the settings of another route (default: config.py and config_local.py beside this script)",
     )
     return made
 
 
 def config_file(chosen: str | None) -> str:
-    """The absolute path of the configuration that the command line chose."""
+    """The absolute path of the configuration that the command line chose.
+
+    Both names of the checkout's own pair of files mean that pair.
+    """
     folder = (working_folder() or "/") if chosen else CODE_FOLDER
-    return os.path.normpath(os.path.join(folder, chosen or "config.py"))
+    path = os.path.normpath(os.path.join(folder, chosen or SHIPPED))
+    folder, name = os.path.split(path)
+    is_own = name in (SHIPPED, LOCAL) and os.path.realpath(folder) == CODE_FOLDER
+    return os.path.join(CODE_FOLDER, SHIPPED) if is_own else path
 
 
 def working_folder() -> str | None:
@@ -70,34 +79,12 @@ def working_folder() -> str | None:
 def load_settings(chosen: str | None) -> Settings:
     """The settings of one route.
 
-    The file is Python by design: it is the owner's own, and is run as such. It is compiled anew each time, because a
-    cached copy can miss an edit made within the same second.
-
     Raises:
-        ConfigurationProblem: The file is missing or does not run, or settings are wrong; all of them at once.
+        ConfigurationProblem: A file is missing or does not run, or settings are wrong; all of them at once.
     """
     path = config_file(chosen)
-    values: dict[str, Any] = {"__file__": path, "__name__": "config"}
-    try:
-        with open(path, "rb") as source:
-            exec(compile(source.read(), path, "exec"), values)  # noqa: S102
-    except OSError as error:
-        raise ConfigurationProblem(
-            f"Cannot read the configuration {path}",
-            why=reason(error),
-            remedy="Copy config.py there and fill it in, or give another file with --config.",
-        ) from None
-    except SyntaxError as error:
-        raise ConfigurationProblem(
-            f"The configuration {path} is not Python in line {error.lineno}", why=str(error.msg), remedy="Correct it."
-        ) from None
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the owner's file raises
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-        where = f" in line {lines[-1]}" if lines else ""
-        raise ConfigurationProblem(
-            f"The configuration {path} fails{where}", why=f"{type(error).__name__}: {error}", remedy="Correct it."
-        ) from None
-    return check_settings(values, config_file=path)
+    own = os.path.join(CODE_FOLDER, SHIPPED)
+    return load(path, local_path=os.path.join(CODE_FOLDER, LOCAL) if path == own else "")
 
 
 def is_watched() -> bool:

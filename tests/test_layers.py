@@ -17,6 +17,7 @@ CORE = "autotransfer"
 SCRIPTS = {"main", "set_time", "test_config", "utils"} | {path.stem for path in ROOT.glob("*.py")} - {
     "__init__",
     "config",
+    "config_local",
 }
 
 # Bottom up. A package may import itself and what its row names; a row can only name rows above it.
@@ -71,7 +72,8 @@ ONLY_IN: dict[str, set[str]] = {
 EXTRAS = {"distributed": "scan.pool", "jinja2": "status.html.page"}
 # Rooms that compute only: no file, no clock, no network. What they may import of the standard library is a closed list.
 PURE = {
-    *("common.errors", "common.paths", "common.settings", "common.summary", "common.text", "common.times"),
+    *("common.errors", "common.paths", "common.setting_checks", "common.settings"),
+    *("common.summary", "common.text", "common.times"),
     *("datastore.columns", "datastore.folder_times", "datastore.record", "datastore.schema"),
     *("datastore.tasks", "datastore.trie"),
     *("scan.listing", "scan.walk_order"),
@@ -108,7 +110,12 @@ CLOCK_CALLS = {"now", "utcnow", "today"}
 # What may be called while a module is imported: it makes values, and does nothing.
 MAKERS = {"re.compile", "logging.getLogger", "property", "tuple", "set", "frozenset", "dict", "TypeVar"}
 EMULATOR_MAKERS = MAKERS | {"dataclass", "field", "lru_cache", "functools.lru_cache", "uuid.UUID"}
-UTILS_MAKERS = MAKERS | {"os.path.dirname", "os.path.realpath"}
+# In settings they make the table, which is the type Settings itself.
+SETTINGS_MAKERS = MAKERS | {"setting", "_rows", "checks.number", "checks.whole", "checks.one_of", "checks.some_of"}
+OWN_MAKERS = {
+    "utils": MAKERS | {"os.path.dirname", "os.path.realpath"},
+    "autotransfer.common.settings": SETTINGS_MAKERS,
+}
 PLAIN_STATEMENTS = (
     *(ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
     *(ast.Assign, ast.AnnAssign, ast.Pass),
@@ -144,6 +151,7 @@ class Imported(NamedTuple):
     is_at_import: bool
 
 
+OWNERS = {"config", "config_local"}  # modules that hold a route's settings
 Rule = Callable[[Module], Iterator[str]]
 
 
@@ -164,7 +172,7 @@ def modules(*patterns: str) -> list[Module]:
 
 PRODUCT = modules("autotransfer/**/*.py")
 EMULATOR = modules("emulator/**/*.py")
-TOP = [module for module in modules("*.py") if module.name]
+TOP = [module for module in modules("*.py") if module.name not in ("", "config_local")]  # the latter is an owner's
 TESTS = modules("tests/**/*.py")
 BY_NAME = {module.name: module for module in (*PRODUCT, *TOP, *EMULATOR)}
 
@@ -303,7 +311,7 @@ def rooms_know_no_script(module: Module) -> Iterator[str]:
 
 def nothing_imports_the_configuration(module: Module) -> Iterator[str]:
     for imported in imports(module):
-        if imported.module == "config" or (imported.module in ("", ".") and "config" in imported.names):
+        if imported.module in OWNERS or (imported.module in ("", ".") and OWNERS & set(imported.names)):
             yield "config is imported: it is a route's settings, read with --config and checked"
 
 
@@ -314,7 +322,7 @@ def scripts_import_no_script_but_utils(module: Module) -> Iterator[str]:
 
 
 def nothing_happens_at_import(module: Module) -> Iterator[str]:
-    makers = {"utils": UTILS_MAKERS}.get(module.name, EMULATOR_MAKERS if module.top == "emulator" else MAKERS)
+    makers = OWN_MAKERS.get(module.name, EMULATOR_MAKERS if module.top == "emulator" else MAKERS)
     own = _own_makers(module.tree)
     late = {id(node) for node in _late_nodes(module.tree)}
     for statement in module.tree.body:

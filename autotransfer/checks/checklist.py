@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from autotransfer.checks.collections import MOST_NAMES, TEST_PREFIX, DestinationView, SourceView, names_on_disk
 from autotransfer.checks.optional import options_set, refuse_unmet
 from autotransfer.checks.permissions import refuse_open_files
+from autotransfer.common.config_files import RESTORE
 from autotransfer.common.errors import ConfigurationProblem, ExitStatus, Problem, SignInNeeded, reason
 from autotransfer.common.files import NAMES, refuse_unusable
 from autotransfer.common.settings import Settings
@@ -153,7 +154,18 @@ class Checks:
 
     def _check_settings(self) -> Found:
         self._settings = self._load()
-        return Found(f"{self._settings.config_file} is complete")
+        settings = self._settings
+        is_local = bool(settings.local_file) and os.path.exists(settings.local_file)
+        found = f"{settings.local_file if is_local else settings.config_file} is complete"
+        if not settings.edited:
+            return Found(found)
+        return Found(
+            found,
+            f"{settings.config_file} itself was edited ({', '.join(settings.edited)}), so `git pull` may refuse to "
+            "replace it.",
+            f"Move these lines to {settings.local_file}, which wins where both have one. Then restore the original: "
+            f"{RESTORE}",
+        )
 
     def _check_src_dir(self) -> Found:
         self._root_fd = open_root(self._settings.src_dir)

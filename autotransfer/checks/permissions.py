@@ -19,7 +19,7 @@ def refuse_open_files(settings: Settings) -> None:
         ConfigurationProblem: Some can; with every file, and the commands that close them.
     """
     findings, commands = [], []
-    for path in (settings.config_file, settings.code_path):
+    for path in filter(None, (settings.config_file, settings.local_file, settings.code_path)):
         if owner := _another_owner(path):
             findings.append(f"{path} belongs to {owner}, and what they write would be run or trusted")
             commands.append(f"sudo chown {os.geteuid()} {shlex.quote(path)}")

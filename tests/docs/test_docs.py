@@ -18,7 +18,7 @@ import pytest
 from suite import ROOT, Route
 
 from autotransfer.common.errors import MEANINGS
-from autotransfer.common.settings import TABLE
+from autotransfer.common.settings import TABLE, Setting
 from autotransfer.common.summary import Summary
 from autotransfer.globus.login import TOKEN_FILE
 
@@ -26,7 +26,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 OUTPUT = (ROOT / "docs/output.md").read_text(encoding="utf-8")
 TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-SCRIPTS = sorted(path.name for path in ROOT.glob("*.py") if path.stem not in ("__init__", "config", "utils"))
+NO_SCRIPTS = {"__init__", "config", "config_local", "utils"}  # config_local: an owner's
+SCRIPTS = sorted(path.name for path in ROOT.glob("*.py") if path.stem not in NO_SCRIPTS)
 # What a document's commands may use beside the suite's own.
 SYSTEM_COMMANDS = {
     *("cd", "cp", "crontab", "export", "flock", "git", "mkdir", "mv", "rm", "sed", "source", "tail", "touch", "unset"),
@@ -171,27 +172,19 @@ def test_the_reference_of_settings_is_what_its_program_writes() -> None:
     assert set(notes) <= {setting.name for setting in TABLE}
 
 
-def test_config_py_holds_every_setting_with_its_default() -> None:
-    tree = ast.parse((ROOT / "config.py").read_text(encoding="utf-8"))
-    values = {
-        ast.unparse(statement.targets[0]): ast.literal_eval(statement.value)
-        for statement in tree.body
-        if isinstance(statement, ast.Assign)
-    }
+def test_config_py_is_what_its_program_writes() -> None:
+    written = runpy.run_path(str(ROOT / "docs/configuration.py"))["config"]()
+    assignments = [statement for statement in ast.parse(written).body if isinstance(statement, ast.Assign)]
+    values = {ast.unparse(one.targets[0]): ast.literal_eval(one.value) for one in assignments}
 
+    assert (ROOT / "config.py").read_text(encoding="utf-8") == written, "run: python docs/configuration.py"
     assert values == {setting.name: "" if setting.default is None else setting.default for setting in TABLE}
-    assert list(values) == [setting.name for setting in TABLE]
 
 
-@pytest.mark.parametrize("name", [setting.name for setting in TABLE])
-def test_every_setting_in_config_py_has_one_line_of_comment(name: str) -> None:
-    lines = (ROOT / "config.py").read_text(encoding="utf-8").splitlines()
-    at = next(number for number, line in enumerate(lines) if line.startswith(f"{name} = "))
-
-    before, comment = lines[at - 2], lines[at - 1]
-
-    assert (before, lines[at + 1 : at + 2] or [""]) == ("", [""])
-    assert re.fullmatch(r"# \S.*\.", comment), comment
+@pytest.mark.parametrize("setting", TABLE, ids=lambda setting: str(setting.name))
+def test_the_meaning_of_a_setting_is_one_line(setting: Setting) -> None:
+    assert re.fullmatch(r"\S.*\.", setting.meaning)
+    assert len(f"# {setting.meaning}") <= 120
 
 
 # ---- the other tables --------------------------------------------------------------------------------------------
@@ -224,6 +217,7 @@ def _examples(shown: str) -> list[str]:
 def test_the_package_contents_exist_and_leave_nothing_out() -> None:
     listed = {row[0].strip("`") for row in rows(section("Package contents"))}
     files = {path.name for pattern in ("*.py", "*.md", "*.toml", "Makefile") for path in ROOT.glob(pattern)}
+    files -= {"config_local.py"}  # an owner's
     folders = {f"{path.parent.name}/" for path in ROOT.glob("[a-z]*/*.py")}
 
     assert listed == files | folders
@@ -300,7 +294,7 @@ WRITTEN_BY_HAND = [path for path in DOCUMENTS if path.name != "reliability.md"]
 def test_every_script_that_a_document_names_exists(document: Path) -> None:
     known = {path.name for pattern in ("*.py", "autotransfer/**/*.py", "tests/**/*.py") for path in ROOT.glob(pattern)}
     folders = ("benchmarks", "docs", "emulator", "samples")
-    known |= {path.name for folder in folders for path in ROOT.glob(f"{folder}/*.py")}
+    known |= {path.name for folder in folders for path in ROOT.glob(f"{folder}/*.py")} | {"config_local.py"}
 
     # A name at the end of a longer path, such as /etc/transfer/detector2.py, is an example's.
     named = set(re.findall(r"(?<![\w/.*<-])[a-z]\w*\.py\b", document.read_text(encoding="utf-8")))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-from suite import ROOT, Route
+from suite import ROOT, Route, copied_checkout
 from waiting import LONGEST_WAIT_SECONDS, until_held
 
 SCRIPTS = ("main.py", "set_time.py")
@@ -22,15 +22,6 @@ def run_bare(*command: str, cwd: str = "/", environment: Optional[dict[str, str]
     return subprocess.run(
         [sys.executable, *command], cwd=cwd, env=environment or {}, text=True, timeout=60, check=False, **options
     )
-
-
-def copied_checkout(folder: Path) -> Path:
-    """The scripts and the engine in another place, as a user's checkout may be."""
-    folder.mkdir()
-    for name in ("__init__.py", "config.py", "main.py", "set_time.py", "utils.py"):
-        shutil.copy(ROOT / name, folder / name)
-    shutil.copytree(ROOT / "autotransfer", folder / "autotransfer", ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
 
 
 @pytest.mark.parametrize("cwd", ["/", "tree", "state"])

@@ -120,7 +120,8 @@ class Reader:
         for name in ("autotransfer", "emulator", "samples"):
             shutil.copytree(ROOT / name, self.home / name, ignore=skipped)
         for path in (*ROOT.glob("*.py"), ROOT / "pyproject.toml"):
-            shutil.copy(path, self.home)
+            if path.name != "config_local.py":  # an owner's
+                shutil.copy(path, self.home)
         (self.home / ".venv").symlink_to(sys.prefix)
 
     def fill_in(self) -> None:
@@ -143,11 +144,8 @@ class Reader:
             "CLIENT_SECRET_FILE": str(secret),
             "SETTLE_SECONDS": 0,
         }
-        config = self.home / "config.py"
-        text = config.read_text(encoding="utf-8")
-        for name, value in values.items():
-            text = re.sub(rf"^{name} = .*$", f"{name} = {value!r}", text, flags=re.M)
-        config.write_text(text, encoding="utf-8")
+        text = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+        (self.home / "config_local.py").write_text(text, encoding="utf-8")
         (self.home / "changed.txt").write_text(f"{self.folder}/data/run7/a.h5\n")
         (self.folder / "var/backups").mkdir(parents=True)
         (self.folder / "etc/transfer").mkdir(parents=True)

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -274,6 +275,15 @@ def _called(script: str) -> int:
         return int(leaving.code or 0)
     except Problem as problem:
         return utils.end(problem)
+
+
+def copied_checkout(folder: Path) -> Path:
+    """The scripts and the engine in another place, as a user's checkout may be."""
+    folder.mkdir()
+    for name in ("__init__.py", "config.py", "main.py", "set_time.py", "test_config.py", "utils.py", ".gitignore"):
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "autotransfer", folder / "autotransfer", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
 
 
 def start_with_one_file_away(route: Route, names: str) -> None:

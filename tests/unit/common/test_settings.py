@@ -1,4 +1,4 @@
-"""config.py checked: everything wrong is named at once, and what is right is tidied."""
+"""The settings checked: everything wrong is named at once, and what is right is tidied."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from suite import CLIENT_ID, DST_ID, SRC_ID
 
 from autotransfer.common.errors import ConfigurationProblem, ExitStatus
-from autotransfer.common.settings import NAMES, Settings, check_settings
+from autotransfer.common.settings import NAMES, TABLE, Settings, check_settings
 
 REQUIRED = {
     "SRC_DIR": "/data/run7",
@@ -176,3 +176,65 @@ def test_a_copy_into_itself_is_refused(dst_dir: str) -> None:
     assert "would copy itself" in finding
     assert checked(DST_DIR=dst_dir).dst_dir == dst_dir
     assert checked(DST_ID=SRC_ID, DST_DIR="/data/run70").dst_dir == "/data/run70"
+
+
+# ---- the pair of files ------------------------------------------------------------------------------------------
+
+
+def pair(values: dict[str, Any], local_values: dict[str, Any] | None) -> Settings:
+    """The settings of a config.py with a config_local.py beside it; None: there is none yet."""
+    return check_settings(
+        values, config_file="/opt/config.py", local_values=local_values, local_file="/opt/config_local.py"
+    )
+
+
+def test_config_local_wins_setting_by_setting() -> None:
+    settings = pair({**dict.fromkeys(REQUIRED, ""), "SCAN": "full", "STUCK_HOURS": 9}, {**REQUIRED, "SCAN": "quick"})
+
+    assert (settings.src_dir, settings.scan, settings.stuck_hours) == ("/data/run7", "quick", 9)
+    assert settings.edited == ("STUCK_HOURS",)
+
+
+def test_a_config_py_that_was_filled_in_itself_still_works_and_is_noticed() -> None:
+    settings = pair({**REQUIRED, "EXCLUDE": ["*.tmp"], "SCAN": "full"}, None)
+
+    assert settings.src_dir == "/data/run7"
+    assert settings.edited == (*REQUIRED, "EXCLUDE")
+
+
+@pytest.mark.parametrize(
+    ("values", "local_values", "says"),
+    [
+        ({}, None, "/opt/config_local.py is not filled in yet:\n  - SRC_DIR is empty"),
+        (
+            {},
+            {**REQUIRED, "SCANS": "quick"},
+            "/opt/config_local.py has 1 wrong setting:\n  - SCANS is not a setting; did",
+        ),
+        ({"SCAN": "fast"}, REQUIRED, "/opt/config.py has 1 wrong setting:\n  - SCAN must be"),
+        ({}, {**REQUIRED, "DST_ID": ""}, "/opt/config_local.py has 1 wrong setting:\n  - DST_ID is empty"),
+        ({}, {"SRC_DIR": "/data/run7"}, "/opt/config_local.py has 5 wrong settings:\n  - DST_DIR is empty"),
+        (
+            {"SCAN": "fast"},
+            {**REQUIRED, "NOTIFY": 1},
+            "/opt/config.py and /opt/config_local.py have 2 wrong settings:\n  - config_local.py: NOTIFY",
+        ),
+        ({"REPORT_FILE": "/data/run7/a.html"}, REQUIRED, "/opt/config.py has 1 wrong setting:\n  - REPORT_FILE"),
+    ],
+)
+def test_a_message_names_the_file_in_which_the_setting_stands_or_belongs(
+    values: dict[str, Any], local_values: dict[str, Any] | None, says: str
+) -> None:
+    with pytest.raises(ConfigurationProblem) as problem:
+        pair({**dict.fromkeys(REQUIRED, ""), **values}, local_values)
+
+    assert str(problem.value).startswith(says)
+
+
+def test_the_table_is_the_type() -> None:
+    fields = [name for name in Settings._fields if name not in ("config_file", "local_file", "edited")]
+
+    assert [row.name.lower() for row in TABLE] == fields
+    assert all(row.group and row.meaning for row in TABLE)
+    assert all(row.check(row.default) is None for row in TABLE if row.default is not None)
+    assert all(row.check(None) for row in TABLE)
