@@ -9,6 +9,7 @@ import shlex
 import stat
 
 from autotransfer.common.errors import ConfigurationProblem
+from autotransfer.common.files import NAMES
 from autotransfer.common.settings import Settings
 
 
@@ -33,8 +34,7 @@ def refuse_open_files(settings: Settings) -> None:
         elif _others_can_write(folder) and not os.stat(folder).st_mode & stat.S_ISVTX:
             findings.append(f"{folder} can be written by others, who can put something else in the place of {path}")
             commands.append(f"chmod go-w {shlex.quote(folder)}")
-    names = ("datastore", "tokens.db", "log", "log.1")
-    for path in (*map(settings.state_file, names), settings.client_secret_file):
+    for path in (*map(settings.state_file, NAMES), settings.client_secret_file):
         if path and _others_can_read(path):
             findings.append(f"{path} can be read or written by others")
             commands.append(f"chmod 600 {shlex.quote(path)}")

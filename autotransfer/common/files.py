@@ -7,25 +7,25 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from autotransfer.common.errors import ConfigurationProblem, reason
 
-NAMES = ("lock", "log", "datastore", "alerts.json", "tokens.db")
-
+# All that this tool keeps in CODE_PATH.
+NAMES = ("lock", "log", "log.1", "datastore", "alerts.json", "tokens.db")
 
 NOTHING = "Nothing was sent or recorded."
 
 
 def open_own(path: str, flags: int) -> int:
-    """A descriptor of the file, made if need be, owner-only from its first instant and where its mode was looser.
+    """A descriptor of the file, which is created if need be: owner-only from its first instant, or from now on.
 
     Raises:
-        ConfigurationProblem: It is something else than a file, or cannot be opened.
+        ConfigurationProblem: It is not a regular file, or cannot be opened.
     """
     try:
-        # O_NONBLOCK: a pipe put in its place would otherwise hold this run, and with it the lock, for ever.
+        # O_NONBLOCK: or a pipe in its place would hold this run, and with it the lock, for ever.
         own_fd = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
         raise _unusable(path, error) from None
@@ -43,10 +43,10 @@ def open_own(path: str, flags: int) -> int:
 
 
 def refuse_unusable(path: str) -> bool:
-    """Make sure that a file of ours, if it is there, can be used; gives whether it is there.
+    """Check that a file of ours can be used if it exists; returns whether it does.
 
     Raises:
-        ConfigurationProblem: It is something else than a file, or this user may not write it.
+        ConfigurationProblem: It is not a regular file, or this user may not write it.
     """
     try:
         status = os.lstat(path)
@@ -95,41 +95,60 @@ def _not_a_file(path: str, mode: int) -> ConfigurationProblem:
 
 
 @contextmanager
-def replaced(path: str, *, keeps_mode: bool = False) -> Iterator[IO[str]]:
-    """A stream whose content takes the file's place once the block has ended well; until then the old one stays.
+def atomic_write(path: str, *, mode: int = 0o600) -> Iterator[IO[str]]:
+    """A stream whose content takes the file's place once the block has ended without error.
 
-    The file is this user's own (mode 0600). Should the block fail, nothing is left behind.
+    Until then the old file stays; whatever happens, also a power failure, the old or the new one is there as a whole.
 
     Args:
-        path: The file.
-        keeps_mode: Whether it gets the permissions of the one that was there, which its owner may have changed.
+        mode: The permissions of the new file.
+
+    Raises:
+        OSError: It cannot be written. The old file is unharmed, and nothing is left beside it.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    file_fd, partial = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
+    try:
+        with os.fdopen(file_fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            yield stream
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+    with suppress(OSError):  # some file systems sync no folder, and this user may not be allowed to read it
+        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder_fd)
+        finally:
+            os.close(folder_fd)
+
+
+@contextmanager
+def replaced(path: str, *, keeps_mode: bool = False) -> Iterator[IO[str]]:
+    """`atomic_write` for a file that the user named: owner-only, and never through a link or over a device or pipe.
+
+    Args:
+        keeps_mode: Whether it keeps the permissions of the file that was there, which its owner may have changed.
 
     Raises:
         ConfigurationProblem: It cannot be written.
     """
-    folder, name = os.path.split(os.path.abspath(path))
     try:
-        # Not through a link, and never over a device or a pipe.
-        if os.path.lexists(path) and not (os.path.isfile(path) and not os.path.islink(path)):
+        status = os.lstat(path) if os.path.lexists(path) else None
+        if status is not None and not stat.S_ISREG(status.st_mode):
             raise ConfigurationProblem(
                 f"{path} is no regular file",
                 remedy="Give another name, or - for standard output. Nothing was written.",
             )
-        mode = stat.S_IMODE(os.stat(path).st_mode) & 0o666 if keeps_mode and os.path.lexists(path) else 0o600
-        file_fd, partial = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
-        try:
-            with os.fdopen(file_fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-                yield stream
-                stream.flush()
-                os.fchmod(stream.fileno(), mode)
-                os.fsync(stream.fileno())
-            os.replace(partial, path)
-        except BaseException:
-            os.unlink(partial)
-            raise
+        mode = stat.S_IMODE(status.st_mode) & 0o666 if status is not None and keeps_mode else 0o600
+        with atomic_write(path, mode=mode) as stream:
+            yield stream
     except OSError as error:
         raise ConfigurationProblem(
             f"Cannot write {path}",
             why=reason(error),
-            remedy="Check its folder and the room on its disk. What was there under this name is unharmed.",
+            remedy="Check its folder and the free space on its disk. The file that was there is unharmed.",
         ) from None

@@ -7,10 +7,10 @@ alerts are built on them. No name of a file is among them, so anyone may read it
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Optional
 
+from autotransfer.common.files import atomic_write
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.reader import Reader
@@ -70,7 +70,9 @@ def put(
             _single("datastore_size_bytes", "Size of the datastore.", os.path.getsize(settings.state_file("datastore")))
         )
     labels = (("route", settings.label), ("config", settings.config_file))
-    _replace(settings.metrics_file, text(metrics, labels))
+    # The collector skips a file that does not end in .prom, such as a half-written one.
+    with atomic_write(settings.metrics_file, mode=MODE) as stream:
+        stream.write(text(metrics, labels))
 
 
 def text(metrics: Iterable[Metric], labels: Labels) -> str:
@@ -164,18 +166,3 @@ def _of_state(state: State) -> Iterator[Metric]:
         "kind",
         {kind: found.count(kind) for kind in KINDS_OF_FINDING},
     )
-
-
-def _replace(path: str, content: str) -> None:
-    """Put the content in the file's place; the collector never sees a part of it."""
-    folder, name = os.path.split(path)
-    # The collector passes over what does not end in .prom.
-    file_fd, partial = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
-    try:
-        with os.fdopen(file_fd, "w", encoding="utf-8") as stream:
-            stream.write(content)
-            os.fchmod(stream.fileno(), MODE)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from suite import DST_ID, SRC_ID
 
+from autotransfer.common.files import NAMES
 from autotransfer.datastore import history
 from autotransfer.datastore.tasks import Task
 from emulator.http.server import Emulator
@@ -68,7 +69,7 @@ def findings(years: Years, lived: Lived, *, most_datastore_bytes: int = MOST_DAT
     if log_bytes > MOST_LOG_BYTES:
         found.append(f"the log has grown to {log_bytes} bytes")
     files = {path.name for path in years.route.code_path.iterdir()}
-    if strange := files - {"datastore", "log", "log.1", "lock", "alerts.json", "tokens.db"}:
+    if strange := files - set(NAMES):
         found.append(f"CODE_PATH holds {sorted(strange)}")
     with years.records() as store:
         named = years.named_tasks(store)

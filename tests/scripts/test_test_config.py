@@ -269,9 +269,9 @@ def test_files_that_are_open_to_others_fail_and_the_commands_given_mend_them(rou
     modes = {
         "route.py": 0o646,
         "state": 0o777,
+        "state/log": 0o604,
         "state/datastore": 0o640,
         "state/tokens.db": 0o644,
-        "state/log": 0o604,
         "secret": 0o602,
     }
     for name, mode in modes.items():

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from autotransfer.common import files
 from autotransfer.common.errors import ConfigurationProblem, RunActive, UsageProblem
 from autotransfer.common.paths import FOLDER_ITSELF, join
 from autotransfer.common.summary import Notice
@@ -226,32 +225,6 @@ def test_a_moment_that_no_calendar_has_does_not_end_the_manifest() -> None:
     manifest.write([ODD._replace(mtime_ns=(1 << 62) * 1000)], written, "jsonl")
 
     assert json.loads(written.getvalue())["mtime"].startswith("@")
-
-
-def test_a_file_is_replaced_only_by_a_complete_manifest(tmp_path: Path) -> None:
-    target = tmp_path / "m.csv"
-    target.write_text("old")
-
-    with pytest.raises(RuntimeError), files.replaced(str(target)) as stream:
-        stream.write("half")
-        raise RuntimeError
-
-    assert (target.read_text(), [each.name for each in tmp_path.iterdir()]) == ("old", ["m.csv"])
-    with files.replaced(str(target)) as stream:
-        stream.write("whole")
-    assert (target.read_text(), target.stat().st_mode & 0o777) == ("whole", 0o600)
-
-
-def test_a_manifest_goes_neither_through_a_link_nor_over_a_pipe(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").write_text("mine")
-    (tmp_path / "link.csv").symlink_to("elsewhere")
-    os.mkfifo(tmp_path / "pipe.csv")
-
-    for name in ("link.csv", "pipe.csv"):
-        with pytest.raises(ConfigurationProblem, match="no regular file"), files.replaced(str(tmp_path / name)):
-            pytest.fail("there is nothing to write into")
-
-    assert (tmp_path / "elsewhere").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
