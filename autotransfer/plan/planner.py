@@ -148,17 +148,18 @@ class Plan:
         self._compare_all(scanner, marking, rules._replace(is_quick=marking.is_quick))
         marking.finish()
         self._summary.scan = "quick" if marking.is_quick else "full"
-        if scanner.is_alone:
+        if scanner.is_executor_unused:
             self._summary.notice(
                 EXECUTOR_UNUSED,
                 "",
-                f"SCAN_EXECUTOR {self._settings.scan_executor!r} was of no help ({scanner.losses}); this machine "
-                "scanned alone. Start its workers with this code and SRC_DIR in their reach, or take the setting out.",
+                f"SCAN_EXECUTOR {self._settings.scan_executor!r} could not be used ({scanner.pool_error}); "
+                "this machine scanned alone. Start its workers with this code and SRC_DIR in their reach, or take "
+                "the setting out.",
             )
-        elif scanner.losses and self._on_remark is not None:
-            self._on_remark(f"A part of the scan was done again here: {scanner.losses}.")
-        self._summary.folders += scanner.left_out_folders
-        self._summary.files += scanner.left_out_files
+        elif scanner.pool_error and self._on_remark is not None:
+            self._on_remark(f"This process read what its workers should have read: {scanner.pool_error}.")
+        self._summary.folders += scanner.unread_folders
+        self._summary.files += scanner.unread_files
 
     def _compare_all(
         self, results: Iterable[tuple[str, FolderResult]], marking: Marking | None, rules: SendRules

@@ -1,6 +1,6 @@
-"""Who looks at folders beside this process: threads, processes, or an executor of the owner's choice.
+"""Reads folders outside the scan's own thread: in threads, in processes, or on a Dask cluster.
 
-There is no engine of our own: all are executors of `concurrent.futures`, given the same units of work.
+All three are executors of `concurrent.futures`, given the same batches of folders. What they do not do, the scan does.
 """
 
 from __future__ import annotations
@@ -10,284 +10,228 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, TimeoutError
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.scan.linux import die_with_parent
 from autotransfer.scan.listing import FolderResult, Policy
-from autotransfer.scan.worker import FolderBatch, FolderRow, affordable_threads, read_batch, read_rows
+from autotransfer.scan.worker import FolderRow, WorkerSetup, affordable_threads, read_batch, read_rows
 
-# Threads of one process where each call takes long; and of each of several.
+# Threads of a process where each call takes long: of the only process, and of each of several.
 LONE_THREADS, THREADS = 64, 16
 
 
 # A login node has many processors, and other users.
-MOST_PROCESSES = 8
+MAX_PROCESSES = 8
 
 
-# Rows in a unit: enough for the way to a worker and back not to matter.
+# Rows in a batch: enough to outweigh the way to a worker and back.
 ROWS = 128
 
 
-MOST_RESTARTS = 3
+# For the first process to answer. Until then a thread of the executor may fail to start, and nothing reports that.
+START_SECONDS = 30
 
 
 STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
-class WorkerSetup(NamedTuple):
-    """What a worker is told of the scan: SRC_DIR, its inode, the rules, and how many threads to use."""
-
-    src_dir: str
-    inode: int
-    policy: Policy
-    threads: int
-
-    def unit(self, rows: list[FolderRow]) -> FolderBatch:
-        """These folders as work."""
-        return FolderBatch(self.src_dir, self.inode, self.policy, self.threads, rows)
-
-
 class PoolUnavailable(Exception):
-    """An executor cannot be reached; says why."""
-
-
-Call = Callable[[list[FolderRow]], "list[FolderResult]"]
+    """An executor cannot be started or reached; says why."""
 
 
 class Pool:
-    """Workers and what they have been asked.
+    """An executor and the batches it was given.
 
-    A unit that fails, because its worker died or sees another SRC_DIR, comes back unanswered: whoever asked does it.
+    A batch fails when its worker dies or finds another SRC_DIR; the caller then reads its folders itself. Once the
+    executor is broken it is given nothing more.
 
     Attributes:
-        done_batches, failed_batches: How many came back answered, and not.
-        last_error: Why the last one was lost.
+        rows: How many folders make a batch.
+        max_pending: How many batches may be pending.
+        done_batches, failed_batches: How many were returned, and how many were not.
+        last_error: Why the last one failed.
 
     Args:
-        start: Starts the executor.
-        call: What a worker runs on its rows; it and its arguments travel to the worker.
-        workers: How many there are; 0 when only the executor knows.
-        rows: How many folders to ask for at a time.
+        submit: Has a worker read the folders of a batch.
+        close: Ends the executor, without waiting for what no worker has begun.
+        workers: How many there are.
     """
 
-    def __init__(self, start: Callable[[], Executor], call: Call, *, workers: int, rows: int) -> None:
-        self._start = start
-        self._call = call
+    def __init__(
+        self,
+        submit: Callable[[list[FolderRow]], Future[list[FolderResult]]],
+        close: Callable[[], object],
+        *,
+        workers: int,
+        rows: int,
+    ) -> None:
+        self._submit = submit
+        self.close = close
         self.rows = rows
         self.max_pending = 2 * workers + 1
-        self._asked: dict[Future[list[FolderResult]], list[FolderRow]] = {}
-        # What came back; None when nothing will any more.
-        self._done: SimpleQueue[Optional[Future[list[FolderResult]]]] = SimpleQueue()
-        self._restarts = 0
+        self._pending: dict[Future[list[FolderResult]], list[FolderRow]] = {}
+        self._finished: SimpleQueue[Future[list[FolderResult]]] = SimpleQueue()
+        self._is_broken = False
         self.done_batches = self.failed_batches = 0
         self.last_error = ""
-        self._executor: Executor | None = start()
 
     @property
     def has_room(self) -> bool:
-        """Whether more can be asked for."""
-        return self._executor is not None and len(self._asked) < self.max_pending
+        """Whether another batch can be submitted."""
+        return not self._is_broken and len(self._pending) < self.max_pending
 
     @property
     def is_busy(self) -> bool:
-        """Whether answers are to come."""
-        return bool(self._asked)
+        """Whether batches are pending."""
+        return bool(self._pending)
 
-    def ask(self, rows: list[FolderRow]) -> bool:
-        """Have folders looked at; False when nobody is there to do it."""
-        if self._executor is None:
-            self.failed_batches += 1
+    def submit(self, rows: list[FolderRow]) -> bool:
+        """Have folders read by a worker; False when the executor is broken."""
+        if self._is_broken:
             return False
         try:
-            future = self._submit(self._executor, rows)
-        except (RuntimeError, OSError) as error:  # BrokenExecutor is a RuntimeError, and so is a thread too many
-            self._lose(error)
-            if not self._asked:  # the other units of a broken executor come back first
-                self._start_anew(is_broken=isinstance(error, BrokenExecutor))
+            future = self._submit(rows)
+        except (RuntimeError, OSError) as error:  # also when no more threads or processes are allowed
+            self._is_broken = True
+            self._count_failed(error)
             return False
-        self._asked[future] = rows
-        future.add_done_callback(self._done.put)
+        self._pending[future] = rows
+        future.add_done_callback(self._finished.put)
         return True
 
-    def answer(self) -> tuple[list[FolderRow], Optional[list[FolderResult]]]:
-        """The next unit that came back, with its results; None when they are not to be had from a worker."""
-        future = self._done.get()
-        if future is None:
-            return self._given_up(), None
-        rows = self._asked.pop(future, [])  # none where it comes after all was given up
-        if not rows:
-            return rows, None
+    def next_finished(self) -> tuple[list[FolderRow], Optional[list[FolderResult]]]:
+        """Wait for a pending batch to end: its rows and their results, None for the results when it failed."""
+        future = self._finished.get()
+        rows = self._pending.pop(future)
         error = CancelledError() if future.cancelled() else future.exception()
         if error is None and len(future.result()) == len(rows):
             self.done_batches += 1
             return rows, future.result()
-        self._lose(error)
-        if isinstance(error, BrokenExecutor) and not self._asked:
-            self._start_anew(is_broken=True)
+        self._is_broken = self._is_broken or isinstance(error, (BrokenExecutor, CancelledError))
+        self._count_failed(error)
         return rows, None
 
-    def close(self) -> None:
-        """Send the workers home; what they still do is not waited for any longer than that takes."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-            self._executor = None
-
-    def _submit(self, executor: Executor, rows: list[FolderRow]) -> Future[list[FolderResult]]:
-        return executor.submit(self._call, rows)
-
-    def _lose(self, error: BaseException | None) -> None:
+    def _count_failed(self, error: BaseException | None) -> None:
         self.failed_batches += 1
         self.last_error = f"{type(error).__name__}: {error}"
-
-    def _given_up(self) -> list[FolderRow]:
-        """Everything that was asked, when nothing will come back."""
-        rows = [row for rows in self._asked.values() for row in rows]
-        self.failed_batches += len(self._asked)
-        self._asked.clear()
-        self._start_anew(is_broken=False)
-        return rows
-
-    def _start_anew(self, *, is_broken: bool) -> None:
-        """Have done with the executor, and start another one when this one had been at work."""
-        if self._executor is None:
-            return
-        self._dismiss(self._executor)
-        self._executor = None
-        if is_broken and self._restarts < MOST_RESTARTS:
-            self._restarts += 1
-            try:
-                self._executor = self._start()
-            except Exception as error:  # noqa: BLE001 - whatever an executor raises, the scan goes on without it
-                self.last_error = f"{type(error).__name__}: {error}"
-
-    def _dismiss(self, executor: Executor) -> None:
-        executor.shutdown(wait=False)
-
-
-class Processes(Pool):
-    """Processes on this machine. Limits of the system may keep them from starting, or from being looked after."""
-
-    def __init__(self, place: WorkerSetup, count: int) -> None:
-        self._others = set(_children())
-        self._usual_hook = threading.excepthook
-        # The pool's own thread starts one more, and dies of it where no more are allowed; then nothing comes back.
-        threading.excepthook = self._note_dead_thread
-        try:
-            look = partial(_look, place, is_alone=True)
-            super().__init__(partial(_processes, count), look, workers=count, rows=_rows(place))
-        except BaseException:
-            threading.excepthook = self._usual_hook
-            raise
-
-    def close(self) -> None:
-        try:
-            super().close()
-            self._end_children()
-        finally:
-            threading.excepthook = self._usual_hook
-
-    def _submit(self, executor: Executor, rows: list[FolderRow]) -> Future[list[FolderResult]]:
-        # A process that starts knows no better yet than to die of a signal with many words.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-        try:
-            return super()._submit(executor, rows)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    def _dismiss(self, executor: Executor) -> None:
-        super()._dismiss(executor)
-        self._end_children()
-
-    def _end_children(self) -> None:
-        """End whoever is left: those of a pool that did not start as a whole wait for ever, as would this process."""
-        for child in _children():
-            if child not in self._others:
-                child.kill()
-                child.join()
-
-    def _note_dead_thread(self, what: threading.ExceptHookArgs) -> None:
-        self.last_error = f"{what.exc_type.__name__}: {what.exc_value}"
-        self._done.put(None)
 
 
 def of_threads(root_fd: int, policy: Policy) -> Pool:
     """Threads of this process: for a file system whose calls take long."""
     from concurrent.futures import ThreadPoolExecutor
 
-    call: Call = partial(read_rows, root_fd, policy=policy)
     threads = affordable_threads(LONE_THREADS)
-    return Pool(partial(ThreadPoolExecutor, threads), call, workers=threads, rows=1)
+    executor = ThreadPoolExecutor(threads)
+
+    def submit(rows: list[FolderRow]) -> Future[list[FolderResult]]:
+        return executor.submit(read_rows, root_fd, policy, rows)
+
+    return Pool(submit, partial(executor.shutdown, cancel_futures=True), workers=threads, rows=1)
 
 
-def of_processes(place: WorkerSetup, count: int) -> Pool:
+def of_processes(setup: WorkerSetup, count: int) -> Pool:
     """Processes on this machine: where the interpreter's lock is the limit.
 
     Raises:
-        PoolUnavailable: The system allows none.
+        PoolUnavailable: A limit of the system allows too few processes, threads or descriptors.
     """
+    import multiprocessing
+
+    # A fork takes no time, but would copy a lock that another thread holds; macOS's own libraries start threads.
+    may_fork = sys.platform == "linux" and threading.active_count() == 1
+    context = multiprocessing.get_context("fork" if may_fork else "spawn")
     try:
-        return Processes(place, count)
-    except (OSError, NotImplementedError, ImportError) as error:  # no descriptors left, or no semaphores at all
-        raise PoolUnavailable(f"{type(error).__name__}: {error}") from None
+        _require_threads(2 * count + 2)  # each process starts one, and the executor two
+        from concurrent.futures import ProcessPoolExecutor
+
+        executor = ProcessPoolExecutor(count, mp_context=context, initializer=_enter_worker)
+        _submit_to_process(executor, os.getpid).result(timeout=START_SECONDS)
+    except (OSError, RuntimeError, NotImplementedError, ImportError, TimeoutError) as error:
+        for child in multiprocessing.active_children():  # those of an executor that did not start wait for ever
+            child.kill()
+        raise PoolUnavailable(f"the processes did not start ({type(error).__name__}: {error})") from None
+    submit = partial(_submit_to_process, executor, partial(read_batch, setup, is_alone=True))
+    return Pool(submit, partial(executor.shutdown, cancel_futures=True), workers=count, rows=_rows_for(setup))
 
 
-def of_executor(name: str, place: WorkerSetup, count: int) -> Pool:
-    """The executor that SCAN_EXECUTOR names.
+def of_dask(address: str, setup: WorkerSetup, count: int) -> Pool:
+    """A Dask cluster.
+
+    Args:
+        count: How many workers to keep busy; 0: eight.
 
     Raises:
-        ConfigurationProblem: Its package is not installed.
-        PoolUnavailable: It cannot be reached.
+        ConfigurationProblem: Dask is not installed.
+        PoolUnavailable: The scheduler cannot be reached.
     """
     try:
-        return Pool(
-            partial(_dask, name.partition(":")[2]), partial(_look, place), workers=count or 8, rows=_rows(place)
-        )
+        from distributed import Client
+
+        connect: Any = Client  # it has no annotations
+        client = connect(address, timeout="10s", set_as_default=False)
+        executor = client.get_executor(pure=False)
     except ImportError as error:
         raise ConfigurationProblem(
-            f"SCAN_EXECUTOR is {name!r}, and this Python lacks the package {error.name}",
+            f"SCAN_EXECUTOR is {'dask:' + address!r}, and this Python lacks the package {error.name}",
             remedy="Install the extra [dask], or take SCAN_EXECUTOR out. Nothing was sent or recorded.",
         ) from None
-    except Exception as error:  # noqa: BLE001 - whatever the owner's executor raises, the scan goes on without it
+    except Exception as error:  # noqa: BLE001 - whatever Dask raises, the scan goes on without it
         raise PoolUnavailable(f"{type(error).__name__}: {error}") from None
-
-
-def _look(place: WorkerSetup, rows: list[FolderRow], *, is_alone: bool = False) -> list[FolderResult]:
-    return read_batch(place.unit(rows), is_alone=is_alone)
-
-
-def _rows(place: WorkerSetup) -> int:
-    return 2 * place.threads if place.threads > 1 else ROWS
+    submit = partial(executor.submit, read_batch, setup)
+    return Pool(submit, client.close, workers=count or 8, rows=_rows_for(setup))
 
 
 def processes_for(*, is_slow: bool) -> int:
-    """How many processes a scan may use by itself; where calls are waited for, more than there are processors.
+    """How many processes a scan may use by default: more than there are processors where calls are waited for.
 
-    Then nearly all of a process's work is to wake its threads, one after the other. Measured with 0.2 ms a call on two
+    Nearly all of a process's work there is to wake its threads, one after the other. Measured with 0.2 ms a call on two
     processors: 4 processes of 16 threads took three quarters of the time of 2 processes of 32.
     """
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
         count = os.cpu_count() or 1
-    return min(2 * count if is_slow else count, MOST_PROCESSES)
+    return min(2 * count if is_slow else count, MAX_PROCESSES)
 
 
-def _processes(count: int) -> Executor:
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
+def _rows_for(setup: WorkerSetup) -> int:
+    return 2 * setup.threads if setup.threads > 1 else ROWS
 
-    # A fork takes no time, but a thread could hold a lock in it for ever; macOS's own libraries start threads.
-    may_fork = sys.platform == "linux" and threading.active_count() == 1
-    context = multiprocessing.get_context("fork" if may_fork else "spawn")
-    return ProcessPoolExecutor(count, mp_context=context, initializer=_enter_worker)
+
+def _submit_to_process(executor: Executor, call: Callable[..., Any], *args: Any) -> Future[Any]:
+    # A process may start here, and until it has set its handlers a signal would end it with a traceback.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        return executor.submit(call, *args)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _require_threads(count: int) -> None:
+    """Make sure that the system allows that many more threads or processes, which its limits count alike.
+
+    Raises:
+        RuntimeError: It does not.
+    """
+    end = threading.Event()
+    threads = [threading.Thread(target=end.wait, daemon=True) for _ in range(count)]
+    started = []
+    try:
+        for thread in threads:
+            thread.start()
+            started.append(thread)
+    finally:
+        end.set()
+        for thread in started:
+            thread.join()
 
 
 def _enter_worker() -> None:
-    """What a process of ours does first: it leaves signals to the run, and goes when the run is gone."""
+    """What a worker process does first: it leaves signals to the run, and ends when the run has ended."""
     import gc
 
     gc.disable()  # nothing here makes cycles
@@ -296,45 +240,16 @@ def _enter_worker() -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     die_with_parent(signal.SIGKILL)
-    try:  # where the system does not see to it, and where the run was gone before it was asked to
-        threading.Thread(target=_go_with_parent, daemon=True).start()
+    try:  # where the system does not do that, and where the run had ended before it was asked to
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     except RuntimeError:  # no more are allowed: better no worker than one that outlives its run
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _children() -> list[Any]:
-    import multiprocessing
-
-    return multiprocessing.active_children()
-
-
-def _go_with_parent() -> None:
+def _end_with_parent() -> None:
     import multiprocessing
 
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _dask(address: str) -> Executor:
-    from distributed import Client
-
-    connect: Any = Client  # it has no annotations
-    client = connect(address, timeout="10s", set_as_default=False)
-    return _Closing(client.get_executor(pure=False), client.close)
-
-
-class _Closing(Executor):
-    """An executor that closes something more when it is shut down."""
-
-    def __init__(self, executor: Executor, close: Callable[[], object]) -> None:
-        self._executor = executor
-        self._close = close
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return self._executor.submit(fn, *args, **kwargs)
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self._executor.shutdown(wait=wait)
-        self._close()

@@ -1,8 +1,6 @@
-"""Read a batch of folders: what each holds, and whether that is what is recorded. A worker's whole work.
+"""Read a batch of folders, and compare each with its record: the whole work of a worker.
 
-One unit of work for all who may do it, in this process or on another machine: folders with their records in, what is
-to be thought about out. What is as recorded comes back as counts, a wholly new folder in packed columns; only the rest
-comes back entry by entry.
+Folders and their records go in. What is as recorded comes back as counts, and the rest as listings, entry by entry.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from autotransfer.scan.folders import open_folder, read_folder
 from autotransfer.scan.linux import entries
 from autotransfer.scan.listing import FolderResult, Listing, Policy, Unchanged
 
-# What a run has open beside the folders that it looks at, and some more.
+# What a run has open beside the folders that it reads, and some more.
 KEPT_DESCRIPTORS = 32
 
 
@@ -28,52 +26,51 @@ KEPT_DESCRIPTORS = 32
 FolderRow = tuple[str, Optional[bytes]]
 
 
-class FolderBatch(NamedTuple):
-    """Folders to look at together.
+class WorkerSetup(NamedTuple):
+    """What a worker must know of a scan.
 
     Args:
-        src_dir: SRC_DIR as the worker sees it, and the inode it must have.
-        threads: How many folders to look at at a time: more than one where each call takes long.
+        src_dir: SRC_DIR, and the inode that it must have for the worker.
+        threads: How many folders to read at a time: more than one where each call takes long.
     """
 
     src_dir: str
     inode: int
     policy: Policy
     threads: int
-    rows: list[FolderRow]
 
 
 class OtherRoot(Exception):
     """SRC_DIR is another folder for the worker than for the run."""
 
 
-def read_batch(unit: FolderBatch, *, is_alone: bool = False) -> list[FolderResult]:
-    """What each folder of a unit holds, in the order of its rows. Runs in a worker.
+def read_batch(setup: WorkerSetup, rows: list[FolderRow], *, is_alone: bool = False) -> list[FolderResult]:
+    """What each folder holds, in the order of the rows. Runs in a worker.
 
     Args:
         is_alone: Whether the worker is a process that does nothing else.
 
     Raises:
-        OtherRoot, OSError: SRC_DIR is not there as the run sees it.
+        OtherRoot, OSError: SRC_DIR is not there as the run knows it.
         pickles.DamagedValue: A record is damaged.
     """
-    root_fd = os.open(unit.src_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    root_fd = os.open(setup.src_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if os.fstat(root_fd).st_ino != unit.inode:
-            raise OtherRoot(unit.src_dir)
-        return read_rows(root_fd, unit.rows, unit.policy, threads=unit.threads, is_alone=is_alone)
+        if os.fstat(root_fd).st_ino != setup.inode:
+            raise OtherRoot(setup.src_dir)
+        return read_rows(root_fd, setup.policy, rows, threads=setup.threads, is_alone=is_alone)
     finally:
         os.close(root_fd)
 
 
 def read_rows(
-    root_fd: int, rows: Sequence[FolderRow], policy: Policy, *, threads: int = 1, is_alone: bool = False
+    root_fd: int, policy: Policy, rows: Sequence[FolderRow], *, threads: int = 1, is_alone: bool = False
 ) -> list[FolderResult]:
     """The same with SRC_DIR open."""
-    look = FolderScanner(root_fd, policy, is_alone=is_alone and threads <= 1)
+    read = FolderScanner(root_fd, policy, is_alone=is_alone and threads <= 1)
 
     def read_row(row: FolderRow) -> FolderResult:
-        return look(row[0], None if row[1] is None else Record.from_builtins(pickles.load(row[1])))
+        return read(row[0], None if row[1] is None else Record.from_builtins(pickles.load(row[1])))
 
     threads = min(affordable_threads(threads), len(rows))
     if threads <= 1:
@@ -88,7 +85,7 @@ def read_rows(
 
 
 def affordable_threads(most: int) -> int:
-    """How many threads, at most so many, may look at folders at a time; each opens up to two descriptors for that."""
+    """How many threads, at most `most`, may read folders at a time; each opens up to two descriptors for that."""
     import resource
 
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -96,10 +93,10 @@ def affordable_threads(most: int) -> int:
 
 
 class FolderScanner:
-    """Looks at folders one by one. Never raises for what is on disk.
+    """Reads folders one by one and compares each with its record. Never raises for what is on disk.
 
     Args:
-        clock_ns: For the moment at which a listing was read; a worker's clock is not trusted, and gives 0.
+        clock_ns: For the time at which a listing was read; workers leave it 0, because their clocks are not trusted.
         is_alone: Whether no other thread of the process has work.
     """
 
@@ -114,11 +111,11 @@ class FolderScanner:
         self._is_fast = self._entries.are_possible and not self._follow_links
 
     def __call__(self, rel_path: str, record: Record | None) -> FolderResult:
-        """What one folder holds; `record` is what is recorded of it."""
+        """What one folder holds: Unchanged when that is its record."""
         if record is not None and self._is_fast:
-            same = self._as_recorded(rel_path, record)
-            if same is not None:
-                return same
+            unchanged = self._read_unchanged(rel_path, record)
+            if unchanged is not None:
+                return unchanged
         listing = read_folder(
             self._root_fd, rel_path, self._excludes, follow_links=self._follow_links, clock_ns=self._clock_ns
         )
@@ -134,11 +131,11 @@ class FolderScanner:
             )
         return listing
 
-    def _as_recorded(self, rel_path: str, record: Record) -> Unchanged | None:
-        """The answer for a folder whose entries are as recorded, also in their order; None when a closer look is due.
+    def _read_unchanged(self, rel_path: str, record: Record) -> Unchanged | None:
+        """The result for a folder whose entries are as recorded, in the same order; None for any other.
 
-        Cost: what the system takes to list the folder and look at each file, and as little as can be beside it. This is
-        where nearly all of a scan's time goes.
+        Cost: the system's calls to list the folder and check each file, and as little as possible beside them. Nearly
+        all of a scan's time is spent here.
         """
         expected = record.single_state()
         if expected is None:
@@ -160,13 +157,13 @@ class FolderScanner:
         if statuses is None:
             return None
         folders: list[str] = []
-        links = others = 0
+        links = special_files = 0
         modes = statuses.modes
         if not all(map(stat.S_ISREG, set(modes))):
             is_file = list(map(stat.S_ISREG, modes))
             folders = sorted(name for name, mode in zip(names, modes) if stat.S_ISDIR(mode))
             links = sum(map(stat.S_ISLNK, modes))
-            others = len(names) - sum(is_file) - len(folders) - links
+            special_files = len(names) - sum(is_file) - len(folders) - links
             names = list(compress(names, is_file))
             statuses = statuses.only(is_file)
         is_same = (
@@ -177,13 +174,15 @@ class FolderScanner:
         )
         if not is_same:
             return None
-        return Unchanged(len(names), links, others, folders, own.st_mtime_ns, own.st_ctime_ns, is_plain=not others)
+        return Unchanged(
+            len(names), links, special_files, folders, own.st_mtime_ns, own.st_ctime_ns, is_plain=not special_files
+        )
 
 
 def is_unchanged(listing: Listing, record: Record | None) -> bool:
-    """Whether the folder holds exactly what is delivered or in flight: nothing is to be thought about. Cost: C speed.
+    """Whether the folder holds exactly what is delivered or in flight, with nothing to retry. Cost: C speed.
 
-    What is left out may be there, as long as nothing is recorded of it.
+    What a setting skips may be there, as long as nothing is recorded of it.
     """
     return (
         record is not None

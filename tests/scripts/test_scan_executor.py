@@ -123,7 +123,7 @@ def test_a_cluster_that_cannot_be_reached_is_told_and_the_scan_goes_on(tree: Rou
 
     assert_found(summary)
     assert summary["submitted"] > 0
-    assert "'dask:tcp://127.0.0.1:9' was of no help" in summary["notices"][0]
+    assert "'dask:tcp://127.0.0.1:9' could not be used" in summary["notices"][0]
 
 
 def test_a_missing_package_of_the_executor_is_a_wrong_configuration(tree: Route) -> None:

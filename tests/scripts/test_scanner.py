@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -18,9 +22,9 @@ from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.scan import pool
 from autotransfer.scan.folders import open_root, walk
 from autotransfer.scan.listing import FolderResult, Listing, Policy, Unchanged
-from autotransfer.scan.pool import Pool, WorkerSetup
+from autotransfer.scan.pool import Pool
 from autotransfer.scan.scanner import Pace, Scanner
-from autotransfer.scan.worker import FolderScanner, read_batch
+from autotransfer.scan.worker import FolderRow, FolderScanner, WorkerSetup, read_batch
 from utils import load_settings
 
 POLICY = Policy()
@@ -57,7 +61,7 @@ def surveyed(
         return list(Scanner(settings, opened, root_fd, POLICY, clock_ns=lambda: 5, choose=choose))
 
 
-def place(settings: Settings, root_fd: int, threads: int = 1) -> WorkerSetup:
+def setup_for(settings: Settings, root_fd: int, threads: int = 1) -> WorkerSetup:
     return WorkerSetup(settings.src_dir, os.fstat(root_fd).st_ino, POLICY, threads)
 
 
@@ -70,8 +74,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_threads_and_processes_see_what_one_process_sees_in_the_same_order(settings: Settings, root_fd: int) -> None:
     alone = surveyed(settings, root_fd, lambda pace: None)
     threads = surveyed(settings, root_fd, lambda pace: pool.of_threads(root_fd, POLICY))
-    processes = surveyed(settings, root_fd, lambda pace: pool.of_processes(place(settings, root_fd), 2))
-    both = surveyed(settings, root_fd, lambda pace: pool.of_processes(place(settings, root_fd, threads=4), 2))
+    processes = surveyed(settings, root_fd, lambda pace: pool.of_processes(setup_for(settings, root_fd), 2))
+    both = surveyed(settings, root_fd, lambda pace: pool.of_processes(setup_for(settings, root_fd, threads=4), 2))
 
     assert [rel_path for rel_path, _ in alone] == [listing.rel_path for listing in walk(root_fd, Policy())]
     assert len(alone) > 300
@@ -79,45 +83,46 @@ def test_threads_and_processes_see_what_one_process_sees_in_the_same_order(setti
     assert threads == processes == both == alone
 
 
-class Dying:
-    """A worker's look that ends its process at the second unit, once for each file of lives that is left."""
-
-    def __init__(self, place: WorkerSetup, lives: Path) -> None:
-        self.place = place
-        self.lives = lives
-
-    def __call__(self, rows: list[tuple[str, bytes | None]]) -> list[FolderResult]:
-        for life in sorted(self.lives.iterdir())[:1]:
-            life.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return read_batch(self.place.unit(rows))
+def die(setup: WorkerSetup, deadly: Path, rows: list[FolderRow]) -> list[FolderResult]:
+    """A worker's work; the first process that comes to it with this file there ends as if it had been killed."""
+    with suppress(FileNotFoundError):
+        deadly.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read_batch(setup, rows)
 
 
-@pytest.mark.parametrize("deaths", [1, 3, 40])
-def test_a_worker_that_dies_costs_a_retry_and_not_the_run(
-    settings: Settings, root_fd: int, tmp_path: Path, deaths: int
+@pytest.mark.parametrize("at_batch", [0, 5])
+def test_when_a_worker_dies_the_run_reads_the_rest_itself(
+    settings: Settings, root_fd: int, tmp_path: Path, at_batch: int
 ) -> None:
-    lives = tmp_path / "lives"
-    lives.mkdir()
-    for number in range(deaths):
-        (lives / f"{number:02}").touch()
-    crews = []
+    deadly = tmp_path / "deadly"
+    setup = setup_for(settings, root_fd)
+    pools = []
 
     def choose(pace: Pace) -> Pool:
-        start = partial(pool._processes, 2)
-        crews.append(Pool(start, Dying(place(settings, root_fd), lives), workers=2, rows=4))
-        return crews[0]
+        executor = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+        numbers = count()
+
+        def submit(rows: list[FolderRow]) -> Future[list[FolderResult]]:
+            if next(numbers) == at_batch:
+                deadly.touch()
+            return executor.submit(die, setup, deadly, rows)
+
+        pools.append(Pool(submit, executor.shutdown, workers=2, rows=4))
+        return pools[0]
 
     seen = surveyed(settings, root_fd, choose)
 
     assert seen == surveyed(settings, root_fd, lambda pace: None)
-    assert crews[0].failed_batches > 0
-    assert len(list(lives.iterdir())) < deaths
+    assert pools[0].failed_batches > 0
+    assert "BrokenProcessPool" in pools[0].last_error
+    assert not pools[0].submit([])
+    assert not deadly.exists()
 
 
 def test_a_worker_that_sees_another_src_dir_is_not_believed(settings: Settings, root_fd: int, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
-    elsewhere = place(settings, root_fd)._replace(src_dir=str(tmp_path / "elsewhere"))
+    elsewhere = setup_for(settings, root_fd)._replace(src_dir=str(tmp_path / "elsewhere"))
 
     seen = surveyed(settings, root_fd, lambda pace: pool.of_processes(elsewhere, 2))
 
@@ -125,10 +130,16 @@ def test_a_worker_that_sees_another_src_dir_is_not_believed(settings: Settings, 
 
 
 def test_folders_that_only_a_worker_does_not_find_are_looked_at_here(settings: Settings, root_fd: int) -> None:
-    def blind(rows: list[tuple[str, bytes | None]]) -> list[FolderResult]:
+    def blind(rows: list[FolderRow]) -> list[FolderResult]:
         return [FolderScanner(root_fd, POLICY)(f"nowhere/{rel_path}", None) for rel_path, _ in rows]
 
-    seen = surveyed(settings, root_fd, lambda pace: Pool(partial(ThreadPoolExecutor, 2), blind, workers=2, rows=8))
+    executor = ThreadPoolExecutor(2)
+
+    seen = surveyed(
+        settings,
+        root_fd,
+        lambda pace: Pool(lambda rows: executor.submit(blind, rows), executor.shutdown, workers=2, rows=8),
+    )
 
     assert seen == surveyed(settings, root_fd, lambda pace: None)
 
@@ -138,24 +149,19 @@ def test_what_is_recorded_comes_back_as_counts(tree: Route, settings: Settings, 
     path = str(tree.code_path / "datastore")
 
     alone = surveyed(settings, root_fd, lambda pace: None, Store(path))
-    others = surveyed(settings, root_fd, lambda pace: pool.of_processes(place(settings, root_fd), 2), Store(path))
+    others = surveyed(settings, root_fd, lambda pace: pool.of_processes(setup_for(settings, root_fd), 2), Store(path))
 
     assert others == alone
     assert {type(result) for _, result in alone} == {Unchanged}
 
 
-def test_workers_go_when_the_run_is_killed(tree: Route) -> None:
-    # Each call takes long, so that the workers are still at it when the run dies.
-    tree.configure(SCAN_WORKERS=2)
+def test_workers_end_when_the_run_is_killed() -> None:
     program = (
-        "import sys, time; sys.path.insert(0, sys.argv[1]); from autotransfer.scan import pool\n"
-        "executor = pool._processes(2)\n"
-        "print(*[executor.submit(pool.os.getpid).result() for _ in range(20)], flush=True)\n"
-        "executor.submit(time.sleep, 600); time.sleep(600)"
+        "import multiprocessing, sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from autotransfer.scan import pool, worker\n"
+        "workers = pool.of_processes(worker.WorkerSetup('/', 0, worker.Policy(), 1), 2)\n"
+        "print(*[child.pid for child in multiprocessing.active_children()], flush=True); time.sleep(600)"
     )
-    import subprocess
-    import sys
-
     run = subprocess.Popen([sys.executable, "-c", program, str(ROOT)], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     workers = {int(word) for word in run.stdout.readline().split()}

@@ -83,7 +83,7 @@ class Settings:
 scanner.PATIENCE_SECONDS, scanner.WORTH_PROCESSES_SECONDS = 0, -10**9
 policy = Policy()
 root_fd = open_root(Settings.src_dir)
-place = pool.WorkerSetup(Settings.src_dir, os.fstat(root_fd).st_ino, policy, 4)
+setup = pool.WorkerSetup(Settings.src_dir, os.fstat(root_fd).st_ino, policy, 4)
 limit, most = getattr(resource, sys.argv[3]), int(sys.argv[4])
 choose = {"threads": lambda pace: pool.of_threads(root_fd, policy)}.get(sys.argv[5])
 with Store(IN_MEMORY) as store:
@@ -92,7 +92,7 @@ with Store(IN_MEMORY) as store:
         os.setresuid(54321, 54321, 54321)  # no limit holds for root
     resource.setrlimit(limit, (most, most))
     skipped = [len(getattr(result, "errors", ())) for _, result in seen]
-    print(len(skipped), sum(skipped), bool(seen.losses), flush=True)
+    print(len(skipped), sum(skipped), bool(seen.pool_error), flush=True)
 """
 
 
@@ -126,6 +126,32 @@ def test_threads_are_no_more_than_there_are_descriptors_for(hundreds: Path, most
 @pytest.mark.parametrize("most", [1, 2, 4, 6])
 def test_too_few_processes_and_threads_leave_the_scan_to_those_there_are(hundreds: Path, most: int, by: str) -> None:
     assert surveyed_under("RLIMIT_NPROC", most, hundreds, by=by).startswith("421 0 ")
+
+
+# Workers that never answer, as when a thread of the executor cannot start.
+SILENT = """
+import multiprocessing, os, sys, time
+sys.path.insert(0, sys.argv[1])
+from autotransfer.scan import pool
+from autotransfer.scan.listing import Policy
+from autotransfer.scan.worker import WorkerSetup
+
+pool.START_SECONDS = 0.1
+pool._enter_worker = lambda: time.sleep(600)
+try:
+    pool.of_processes(WorkerSetup("/", os.stat("/").st_ino, Policy(), 1), 2)
+except pool.PoolUnavailable as error:
+    print(error, flush=True)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forks workers")
+def test_processes_that_never_answer_are_ended_and_not_waited_for() -> None:
+    words = [sys.executable, "-W", "error", "-c", SILENT, str(ROOT)]
+
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the processes did not start (TimeoutError: )\n", "")
 
 
 def test_what_waits_for_room_leaves_alone_what_a_task_carries_of_what_is_now_left_out(

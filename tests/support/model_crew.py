@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -22,17 +22,22 @@ WORKERS, ROWS = 3, 2
 
 
 class _Unreliable(ThreadPoolExecutor):
-    """Every second unit fails."""
+    """Every second batch fails."""
 
-    _units = 0
+    _batches = 0
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self._units += 1
-        return super().submit(_fail if self._units % 2 else fn, *args, **kwargs)
+        self._batches += 1
+        return super().submit(_fail if self._batches % 2 else fn, *args, **kwargs)
 
 
 def _fail(*_: object) -> None:
     raise OSError("this worker sees nothing")
+
+
+def _pool(kind: type[ThreadPoolExecutor], call: Callable[..., Any]) -> Pool:
+    executor = kind(WORKERS)
+    return Pool(partial(executor.submit, call), executor.shutdown, workers=WORKERS, rows=ROWS)
 
 
 @contextmanager
@@ -42,11 +47,10 @@ def helpers(kind: str, settings: Settings) -> Iterator[dict[str, Any]]:
         yield {}
         return
     root_fd = open_root(settings.src_dir)
-    start: Callable[[], Executor] = partial(_Unreliable if kind == UNRELIABLE else ThreadPoolExecutor, WORKERS)
     patience, scanner.PATIENCE_SECONDS = scanner.PATIENCE_SECONDS, 0.0
     try:
-        call = partial(read_rows, root_fd, policy=policy(settings))
-        yield {"choose": lambda pace: Pool(start, call, workers=WORKERS, rows=ROWS)}
+        call = partial(read_rows, root_fd, policy(settings))
+        yield {"choose": lambda pace: _pool(_Unreliable if kind == UNRELIABLE else ThreadPoolExecutor, call)}
     finally:
         scanner.PATIENCE_SECONDS = patience
         os.close(root_fd)

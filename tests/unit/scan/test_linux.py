@@ -24,7 +24,7 @@ from autotransfer.scan import linux
 from autotransfer.scan.folders import walk
 from autotransfer.scan.linux import Entries, Statuses, entries
 from autotransfer.scan.listing import Listing, Policy, Unchanged
-from autotransfer.scan.worker import FolderBatch, FolderRow, FolderScanner, read_batch
+from autotransfer.scan.worker import FolderRow, FolderScanner, WorkerSetup, read_batch
 
 pytestmark = pytest.mark.skipif(not Entries().are_possible, reason="this system has no statx")
 MOMENTS_NS = (0, 1, 999_999_999, 1_800_000_000_123_456_789, 15 * 10**18 // 2, 2**33 * 10**9 - 1)
@@ -186,7 +186,7 @@ def recorded(listing: Listing) -> Record:
     return folder.pack()
 
 
-def test_a_worker_that_never_collects_cycles_keeps_nothing_of_the_units_it_did(tmp_path: Path, folder_fd: int) -> None:
+def test_a_worker_that_never_collects_cycles_keeps_nothing_of_its_batches(tmp_path: Path, folder_fd: int) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a").touch()
     rows: list[FolderRow] = [
@@ -194,13 +194,13 @@ def test_a_worker_that_never_collects_cycles_keeps_nothing_of_the_units_it_did(t
         for listing in walk(folder_fd, Policy())
         if listing.files
     ]
-    unit = FolderBatch(str(tmp_path), tmp_path.stat().st_ino, Policy(), 1, rows)
+    setup = WorkerSetup(str(tmp_path), tmp_path.stat().st_ino, Policy(), 1)
     before = []
 
     gc.disable()
     try:
         for _ in range(100):
-            assert [type(result) for result in read_batch(unit, is_alone=True)] == [Unchanged]
+            assert [type(result) for result in read_batch(setup, rows, is_alone=True)] == [Unchanged]
             before.append(len(gc.get_objects()))
     finally:
         gc.enable()
@@ -221,9 +221,9 @@ from autotransfer.datastore.record import Delivered, Folder
 
 folder = Folder()
 folder.delivered["stuck"] = Delivered(1, 1, 1, 1)
-place = pool.WorkerSetup(sys.argv[2], os.stat(sys.argv[2]).st_ino, Policy(), 1)
-workers = pool.of_processes(place, 1)
-workers.ask([("sub", pickle.dumps(tuple(folder.pack()), 4))])
+setup = pool.WorkerSetup(sys.argv[2], os.stat(sys.argv[2]).st_ino, Policy(), 1)
+workers = pool.of_processes(setup, 1)
+workers.submit([("sub", pickle.dumps(tuple(folder.pack()), 4))])
 print(*[child.pid for child in active_children()], flush=True)
 time.sleep(60)
 """
