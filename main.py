@@ -14,7 +14,7 @@ import utils
 from autotransfer.common.errors import ExitStatus, Problem, RunActive, UsageProblem, reason
 from autotransfer.common.paths import display
 from autotransfer.common.summary import LOG_UNWRITTEN, Notice
-from autotransfer.common.text import counted
+from autotransfer.common.text import counted, size_text
 from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.monitoring.alerts import Alerts
 from autotransfer.monitoring.notify import Notifier
@@ -89,7 +89,7 @@ class Console(Watcher):
 
     def change(self, rel_path: str, why: str, size_bytes: int) -> None:
         self._line.clear()
-        utils.say(f"{why:<25} {utils.size_text(size_bytes):>9}  {display(rel_path)}")
+        utils.say(f"{why:<25} {size_text(size_bytes):>9}  {display(rel_path)}")
 
     def expects(self, files: int) -> None:
         self._expected_files = files
@@ -111,7 +111,7 @@ class Console(Watcher):
             *(task.task_id, task.label, task.items, task.files, task.size_bytes, task.sync_level),
         )
         self.remark(
-            f"Submitted task {task.task_id}: {counted(task.files, 'path')}, {utils.size_text(task.size_bytes)}, in "
+            f"Submitted task {task.task_id}: {counted(task.files, 'path')}, {size_text(task.size_bytes)}, in "
             f"{counted(task.items, 'item')}, sync level {task.sync_level}."
         )
 
@@ -120,8 +120,8 @@ class Console(Watcher):
             self._waits_since, self._had_bytes = time.monotonic(), done_bytes
         rate = (done_bytes - self._had_bytes) / max(0.1, time.monotonic() - self._waits_since)
         self._line.show(
-            f"{utils.bar(done_bytes, total_bytes)} {utils.size_text(done_bytes)} of {utils.size_text(total_bytes)}, "
-            f"{counted(open_tasks, 'task')} under way, {utils.size_text(max(0.0, rate))} a second"
+            f"{utils.bar(done_bytes, total_bytes)} {size_text(done_bytes)} of {size_text(total_bytes)}, "
+            f"{counted(open_tasks, 'task')} under way, {size_text(max(0.0, rate))} a second"
         )
 
     def remark(self, text: str) -> None:
@@ -303,7 +303,7 @@ class _Reporting:
 def _words(summary: Summary) -> str:
     if summary.submitted:
         first = (
-            f"Submitted {counted(summary.sent_files, 'path')} ({utils.size_text(summary.sent_bytes)}) in "
+            f"Submitted {counted(summary.sent_files, 'path')} ({size_text(summary.sent_bytes)}) in "
             f"{counted(summary.submitted, 'task')}: {_reasons(summary)}."
         )
     elif summary.changes:
@@ -320,7 +320,7 @@ def _dry_words(summary: Summary, settings: Settings) -> str:
         first = "Nothing would be sent."
     else:
         first = (
-            f"{counted(summary.changes, 'path')} ({utils.size_text(summary.bytes)}) would be sent: {_reasons(summary)}."
+            f"{counted(summary.changes, 'path')} ({size_text(summary.bytes)}) would be sent: {_reasons(summary)}."
         )
     return " ".join([first, *_sides(summary), f"Dry run: nothing was changed, here or at {settings.dst_dir}."])
 

@@ -23,7 +23,6 @@ from autotransfer.common.files import open_own
 from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
 from autotransfer.common.text import age_text
-from autotransfer.common.text import size_text as size_text
 from autotransfer.common.times import DAY
 
 CODE_FOLDER = os.path.dirname(os.path.realpath(__file__))

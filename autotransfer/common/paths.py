@@ -15,6 +15,10 @@ FOLDER_ITSELF = "."
 BYTES_MARK = "\ufffd"
 
 
+# Zero-width non-joiner and joiner: Persian and Indic words are spelled with them.
+JOINERS = "\u200c\u200d"
+
+
 def join(folder: str, name: str) -> str:
     """The rel_path of `name` inside `folder`; the folder's own when the name is that of an empty folder."""
     if name == FOLDER_ITSELF:
@@ -53,12 +57,16 @@ def can_be_sent(name: str) -> bool:
 
 
 def display(path: str) -> str:
-    r"""The path on one line, with control characters and undecodable bytes written as escapes.
+    r"""The text on one line, with control characters and undecodable bytes written as escapes.
+
+    Names come from anywhere; a terminal must show them, not obey them.
 
     >>> display("a\nb \udcff.txt")
     'a\\nb \\xff.txt'
     """
-    return "".join(character if character.isprintable() else _escape(character) for character in path)
+    if path.isprintable():
+        return path
+    return "".join(one if one.isprintable() or one in JOINERS else _escape(one) for one in path)
 
 
 def _escape(character: str) -> str:

@@ -48,7 +48,7 @@ def _whole(count: float, unit: str) -> str:
 
 
 def width(text: str) -> int:
-    """How many columns a terminal gives the text: two for wide characters, none for combining ones.
+    """The columns that the text takes on a terminal: two for wide characters, none for combining and invisible ones.
 
     >>> width("abc"), width("\\u6e2c\\u5b9a"), width("e\\u0301")
     (3, 4, 1)
@@ -59,7 +59,7 @@ def width(text: str) -> int:
 
 
 def _columns(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me"):
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
@@ -79,12 +79,13 @@ def shortened(path: str, columns: int) -> str:
     return CUT + text[kept:]
 
 
-def table(rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
-    """The rows as lines whose columns stand under one another, two blanks apart.
+def table(rows: Iterable[Sequence[str]], *, right: Iterable[int] = (), separator: str = "  ") -> list[str]:
+    """The rows as lines with aligned columns.
 
     Args:
-        rows: Cells that are fit for one line, as many in each row.
-        right: The columns that are set to the right.
+        rows: Cells of one line each; every row has the same number of them.
+        right: The columns that are aligned to the right.
+        separator: What stands between two columns.
     """
     cells = [list(row) for row in rows]
     to_right = set(right)
@@ -95,7 +96,7 @@ def table(rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> list[s
             " " * (widths[at] - width(cell)) + cell if at in to_right else cell + " " * (widths[at] - width(cell))
             for at, cell in enumerate(row)
         ]
-        lines.append("  ".join(padded).rstrip())
+        lines.append(separator.join(padded).rstrip())
     return lines
 
 

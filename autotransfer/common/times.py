@@ -7,11 +7,6 @@ from datetime import datetime, timezone
 
 from autotransfer.common.errors import UsageProblem
 
-INTERVAL_PART = re.compile(
-    r"(\d{1,9})\s*(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])", re.ASCII
-)
-
-
 NS_PER_SECOND = 1_000_000_000
 
 
@@ -24,7 +19,9 @@ YEAR = 365 * DAY
 UNIT_SECONDS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
 
 
-AGE = re.compile(r"(?:\d{1,9}[smhdw])+", re.ASCII)
+DURATION_PART = re.compile(
+    r"(\d{1,9})\s*(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])\s*", re.ASCII
+)
 
 
 EXAMPLES = "2026-03-01, 2026-03-01T06:00, 2026-03-01T06:00+01:00, 36h, 7d, now or never"
@@ -42,15 +39,32 @@ def local_text(moment_ns: int) -> str:
     return f"{moment.replace(tzinfo=None)} {moment:%z}"
 
 
-def age_seconds(text: str) -> int:
-    """The seconds in an age such as 36h, 7d or 1d12h.
+def duration_seconds(text: str) -> int | None:
+    """The seconds in a duration such as 36h, 1d12h or 2 weeks; None for anything else.
 
-    Raises:
-        UsageProblem: The text is anything else.
+    Every part must be understood, each unit comes once, and larger units come first: a former tool read "90 minutes"
+    as 90 seconds and "30m 1h" as 30 minutes and a second.
     """
-    if not AGE.fullmatch(text):
-        raise UsageProblem(f"{text!r} is not an age", remedy="Give a number and a unit: 90s, 30m, 36h, 7d or 2w.")
-    return sum(int(count) * UNIT_SECONDS[unit] for count, unit in re.findall(r"(\d+)([smhdw])", text))
+    plain = text.strip().lower()
+    parts = DURATION_PART.findall(plain)
+    units = [UNIT_SECONDS[unit[0]] for _, unit in parts]
+    if not parts or DURATION_PART.sub("", plain) or units != sorted(set(units), reverse=True):
+        return None
+    return sum(int(count) * unit for (count, _), unit in zip(parts, units))
+
+
+def duration_text(seconds: int) -> str:
+    """The seconds as `duration_seconds` reads them: 1h30m, 7d.
+
+    >>> duration_text(5400), duration_text(0)
+    ('1h30m', '0s')
+    """
+    parts = []
+    for unit, length in sorted(UNIT_SECONDS.items(), key=lambda item: -item[1]):
+        count, seconds = divmod(seconds, length)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
 
 
 def parse_date_ns(text: str) -> int:
@@ -80,8 +94,8 @@ def parse_moment_ns(text: str, *, now_ns: int) -> int:
     text = text.strip()
     if text == "now":
         return now_ns
-    if AGE.fullmatch(text):
-        moment_ns = now_ns - age_seconds(text) * NS_PER_SECOND
+    if (age_seconds := duration_seconds(text)) is not None:
+        moment_ns = now_ns - age_seconds * NS_PER_SECOND
         if moment_ns < 0:
             raise UsageProblem(
                 f"{text} ago was before 1970", remedy="Give a later time, or never. Nothing was changed."
@@ -110,33 +124,21 @@ def _iso_ns(text: str) -> int:
     return int(seconds) * NS_PER_SECOND + moment.microsecond * 1000
 
 
-INTERVAL = re.compile(rf"(?:{INTERVAL_PART.pattern}\s*)+", re.ASCII)
-
-
 def interval_seconds(text: str) -> int:
-    """The seconds in an interval: a whole number of seconds, or counts with units such as 90m, 1h30m, 1 week.
-
-    Every part must be understood, each unit comes once, and larger units come first: a former tool read "90 minutes"
-    as 90 seconds and "30m 1h" as 30 minutes and a second.
+    """The seconds in an interval: a whole number of seconds, or a duration.
 
     Raises:
         UsageProblem: Anything else, or not between a minute and a year.
     """
-    plain = text.strip().lower()
-    parts = INTERVAL_PART.findall(plain)
-    if re.fullmatch(r"\d{1,9}", plain, re.ASCII):
-        seconds = int(plain)
-    elif parts and INTERVAL.fullmatch(plain):
-        units = [UNIT_SECONDS[unit[0]] for _, unit in parts]
-        if units != sorted(set(units), reverse=True):
-            raise UsageProblem(f"{text!r} is not an interval", remedy="Give each unit once, the larger ones first.")
-        seconds = sum(int(count) * unit for (count, _), unit in zip(parts, units))
-    else:
+    plain = text.strip()
+    seconds = int(plain) if re.fullmatch(r"\d{1,9}", plain, re.ASCII) else duration_seconds(plain)
+    if seconds is None:
         raise UsageProblem(
-            f"{text!r} is not an interval", remedy="Give seconds, or numbers with units: 3600, 90m, 1h30m, 7d, 1 week."
+            f"{text!r} is not an interval",
+            remedy="Give seconds, or numbers with units, the larger units first: 3600, 90m, 1h30m, 7d, 1 week.",
         )
     if not MINUTE <= seconds <= YEAR:
         raise UsageProblem(
-            f"An interval of {seconds} seconds is outside what Globus takes", remedy="Give one from 60s to 365d."
+            f"An interval of {seconds} seconds is outside what Globus accepts", remedy="Give one from 60s to 365d."
         )
     return seconds

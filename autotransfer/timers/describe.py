@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from unicodedata import category, east_asian_width
 
 from autotransfer.common.errors import UsageProblem
-from autotransfer.common.times import local_text, parse_date_ns
+from autotransfer.common.paths import display
+from autotransfer.common.text import counted, table
+from autotransfer.common.times import duration_text, local_text, parse_date_ns
 
 NONE = "-"
 
@@ -22,9 +23,6 @@ STATUS_WORDS = {
     "inactive": "does not run",
     "ended": "will not run again",
 }
-
-
-JOINERS = "\u200c\u200d"  # invisible, and part of words in some scripts
 
 
 class Job(NamedTuple):
@@ -102,11 +100,11 @@ def read_job(document: Mapping[str, Any], *, command: str = "timer.py") -> Job:
     cause = (document.get("inactive_reason") or {}).get("cause")
     return Job(
         job_id=job_id,
-        name=plain(str(document.get("name") or "[unnamed]")),
+        name=display(str(document.get("name") or "[unnamed]")),
         status=str(document.get("status") or NONE),
         activity=_activity(document.get("activity") or {}),
         start=_moment(schedule.get("start") or schedule.get("datetime") or document.get("start")),
-        interval="once" if interval is None else duration(int(interval)),
+        interval="once" if interval is None else duration_text(int(interval)),
         next_run=_moment(document.get("next_run")) if _is_running(document) else NONE,
         stop=_stop(document, schedule),
         last_run=_moment(document.get("last_ran_at")),
@@ -153,49 +151,18 @@ def unchanged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> list[s
 def overview(found: list[Job]) -> list[str]:
     """A table with one line per job."""
     rows: list[tuple[str, ...]] = [("Name", "Job ID", "Status", "Next Run", "Last Result")]
-    return table(rows + [(job.name, job.job_id, job.status, job.next_run, job.last_result) for job in found])
-
-
-def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows of text as lines with aligned columns, also where characters are two columns wide or none."""
-    widths = [max(map(columns, column)) for column in zip(*rows)]
-    lines = [" | ".join(cell + " " * (width - columns(cell)) for cell, width in zip(row, widths)) for row in rows]
-    return [line.rstrip() for line in lines]
-
-
-def columns(text: str) -> int:
-    """The columns that a text takes on a terminal."""
-    return sum(
-        0 if category(mark) in ("Mn", "Me", "Cf") else 2 if east_asian_width(mark) in "WF" else 1 for mark in text
-    )
-
-
-def plain(text: str) -> str:
-    """A text on one line, with control characters written as escapes: names come from anywhere."""
-    return "".join(
-        mark if category(mark)[0] != "C" or mark in JOINERS else mark.encode("unicode_escape").decode("ascii")
-        for mark in text
-    )
-
-
-def duration(seconds: int) -> str:
-    """Seconds as a person writes them, and as `--interval` reads them: 1h30m, 7d."""
-    parts = []
-    for unit, length in (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, seconds = divmod(seconds, length)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
+    rows += [(job.name, job.job_id, job.status, job.next_run, job.last_result) for job in found]
+    return table(rows, separator=" | ")
 
 
 def task_outcome(task: Mapping[str, Any]) -> str:
     """The outcome of a transfer task, in one line."""
     status = str(task.get("status") or "unknown")
     skipped = task.get("subtasks_skipped_errors") or 0
-    skipped_text = f"; {_count(skipped, 'path')} SKIPPED because of errors" if skipped else ""
+    skipped_text = f"; {counted(skipped, 'path')} SKIPPED because of errors" if skipped else ""
     if status == "SUCCEEDED":
         copied = (
-            f"{_count(task.get('files_transferred') or 0, 'file')} copied, {task.get('bytes_transferred') or 0} bytes"
+            f"{counted(task.get('files_transferred') or 0, 'file')} copied, {task.get('bytes_transferred') or 0} bytes"
         )
         return f"SUCCEEDED: {copied}{skipped_text}"
     if status == "FAILED":
@@ -204,10 +171,6 @@ def task_outcome(task: Mapping[str, Any]) -> str:
     nice = task.get("nice_status")
     trouble = f": {nice}" if nice and not task.get("is_ok", True) else ""
     return f"{status}{trouble} (under way){skipped_text}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _ns(text: Any) -> int | None:
@@ -262,7 +225,7 @@ def _result_words(result: Mapping[str, Any] | None, runs: Any) -> str:
         errors = ": ".join(words) or dict(errors)
     status = result.get("status")
     where = f" (HTTP {status})" if isinstance(status, int) else ""
-    return plain(f"FAILURE: {errors or 'no reason given'}{where}")
+    return display(f"FAILURE: {errors or 'no reason given'}{where}")
 
 
 def _task_id(result: Mapping[str, Any] | None) -> str:
@@ -278,7 +241,7 @@ def _stop(document: Mapping[str, Any], schedule: Mapping[str, Any]) -> str:
     stop_after = document.get("stop_after") or {}
     runs = end.get("count") or end.get("iterations") or stop_after.get("n_runs")
     date = end.get("datetime") or stop_after.get("date")
-    words = [_count(int(runs), "run")] if runs else []
+    words = [counted(int(runs), "run")] if runs else []
     return " or ".join([*words, *([_moment(date)] if date else [])]) or "never"
 
 
@@ -291,6 +254,6 @@ def _inactive(document: Mapping[str, Any], job_id: str, command: str) -> str:
     detail = reason.get("detail") or {}
     parameters = detail.get("authorization_parameters") or {}
     words = parameters.get("session_message") or detail.get("code") or reason.get("cause")
-    return plain(
+    return display(
         f"{words}; to fix it, run `{command} session login --job {job_id}`, then `{command} job resume {job_id}`"
     )

@@ -8,7 +8,7 @@ import pytest
 
 from autotransfer.common.errors import UsageProblem
 from autotransfer.common.times import NS_PER_SECOND, parse_date_ns
-from autotransfer.timers.describe import collection_ids, columns, plain, read_job, session_demand, table, unchanged
+from autotransfer.timers.describe import collection_ids, read_job, session_demand, unchanged
 from autotransfer.timers.documents import Schedule
 
 NOW_NS = parse_date_ns("2026-03-01T12:00:30Z")
@@ -132,14 +132,3 @@ def test_a_change_that_the_answer_does_not_show_is_found() -> None:
     assert unchanged(document, {"name": "m", "interval": 60}) == ["name", "interval"]
     assert unchanged(document, {"stop_after": {"date": None, "n_runs": 3}}) == ["stop_after"]
     assert unchanged({}, {"stop_after": same_date}) == ["stop_after"]
-
-
-def test_a_table_is_aligned_whatever_the_names_hold() -> None:
-    lines = table([("Name", "X"), ("日本", "x"), ("e\u0301", "x"), ("plain", "")])
-
-    assert lines == ["Name  | X", "日本  | x", "e\u0301     | x", "plain |"]
-    assert [columns(text) for text in ("日本", "e\u0301", "\uff41", "a\u200db")] == [4, 1, 2, 2]
-
-
-def test_a_name_cannot_write_over_the_terminal() -> None:
-    assert plain("a\nb\tc\x1b[2J\u202e\udcff日\u200c") == "a\\nb\\tc\\x1b[2J\\u202e\\udcff日\u200c"
