@@ -1,9 +1,9 @@
-# Completes the commands of this suite in bash: options, subcommands, and files. Put into ~/.bashrc:
+# Completes the commands of this suite in bash: options, subcommands and files. Put this line into ~/.bashrc:
 #
 #     source /opt/transfer/samples/completion.bash
 #
-# It asks the script itself (--help), so it knows the options of the version that is there. All other programs that are
-# run with python are completed with names of files.
+# It reads the --help of the script itself, so it knows the options of the installed version. For all other programs that
+# are run with python, it completes file names.
 
 _globus_transfer() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
@@ -39,7 +39,7 @@ _globus_transfer() {
     COMPREPLY=($(compgen -W "$offered" -- "$current"))
 }
 
-# The options and commands that a script tells of; its last answer is kept, since Python takes a moment to start.
+# The options and commands in the help of a script. The last help is kept, because Python takes a moment to start.
 _globus_transfer_ask() {
     [[ "$*" == "$_globus_transfer_asked" ]] && return
     _globus_transfer_help=$("$@" --help 2>/dev/null </dev/null | sed '/^examples:/,$d')

@@ -1,6 +1,6 @@
-"""The real scripts, run as a user would run them, against a local Globus: from a tree of files to a checked copy.
+"""The real scripts, run as a user would run them, against the emulator: from a tree of files to a checked copy.
 
-`make demo` runs it. It uses the standard library only; the scripts and the emulator run as programs of their own.
+`make demo` runs it. It uses only the standard library; the scripts and the emulator run as separate programs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SRC_ID = "d0000000-0000-4000-8000-000000000001"
 DST_ID = "d0000000-0000-4000-8000-000000000002"
 CLIENT_ID = "d0000000-0000-4000-8000-00000000000c"
 EXCLUDE = ["*.tmp"]
-LEFT_OUT = [*EXCLUDE, "latest"]  # by the settings, and as a symlink
+SKIPPED = [*EXCLUDE, "latest"]  # a setting skips the first, and "latest" is a symlink
 SETTLE_SECONDS = 2
 CHECKSUM = 3  # the sync level's number at Globus
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -39,11 +39,11 @@ MARKER = "made-by-demo"  # only a folder that holds it is ever removed
 
 
 class Unexpected(Exception):
-    """Something went otherwise than the demo says it must."""
+    """Something did not happen as the demo says it must."""
 
 
-class Voice:
-    """Prints the story; in colour on a terminal, unless NO_COLOR is set."""
+class Narrator:
+    """Prints the demo's text; in colour on a terminal, unless NO_COLOR is set."""
 
     def __init__(self) -> None:
         self.is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb"
@@ -76,10 +76,10 @@ class Voice:
 
 
 class Instrument:
-    """Writes a beamline's files, dated back so that they look finished.
+    """Writes a beamline's files, with old times so that they count as settled.
 
     Attributes:
-        run: The folder it fills, which is SRC_DIR.
+        run: The folder it writes into, which is SRC_DIR.
     """
 
     def __init__(self, run: Path, files_per_scan: int) -> None:
@@ -89,14 +89,14 @@ class Instrument:
         self._now = time.time()
 
     def write(self, rel_path: str, size_bytes: int, *, age_seconds: float) -> None:
-        """Write a file of new content, last modified so long ago."""
+        """Write a file with new content, last modified that long ago."""
         path = self.run / rel_path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(self._random.getrandbits(8 * size_bytes).to_bytes(size_bytes, "little"))
         self._date(path, age_seconds)
 
     def scan(self, folder: str, *, age_seconds: float, files: int = 0) -> set[str]:
-        """Write a scan: frames and what was noted beside them; gives their rel_paths."""
+        """Write a scan: frames, and the notes beside them; returns their rel_paths."""
         names = [f"{folder}/frame_{number:05}.tif" for number in range(files or self._files_per_scan)]
         names += [f"{folder}/scan.log", f"{folder}/motor positions.json"]
         for name in names:
@@ -104,7 +104,7 @@ class Instrument:
         return set(names)
 
     def first_tree(self) -> None:
-        """Write what is there before the first run."""
+        """Write the files that exist before the first run."""
         for kind in ("dark", "flat"):
             for number in range(8):
                 self.write(f"calibration/{kind}_{number}.raw", 20_000, age_seconds=9 * DAY)
@@ -121,7 +121,7 @@ class Instrument:
 
     @contextmanager
     def still_writing(self, rel_path: str) -> Iterator[None]:
-        """Keep appending to a file."""
+        """Keep appending to a file until the block ends."""
         is_closed = threading.Event()
         path = self.run / rel_path
 
@@ -146,11 +146,11 @@ class Instrument:
 
 
 class Globus:
-    """The emulator, running as a program of its own until `stop`."""
+    """The emulator, running as a separate program until `stop`."""
 
-    def __init__(self, voice: Voice, collections: list[str], log: Path) -> None:
+    def __init__(self, narrator: Narrator, collections: list[str], log: Path) -> None:
         words = ["-m", "emulator", *(f"--collection={text}" for text in collections), "--progress", "seconds:0.5"]
-        voice.command([_shown(sys.executable), *words])
+        narrator.command([_shown(sys.executable), *words])
         with log.open("w") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, *words],
@@ -168,9 +168,9 @@ class Globus:
                 raise Unexpected(f"The emulator did not start: {log.read_text().strip()}")
             name, _, value = line.strip().removeprefix("export ").partition("=")
             self.environment[name] = value
-            voice.say(f"  {line.rstrip()}")
+            narrator.say(f"  {line.rstrip()}")
         self._url = self.environment["GLOBUS_SDK_SERVICE_URL_TRANSFER"].rstrip("/")
-        # What is on loopback is not behind a proxy.
+        # No proxy is used for loopback.
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
     def stop(self) -> None:
@@ -178,11 +178,11 @@ class Globus:
         self._process.wait(timeout=30)
 
     def tasks(self) -> list[dict[str, Any]]:
-        """The transfer tasks it accepted, in order."""
+        """The transfer tasks that it accepted, in order."""
         return [task for task in self._ask("state")["tasks"] if task["type"] == "TRANSFER"]
 
     def requests(self) -> int:
-        """How many requests it has answered."""
+        """The number of requests that it has answered."""
         return len(self._ask("requests"))
 
     def let_the_next_task_fail(self, *, after_files: int) -> None:
@@ -196,26 +196,28 @@ class Globus:
 
 
 class Demo:
-    """The story, step by step."""
+    """The demo, step by step."""
 
     def __init__(self, folder: Path, files_per_scan: int) -> None:
-        self.voice = Voice()
+        self.narrator = Narrator()
         self.folder = folder
         self.dst = folder / "archive/beamline7/run7"
         self.instrument = Instrument(folder / "instrument/run7", files_per_scan)
         self.src = self.instrument.run
         self.config = folder / "config.py"
 
-    def tell(self) -> None:
+    def play(self) -> None:
         """Run everything.
 
         Raises:
-            Unexpected: The first thing that went otherwise.
+            Unexpected: The first thing that did not happen as it must.
         """
         self.prepare()
-        self.voice.step("Start a local Globus: two folders as two collections. Nothing leaves this computer.")
+        self.narrator.step(
+            "Start a local Globus, the emulator: two folders act as two collections. Nothing leaves this computer."
+        )
         self.globus = Globus(
-            self.voice,
+            self.narrator,
             [
                 f"{SRC_ID}={_shown(self.folder / 'instrument')},name=Beamline 7",
                 f"{DST_ID}={_shown(self.folder / 'archive')},type=mapped,name=Lab archive",
@@ -235,21 +237,23 @@ class Demo:
             self.globus.stop()
 
     def prepare(self) -> None:
-        """Make the scratch folder anew: a tree, an archive, a configuration."""
+        """Create the scratch folder afresh: a tree, an archive, a configuration."""
         if self.folder.exists():
             if any(self.folder.iterdir()) and not (self.folder / MARKER).exists():
-                raise Unexpected(f"{self.folder} was not made by this demo, so it is left alone. Name another folder.")
+                raise Unexpected(
+                    f"This demo did not create {self.folder}, so the folder is left alone. Name another one."
+                )
             shutil.rmtree(self.folder)
         for folder in (self.src, self.folder / "archive", self.folder / "state"):
             folder.mkdir(parents=True)
         (self.folder / MARKER).touch()
         self.instrument.first_tree()
         sizes = [path.stat().st_size for path in self.src.rglob("*") if path.is_file() and not path.is_symlink()]
-        self.voice.step(
+        self.narrator.step(
             f"An instrument has written {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, into {_shown(self.src)}."
         )
         secret = self.folder / "secret"
-        secret.write_text("the emulator takes any secret\n")
+        secret.write_text("the emulator accepts any secret\n")
         secret.chmod(0o600)
         settings = {
             "SRC_DIR": str(self.src),
@@ -264,32 +268,34 @@ class Demo:
             "SETTLE_SECONDS": SETTLE_SECONDS,
         }
         self.config.write_text("".join(f"{name} = {value!r}\n" for name, value in settings.items()), encoding="utf-8")
-        self.voice.say(f"The settings, in {_shown(self.config)}; all others keep their defaults:\n")
+        self.narrator.say(f"The settings are in {_shown(self.config)}. All others keep their defaults:\n")
         for line in self.config.read_text(encoding="utf-8").splitlines():
-            self.voice.say(f"  {line}")
+            self.narrator.say(f"  {line}")
 
     def check_configuration(self) -> None:
-        self.voice.step("Check the configuration and the login.")
+        self.narrator.step("Check the configuration and the login.")
         self.run("test_config.py")
 
     def send_the_first_tree(self) -> None:
-        self.voice.step("Ask what a run would send.")
+        self.narrator.step("List what a run would send.")
         self.run("main.py", "--dry-run", most_lines=8)
         self.prove(not self.globus.tasks() and not self.dst.exists(), "nothing was sent and nothing was written")
-        self.voice.step("The first run sends it all. (-v speaks and --wait stays; cron needs neither.)")
+        self.narrator.step(
+            "The first run sends everything. (-v prints a summary, --wait waits for the tasks; cron needs neither.)"
+        )
         self.run("main.py", "-v", "--wait", "60")
-        self.prove(not self.differences(), "the archive holds the same files, with the same content and times")
+        self.prove(not self.differences(), "the archive has the same files, with the same contents and times")
 
     def find_nothing_to_do(self) -> None:
-        self.voice.step("A run with nothing to do does nothing.")
+        self.narrator.step("A run with nothing to send does not use the network.")
         asked = self.globus.requests()
         self.run("main.py", "-v")
-        self.prove(self.globus.requests() == asked, "it did not even ask Globus")
+        self.prove(self.globus.requests() == asked, "Globus received no request")
 
     def send_what_changed(self) -> None:
-        self.voice.step(
-            "Work goes on: two files added, one modified, one replaced by an older copy, one scan of many files, and "
-            "one file that is still being written."
+        self.narrator.step(
+            "Work goes on: two files are added, one is modified, one is replaced by an older copy, a scan of many "
+            "files arrives, and one file is still being written."
         )
         scan = "2026-03-04/scan_0005"
         self.instrument.write("2026-03-02/scan_0001/fit.h5", 60_000, age_seconds=3 * MINUTE)
@@ -305,17 +311,17 @@ class Demo:
         edited = [f"{scan}/", "2026-03-02/scan_0001/fit.h5", "notes/shift change.txt", "notes/Übersicht, beam time.txt"]
         self.prove(
             sent == sorted([*edited, "calibration/dark_3.raw"]),
-            f"exactly these were sent, the scan's {len(frames)} files as one folder; the file under work waits",
+            f"exactly these were sent, the scan's {len(frames)} files as one folder; the file being written waits",
         )
         by_checksum = {path for task in tasks if task["document"]["sync_level"] == CHECKSUM for path in _items(task)}
         self.prove(
             "calibration/dark_3.raw" in by_checksum,
-            "the older copy was compared by checksum; by its time it is no news",
+            "the older copy was compared by checksum, because its time alone would not make Globus copy it",
         )
 
     def survive_a_failed_task(self) -> None:
-        self.voice.step(
-            "The monitor file is finished and another scan is there, but now Globus fails: the task ends after 5 files."
+        self.narrator.step(
+            "The monitor file is complete and there is another scan, but now the task fails after 5 files."
         )
         scan = "2026-03-04/scan_0006"
         waiting = self.instrument.scan(scan, age_seconds=HOUR, files=10) | {"2026-03-04/monitor.dat"}
@@ -327,21 +333,21 @@ class Demo:
         self.prove(
             [task["status"] for task in sent] == ["FAILED"]
             and _items(sent[0]) == {f"{scan}/", "2026-03-04/monitor.dat"},
-            "the task failed, and exit status 3 lets cron and scripts know",
+            "the task failed, and exit status 3 reports it to cron and scripts",
         )
         arrived = int(sent[0]["files_transferred"])
-        self.voice.step("The next run sends the files that did not arrive, and only those.")
+        self.narrator.step("The next run retries the files that were not delivered, and only those.")
         self.run("main.py", "-v", "--wait", "60")
         (again,) = self.globus.tasks()[already + 1 :]
         self.prove(
             len(_items(again)) == len(waiting) - arrived and _items(again) < waiting and not self.differences(),
-            f"{arrived} of {len(waiting)} files had arrived, the other {len(_items(again))} were sent again",
+            f"{arrived} of {len(waiting)} files had arrived; the other {len(_items(again))} were sent again",
         )
 
     def send_again_on_request(self) -> None:
-        self.voice.step(
-            "Someone deleted a folder in the archive. What was sent once is not sent again by itself; set_time asks "
-            "for it."
+        self.narrator.step(
+            "Someone deleted a folder in the archive. What was delivered is not sent again automatically; set_time.py "
+            "requests it."
         )
         gone = {f"calibration/{path.name}" for path in (self.dst / "calibration").iterdir()}
         shutil.rmtree(self.dst / "calibration")
@@ -349,51 +355,51 @@ class Demo:
         self.run("set_time.py", "never", "--path", _shown(self.src / "calibration"))
         self.run("main.py", "-v", "--wait", "60")
         (task,) = self.globus.tasks()[already:]
-        self.prove(_items(task) in (gone, {"calibration/"}), f"its {len(gone)} files were sent, and nothing else")
+        self.prove(_items(task) in (gone, {"calibration/"}), f"its {len(gone)} files were sent again, and nothing else")
 
     def judge(self) -> None:
-        """Compare the two trees by other means than the suite's own.
+        """Compare the two trees with a tool that is not part of this suite.
 
         Raises:
             Unexpected: They differ.
         """
-        self.voice.step("Compare the archive with the instrument's folder, by an independent tool.")
+        self.narrator.step("Compare the archive with the instrument's folder, using an independent tool.")
         self._compare_by_tool()
         differences = self.differences()
         if differences:
             raise Unexpected("\n  ".join(["The archive differs:", *differences]))
         files = sum(1 for content in contents(self.dst).values() if content)
-        self.voice.verdict(
-            f"The archive is the same as the source: {files} files, by name, content and modification time. Left out "
-            f"as configured: symlinks, and what is named {', '.join(EXCLUDE)}.",
+        self.narrator.verdict(
+            f"The archive is the same as the source: {files} files, by name, content and modification time. Not sent, "
+            f"as configured: symlinks, and files named {', '.join(EXCLUDE)}.",
             is_good=True,
         )
-        self.voice.say(f"Look around in {_shown(self.folder)}; the log is {_shown(self.folder / 'state/log')}.")
+        self.narrator.say(f"The files are in {_shown(self.folder)}; the log is {_shown(self.folder / 'state/log')}.")
 
     def _compare_by_tool(self) -> None:
         src, dst = f"{_shown(self.src)}/", f"{_shown(self.dst)}/"
         if _has_rsync_3():
-            # Globus carries no owners, permissions and times of folders.
+            # Globus carries neither owners nor permissions nor the times of folders.
             words = ["rsync", "-anic", "--delete", "--delete-excluded", "--omit-dir-times", "--no-perms", "--no-owner"]
-            words += ["--no-group", *(f"--exclude={pattern}" for pattern in LEFT_OUT), src, dst]
+            words += ["--no-group", *(f"--exclude={pattern}" for pattern in SKIPPED), src, dst]
         elif shutil.which("diff"):
-            words = ["diff", "-r", *(f"--exclude={pattern}" for pattern in LEFT_OUT), src, dst]
+            words = ["diff", "-r", *(f"--exclude={pattern}" for pattern in SKIPPED), src, dst]
         else:
-            self.voice.say("Neither rsync nor diff is installed here, so the demo's own comparison must do.")
+            self.narrator.say("Neither rsync nor diff is installed here, so only the demo's own comparison was made.")
             return
-        self.voice.command(words)
+        self.narrator.command(words)
         result = subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        self.voice.say(f"  {(result.stdout + result.stderr).strip() or '(no difference)'}")
+        self.narrator.say(f"  {(result.stdout + result.stderr).strip() or '(no difference)'}")
         if result.returncode or result.stdout.strip():
             raise Unexpected(f"{words[0]} found the differences above.")
 
     def differences(self) -> list[str]:
-        """What differs between the two trees, a line each: names, content, modification times in whole seconds."""
+        """The differences between the two trees, one line each: names, contents, times in whole seconds."""
         there = contents(self.dst)
         here = {
             rel_path: content
             for rel_path, content in contents(self.src).items()
-            if not any(fnmatchcase(os.path.basename(rel_path), pattern) for pattern in LEFT_OUT)
+            if not any(fnmatchcase(os.path.basename(rel_path), pattern) for pattern in SKIPPED)
         }
         return [
             f"{path!r}: {here.get(path, 'is not at the source')} != {there.get(path, 'is not in the archive')}"
@@ -402,43 +408,43 @@ class Demo:
         ]
 
     def run(self, script: str, *arguments: str, status: int = 0, most_lines: int = 0) -> None:
-        """Run a script, show it and what it says; it must end with this status.
+        """Run a script, and show the command and its output; it must end with this status.
 
         Args:
-            most_lines: Show no more than so many lines from the beginning, and the last one.
+            most_lines: Show at most that many lines from the beginning, and the last one; 0: all.
         """
         words = [_shown(sys.executable), script, "--config", _shown(self.config), *arguments]
-        self.voice.command(words)
+        self.narrator.command(words)
         result = subprocess.run(
             [sys.executable, *words[1:]],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if most_lines else None,
-            stderr=None if self.voice.is_terminal else subprocess.STDOUT,
+            stderr=None if self.narrator.is_terminal else subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
             check=False,
         )
         lines = (result.stdout or "").splitlines()
         if len(lines) > most_lines + 2:
-            lines[most_lines:-1] = [f"... {len(lines) - most_lines - 1} lines more ..."]
+            lines[most_lines:-1] = [f"... {len(lines) - most_lines - 1} more lines ..."]
         for line in lines:
-            self.voice.say(line)
+            self.narrator.say(line)
         if result.returncode:
-            self.voice.say(f"  (exit status {result.returncode})")
+            self.narrator.say(f"  (exit status {result.returncode})")
         if result.returncode != status:
             raise Unexpected(f"{script} ended with status {result.returncode}; it must be {status} here.")
 
     def prove(self, is_so: bool, text: str) -> None:
-        """Say that something was checked and holds.
+        """Print that something was checked and is true.
 
         Raises:
-            Unexpected: It does not.
+            Unexpected: It is not true.
         """
         if not is_so:
-            raise Unexpected("\n  ".join([f"This does not hold: {text}.", *self.differences()[:20]]))
-        self.voice.proof(text)
+            raise Unexpected("\n  ".join([f"This is not true: {text}.", *self.differences()[:20]]))
+        self.narrator.proof(text)
 
 
 def contents(top: Path) -> dict[str, tuple[int, str] | None]:
@@ -456,11 +462,11 @@ def contents(top: Path) -> dict[str, tuple[int, str] | None]:
 
 
 def _has_rsync_3() -> bool:
-    """Whether there is an rsync that lists differences; others of that name know fewer options."""
+    """Whether there is an rsync that lists differences; other programs of that name have fewer options."""
     if not shutil.which("rsync"):
         return False
-    told = subprocess.run(["rsync", "--version"], capture_output=True, text=True, check=False).stdout
-    return re.match(r"rsync +version (v)?[3-9]", told) is not None
+    version = subprocess.run(["rsync", "--version"], capture_output=True, text=True, check=False).stdout
+    return re.match(r"rsync +version (v)?[3-9]", version) is not None
 
 
 def _items(task: dict[str, Any]) -> set[str]:
@@ -476,24 +482,26 @@ def _shown(path: str | Path) -> str:
 
 
 def main() -> int:
-    """Tell the story and give the verdict; the exit status is 0 only if the copy is the same."""
+    """Run the demo and print the verdict; the exit status is 0 only if the copy is the same."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=ROOT / ".demo", help="made anew each time (default: .demo)")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / ".demo", help="deleted and created again each time (default: .demo)"
+    )
     parser.add_argument("--files", type=int, default=40, metavar="N", help="frames in each scan (default: 40)")
     chosen = parser.parse_args()
     began = time.monotonic()
     signal.signal(signal.SIGTERM, _interrupt)
     demo = Demo(chosen.folder.resolve(), chosen.files)
     try:
-        demo.tell()
+        demo.play()
         demo.judge()
     except Unexpected as problem:
-        demo.voice.verdict(f"The demo failed. {problem}", is_good=False)
+        demo.narrator.verdict(f"The demo failed. {problem}", is_good=False)
         return 1
     except KeyboardInterrupt:
-        demo.voice.verdict("Interrupted.", is_good=False)
+        demo.narrator.verdict("Interrupted.", is_good=False)
         return 130
-    demo.voice.say(f"All this took {time.monotonic() - began:.0f} seconds.")
+    demo.narrator.say(f"The demo took {time.monotonic() - began:.0f} seconds.")
     return 0
 
 

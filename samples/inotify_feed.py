@@ -1,11 +1,11 @@
-"""A change feed from inotifywait (Linux): names what changes in a folder, and gives the names to main.py.
+"""A change feed from inotifywait (Linux): collects the names of what changes in a folder, and passes them to main.py.
 
     inotify_feed.py watch /data/run7 /var/spool/transfer-run7           as a service: systemd, or @reboot in a crontab
     inotify_feed.py run /var/spool/transfer-run7 python main.py         from cron, in place of `python main.py`
 
-The names gather in the folder SPOOL: in `new` as they come, in `taken` while main.py has them. They are removed only
-when main.py has ended with 0 or 3; after any other end they are given to it again. When the watch begins, and whenever
-the kernel may have dropped events, the whole folder is named. Needs inotify-tools 3.22 or newer.
+The names are kept in the folder SPOOL: in `new` as they arrive, in `taken` while main.py works on them. They are
+removed only when main.py has ended with 0 or 3. After any other status they are passed to it again. The whole folder is
+named when the watch begins, and whenever the kernel may have dropped events. Needs inotify-tools 3.22 or newer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pathlib import Path
 from select import select
 from typing import IO
 
-# A file is named when it is closed, linked, renamed, removed or dated; a folder when it comes or goes.
+# A file is named when it is closed after writing, linked, renamed or removed, or when its time is set; a folder when it
+# is created, renamed or removed.
 EVENTS = ("close_write", "create", "moved_to", "moved_from", "delete", "attrib")
 WATCH = ["inotifywait", "-m", "-r", *(word for event in EVENTS for word in ("-e", event))]
 FORMAT = ["--format", "%w%f%0", "--no-newline"]
@@ -34,10 +35,10 @@ ANOTHER_RUN = 7
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     todo = parser.add_subparsers(dest="todo", required=True)
-    watching = todo.add_parser("watch", help="spool the names of what changes")
+    watching = todo.add_parser("watch", help="collect the names of what changes")
     watching.add_argument("folder", type=os.path.abspath, help="SRC_DIR")
     watching.add_argument("spool", type=Path)
-    running = todo.add_parser("run", help="give what was spooled to main.py")
+    running = todo.add_parser("run", help="pass the collected names to main.py")
     running.add_argument("spool", type=Path)
     running.add_argument("command", nargs=argparse.REMAINDER)
     chosen = parser.parse_args()
@@ -46,7 +47,7 @@ def main() -> int:
 
 
 def watch(folder: str, spool: Path) -> int:
-    """Spool names until inotifywait ends."""
+    """Collect names until inotifywait ends; returns its exit status."""
     with subprocess.Popen([*WATCH, *FORMAT, folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         for line in process.stderr:
@@ -65,10 +66,10 @@ def watch(folder: str, spool: Path) -> int:
 
 
 def read_names(stream: IO[bytes]) -> Iterator[tuple[list[bytes], bool]]:
-    """What inotifywait prints, as it comes, each name ended by NUL; and whether the kernel may have dropped some.
+    """The names that inotifywait prints, as they arrive, and whether the kernel may have dropped events.
 
-    inotifywait does not say when the kernel's queue was full. If it was, a whole queue of events has come without a
-    pause; so after half of one all is named.
+    inotifywait does not report that the kernel's queue was full. If it was, a whole queue of events has arrived without
+    a pause. So after half a queue without a pause, everything is named.
     """
     rest = b""
     since_pause = 0
@@ -88,7 +89,7 @@ def read_names(stream: IO[bytes]) -> Iterator[tuple[list[bytes], bool]]:
 
 
 def most_queued() -> int:
-    """How many events the kernel keeps before it drops some."""
+    """The number of events that the kernel queues before it drops some; 0 when that is not known."""
     try:
         return int(Path("/proc/sys/fs/inotify/max_queued_events").read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -96,13 +97,13 @@ def most_queued() -> int:
 
 
 def put(spool: Path, names: list[bytes]) -> None:
-    """Append names, each ended by NUL, to what main.py has not taken yet."""
+    """Append names, each followed by NUL, to those that main.py has not taken yet."""
     with lock(spool / "lock"), open(spool / "new", "ab") as new:
         new.write(b"".join(name + b"\0" for name in names))
 
 
 def run(spool: Path, command: list[str]) -> int:
-    """Give main.py what was spooled, with what it did not take before; gives its exit status."""
+    """Pass the collected names to main.py, with those that it did not take before; returns its exit status."""
     with lock(spool / "run.lock", is_patient=False) as is_ours:
         if not is_ours:
             return ANOTHER_RUN
@@ -121,7 +122,7 @@ def run(spool: Path, command: list[str]) -> int:
 
 @contextmanager
 def lock(path: Path, *, is_patient: bool = True) -> Iterator[bool]:
-    """Hold a lock for the length of the block; gives whether it was to be had."""
+    """Hold a lock during the block; yields whether it could be taken."""
     with open(path, "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if is_patient else fcntl.LOCK_NB))

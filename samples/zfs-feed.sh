@@ -1,11 +1,12 @@
 #!/bin/sh
-# A change feed from ZFS snapshots: gives main.py the names of what differs from the last snapshot. From cron:
+# A change feed from ZFS snapshots: passes the names of what differs from the last snapshot to main.py. From cron:
 #
 #     */10 * * * * /opt/transfer/samples/zfs-feed.sh tank/data /opt/transfer/.venv/bin/python /opt/transfer/main.py
 #
-# It takes a snapshot DATASET@transfer-TIME, and removes the one before it only when main.py has ended with 0 or 3; after
-# any other end the next difference begins at the older one again, so no name is lost. The first time all of SRC_DIR is
-# named. DATASET must be mounted, and SRC_DIR be in it. The user needs `zfs allow USER diff,snapshot,destroy,mount DATASET`.
+# It takes a snapshot DATASET@transfer-TIME. It removes the previous one only when main.py has ended with 0 or 3. After any
+# other status, the next comparison starts from the older snapshot again, so no name is lost. The first time, it names all
+# of SRC_DIR. DATASET must be mounted and contain SRC_DIR. The user needs
+# `zfs allow USER diff,snapshot,destroy,mount DATASET`.
 set -eu
 
 dataset=$1
@@ -14,12 +15,12 @@ tab=$(printf '\t')
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The names in the output of `zfs diff -FH`, each ended by NUL. zfs writes blanks, backslashes, control characters and
-# what is not ASCII as \0ooo, which is what printf's %b reads.
+# The names in the output of `zfs diff -FH`, each followed by NUL. zfs writes spaces, backslashes, control characters and
+# anything that is not ASCII as \0ooo, which printf's %b reads.
 names() {
   while IFS=$tab read -r change kind path new_path; do
     case $change$kind in
-      M/) ;; # entries came or went in this folder; each of them has a line of its own
+      M/) ;; # entries of this folder were added or removed; each has its own line
       R?) printf '%b\0%b\0' "$path" "$new_path" ;;
       *) printf '%b\0' "$path" ;;
     esac

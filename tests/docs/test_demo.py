@@ -23,7 +23,7 @@ FROM_MAKE = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "PYTHON", "VEN
 
 def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the checkout; stderr is in its stdout."""
-    # What `make test` itself was told is not meant for a make that a test starts.
+    # What `make test` itself was given is not meant for a make that a test starts.
     around = {name: value for name, value in os.environ.items() if name not in FROM_MAKE}
     return subprocess.run(
         words,
@@ -39,24 +39,24 @@ def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def test_the_demo_ends_with_the_verdict_that_source_and_archive_are_the_same(tmp_path: Path) -> None:
-    told = run(sys.executable, "samples/demo.py", "--folder", tmp_path / "demo", "--files", "4")
+    done = run(sys.executable, "samples/demo.py", "--folder", tmp_path / "demo", "--files", "4")
 
-    assert told.returncode == 0, told.stdout
-    assert "A run would work." in told.stdout
-    assert "Nothing to send." in told.stdout
-    assert "(exit status 3)" in told.stdout
-    assert "The archive is the same as the source: 5" in told.stdout
-    assert "\033[" not in told.stdout
-    assert "Traceback" not in told.stdout + (tmp_path / "demo/emulator.log").read_text()
+    assert done.returncode == 0, done.stdout
+    assert "A run would work." in done.stdout
+    assert "Nothing to send." in done.stdout
+    assert "(exit status 3)" in done.stdout
+    assert "The archive is the same as the source: 5" in done.stdout
+    assert "\033[" not in done.stdout
+    assert "Traceback" not in done.stdout + (tmp_path / "demo/emulator.log").read_text()
 
 
 def test_the_demo_removes_no_folder_but_its_own(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
 
-    told = run(sys.executable, "samples/demo.py", "--folder", tmp_path)
+    done = run(sys.executable, "samples/demo.py", "--folder", tmp_path)
 
-    assert told.returncode == 1
-    assert "is left alone" in told.stdout
+    assert done.returncode == 1
+    assert "is left alone" in done.stdout
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
@@ -84,9 +84,9 @@ def tool(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_demo_finds_a_true_copy_true(copied: Demo, tool: str, capsys: pytest.CaptureFixture[str]) -> None:
     copied.judge()
 
-    told = capsys.readouterr().out
-    assert "The archive is the same as the source" in told
-    assert f"$ {tool} " in told if tool else "$" not in told
+    done = capsys.readouterr().out
+    assert "The archive is the same as the source" in done
+    assert f"$ {tool} " in done if tool else "$" not in done
 
 
 @pytest.mark.parametrize("damage", ["content", "mtime", "missing", "extra", "excluded", "symlink", "folder"])
@@ -186,19 +186,19 @@ def test_make_names_an_interpreter_that_is_missing_or_too_old(make: str, tmp_pat
 def test_make_empties_no_folder_that_is_not_a_virtual_environment(make: str, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
 
-    told = run(make, "install", f"PYTHON={sys.executable}", f"VENV={tmp_path}")
+    done = run(make, "install", f"PYTHON={sys.executable}", f"VENV={tmp_path}")
 
-    assert told.returncode
-    assert "is no virtual environment" in told.stdout
+    assert done.returncode
+    assert "is no virtual environment" in done.stdout
     assert (tmp_path / "thesis.tex").exists()
 
 
 def test_make_alone_lists_every_target(make: str) -> None:
-    told = run(make).stdout
+    done = run(make).stdout
 
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     declared = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
     assert declared
     assert {target for target in declared[1].split() if target != "interpreter"} == set(
-        re.findall(r"^  make (\S+) ", told, re.MULTILINE)
+        re.findall(r"^  make (\S+) ", done, re.MULTILINE)
     )
