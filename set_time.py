@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -86,15 +85,15 @@ def main() -> int:
 
 
 def _asked() -> str:
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not utils.has_terminal():
         raise UsageProblem(
             "TIME is missing, and there is no terminal to ask on",
             remedy=f"Give it as the first argument: {TIMES}. Nothing was changed.",
         )
-    try:
-        return input(f"Last-transfer time ({TIMES}): ")
-    except EOFError:
-        raise UsageProblem("No time was given", remedy="Nothing was changed.") from None
+    text = utils.typed(f"Last-transfer time ({TIMES}): ")
+    if not text:
+        raise UsageProblem("No time was given", remedy="Nothing was changed.")
+    return text
 
 
 def _scope(settings: Settings, path: str) -> str:

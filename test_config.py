@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import utils
 from autotransfer.checks.checklist import Check, Checks
-from autotransfer.common.errors import ExitStatus, SignInNeeded
+from autotransfer.common.errors import ExitStatus
 from autotransfer.common.paths import display
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Make the checks; gives the exit status."""
     chosen = arguments()
-    may_ask = not chosen.no_login and _has_terminal()
+    may_ask = not chosen.no_login and utils.has_terminal()
     made = []
     with Checks(
         lambda: utils.load_settings(chosen.config),
-        ask=_ask if may_ask else None,
+        ask=utils.ask_for_code if may_ask else None,
         sign_in_command=command("test_config.py", chosen.config),
     ) as checks:
         for check in checks.each():
@@ -76,22 +76,6 @@ def command(script: str, config: str | None) -> str:
 def crontab_line(config: str | None) -> str:
     """The line for the crontab; there a percent sign ends the command unless it is escaped."""
     return "*/5 * * * * " + command("main.py", config).replace("%", "\\%")
-
-
-def _has_terminal() -> bool:
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
-
-
-def _ask(why: str, url: str) -> str:
-    utils.warn(f"\n{why}\nOpen this link in a browser, sign in, and copy the code that the page shows:\n\n{url}\n")
-    print("Code: ", end="", file=sys.stderr, flush=True)
-    try:
-        code = input().strip()
-    except EOFError:
-        code = ""
-    if not code:
-        raise SignInNeeded("No code was given", remedy="Run test_config.py again. Nothing was changed.")
-    return code
 
 
 def _lines(check: Check) -> str:

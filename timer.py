@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import utils
-from autotransfer.common.errors import ExitStatus, SignInNeeded, UsageProblem
+from autotransfer.common.errors import ExitStatus, UsageProblem
 from autotransfer.common.times import local_text
 from autotransfer.timers import describe, documents, options
 
@@ -266,7 +266,7 @@ def job_update(chosen: argparse.Namespace, settings: Settings) -> int:
 
 def session_login(chosen: argparse.Namespace, settings: Settings) -> int:
     """Let a person sign in, as few times as possible."""
-    with _hosting(chosen, settings, ask=_ask_for_code, must_hold=False) as hosting:
+    with _hosting(chosen, settings, ask=utils.ask_for_code, must_hold=False) as hosting:
         if hosting.login.is_service_account:
             hosting.login.prove()
             _tell(
@@ -319,19 +319,6 @@ def session_revoke(chosen: argparse.Namespace, settings: Settings) -> int:
         "may go on: `job delete` ends one, and https://auth.globus.org/v2/web/consents ends all.",
     )
     return int(ExitStatus.DONE)
-
-
-def _ask_for_code(url: str) -> str:
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise SignInNeeded(
-            "Signing in needs a terminal", remedy="Run `timer.py session login` where a person can type."
-        )
-    utils.warn(f"Open this link, sign in, and copy the code you are shown:\n\n{url}\n")
-    print("Code: ", end="", file=sys.stderr, flush=True)
-    code = sys.stdin.readline().strip()
-    if not code:
-        raise SignInNeeded("No code was given", remedy="Nothing was changed; do it again when you have one.")
-    return code
 
 
 # ---- what the commands share -------------------------------------------------------------------------------------

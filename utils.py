@@ -18,7 +18,15 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from autotransfer.common.config_files import LOCAL, SHIPPED, load
-from autotransfer.common.errors import MEANINGS, ConfigurationProblem, Problem, RunActive, UsageProblem, reason
+from autotransfer.common.errors import (
+    MEANINGS,
+    ConfigurationProblem,
+    Problem,
+    RunActive,
+    SignInNeeded,
+    UsageProblem,
+    reason,
+)
 from autotransfer.common.files import open_own
 from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
@@ -89,6 +97,34 @@ def load_settings(chosen: str | None) -> Settings:
 def is_watched() -> bool:
     """Whether a person watches: standard error is a terminal that can do more than print."""
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
+def has_terminal() -> bool:
+    """Whether a person can be asked: what is typed and what is shown there belong to a terminal."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def typed(question: str) -> str:
+    """What a person types in answer to a question, without blanks at its ends; "" when they end the input instead."""
+    _print(_plain(question), sys.stderr, end="")
+    return sys.stdin.readline().strip()
+
+
+def ask_for_code(url: str, *, why: str = "") -> str:
+    """Show a person the link for signing in to Globus; returns the code that the page there shows them.
+
+    Raises:
+        SignInNeeded: There is no terminal, or they typed nothing.
+    """
+    if not has_terminal():
+        raise SignInNeeded("Signing in needs a terminal", remedy="Run the same command where a person can type.")
+    warn(
+        f"\n{why}\nOpen this link in a browser, sign in, and copy the code that the page shows:\n\n{url}\n".lstrip("\n")
+    )
+    code = typed("Code: ")
+    if not code:
+        raise SignInNeeded("No code was given", remedy="Run the same command again. Nothing was changed.")
+    return code
 
 
 def say(text: str) -> None:

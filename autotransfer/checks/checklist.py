@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from autotransfer.checks.collections import MOST_NAMES, TEST_PREFIX, DestinationView, SourceView, names_on_disk
 from autotransfer.checks.optional import options_set, refuse_unmet
@@ -47,8 +47,10 @@ BUSY = {
 Result = TypeVar("Result")
 
 
-# Told why a person must sign in and the link to open; gives the code they bring back.
-Ask = Callable[[str, str], str]
+class Ask(Protocol):
+    """Shows a person the link for signing in, and why; returns the code that they bring back."""
+
+    def __call__(self, url: str, *, why: str) -> str: ...
 
 
 class Check(NamedTuple):
@@ -275,7 +277,7 @@ class Checks:
 
     def _asked(self, url: str) -> str:
         assert self._ask is not None
-        return self._ask(self._why_asked, url)
+        return self._ask(url, why=self._why_asked)
 
     def _sign_in(self, needed: SignInNeeded) -> None:
         if self._ask is None or self._login.is_service_account or self._sign_ins >= MOST_SIGN_INS:
