@@ -58,9 +58,11 @@ distclean: clean  ## clean, and remove the virtual environments (a crontab that 
 # --- setting up -------------------------------------------------------------------------------------------------------
 
 # pip reads a copy of the metadata, so that nothing is built or left behind in the checkout.
+METADATA = pyproject.toml LICENSE NOTICE autotransfer/common/version.py
 define INSTALL
 	@echo "Setting up $(VENV) with what the project needs ($@) ..." >&2
-	@rm -rf $(VENV)/metadata && mkdir $(VENV)/metadata && cp pyproject.toml $(VENV)/metadata/ && : > $(VENV)/metadata/README.md
+	@rm -rf $(VENV)/metadata && mkdir -p $(VENV)/metadata/autotransfer/common && : > $(VENV)/metadata/README.md
+	@for file in $(METADATA); do cp $$file $(VENV)/metadata/$$file || exit 1; done
 	@$(PY) $(PIP_INSTALL) "$(VENV)/metadata$(1)"
 	@rm -rf $(VENV)/metadata
 	@touch $(addprefix $(VENV)/.ready-,$(2))

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import re
 import shlex
 import sys
 import time
 from collections.abc import Callable
-from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import utils
@@ -41,7 +37,6 @@ NEW_EACH_TIME = " Each call makes a new timer, also under a name that another ha
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = utils.parser("Recurring transfers that Globus itself runs, whether this machine is on or not.", EXAMPLES)
-    parser.add_argument("--version", action="version", version=_version())
     groups = parser.add_subparsers(title="commands", metavar="{job,session}")
     job = groups.add_parser("job", help="make, show and change timers")
     _add_job_commands(job.add_subparsers(title="commands", metavar="COMMAND"))
@@ -388,17 +383,6 @@ def _show(hosting: TimerService, timers: list[dict[str, Any]], chosen: argparse.
 
 def _tell(chosen: argparse.Namespace, document: dict[str, Any], words: str) -> None:
     utils.say(json.dumps(document) if chosen.json else words)
-
-
-def _version() -> str:
-    pyproject = Path(utils.CODE_FOLDER, "pyproject.toml").read_text(encoding="utf-8")
-    found = re.search(r'^version = "(.+)"$', pyproject, re.MULTILINE)
-    try:
-        sdk = metadata.version("globus-sdk")
-    except metadata.PackageNotFoundError:
-        sdk = "missing"
-    number = found[1] if found else "?"
-    return f"globus-automated-transfer {number}, globus-sdk {sdk}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

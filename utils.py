@@ -60,7 +60,18 @@ def parser(description: str, examples: str) -> Parser:
         metavar="FILE",
         help="the settings of another route (default: config.py and config_local.py beside this script)",
     )
+    made.add_argument(
+        "--version", action=_ShowVersion, nargs=0, help="print the versions of this, globus-sdk and Python"
+    )
     return made
+
+
+class _ShowVersion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
+        from autotransfer.common.version import versions  # reads the metadata of packages, which takes a moment
+
+        say(versions())
+        parser.exit()
 
 
 def config_file(chosen: str | None) -> str:

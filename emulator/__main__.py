@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from autotransfer.common.version import versions
+
 from .http.server import Emulator
 from .transfer.collection import ENTITY_TYPES, Collection
 from .transfer.queue import Progress
@@ -124,6 +126,9 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         default="immediate",
         metavar="MODE",
         help="how tasks get on: immediate (the default), polls:N (done when asked for N times), seconds:S",
+    )
+    parser.add_argument(
+        "--version", action="version", version=versions(), help="print the versions of the suite, globus-sdk, Python"
     )
     parsed = parser.parse_args(own)
     if has_command and not command:

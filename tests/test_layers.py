@@ -66,7 +66,7 @@ ONLY_IN: dict[str, set[str]] = {
     "socket": set(),
     "subprocess": {"monitoring.notify"},
     "urllib": {"monitoring.ping"},
-    "importlib": {"checks.optional"},  # it asks whether a package is there, and imports none
+    "importlib": {"checks.optional", "common.version"},  # they ask about packages, and import none
 }
 # Packages of the extras: the one room that may import each, when it is asked for what needs it.
 EXTRAS = {"distributed": "scan.pool", "jinja2": "status.html.page"}
@@ -299,7 +299,7 @@ def _attribute_chains(tree: ast.AST) -> Iterator[str]:
 def product_and_emulator_are_strangers(module: Module) -> Iterator[str]:
     stranger = "emulator" if module.top != "emulator" else CORE
     for imported in imports(module):
-        if imported.module.partition(".")[0] == stranger:
+        if imported.module.partition(".")[0] == stranger and imported.module != f"{CORE}.common.version":
             yield f"{stranger} is imported"
 
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from autotransfer.common.errors import UsageProblem
 from autotransfer.common.settings import SYNC_LEVELS, Settings
 from autotransfer.common.times import MINUTE, NS_PER_SECOND, iso_text, local_text
-from autotransfer.globus.documents import transfer_data
 from autotransfer.timers.items_file import TimerItem
 
 LONGEST_LABEL = 128
@@ -133,6 +132,8 @@ def timer_document(settings: Settings, name: str, schedule: Schedule, options: T
             why="transfer timers of the Timers service skip symlinks",
             remedy="`job submit` with the Transfer action provider still supports it. Nothing was created.",
         )
+    from autotransfer.globus.documents import transfer_data  # the SDK: not for --help, nor where it is missing
+
     level = options.sync_level or settings.sync_level
     body = transfer_data(
         settings._replace(deadline_hours=0),  # a fixed deadline makes no sense in what recurs

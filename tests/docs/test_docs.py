@@ -215,8 +215,9 @@ def _examples(shown: str) -> list[str]:
 
 
 def test_the_package_contents_exist_and_leave_nothing_out() -> None:
-    listed = {row[0].strip("`") for row in rows(section("Package contents"))}
-    files = {path.name for pattern in ("*.py", "*.md", "*.toml", "Makefile") for path in ROOT.glob(pattern)}
+    listed = {name for row in rows(section("Package contents")) for name in code_spans(row[0])}
+    patterns = ("*.py", "*.md", "*.toml", "*.cff", "Makefile", "LICENSE", "NOTICE")
+    files = {path.name for pattern in patterns for path in ROOT.glob(pattern)}
     files -= {"config_local.py"}  # an owner's
     folders = {f"{path.parent.name}/" for path in ROOT.glob("[a-z]*/*.py")}
 
@@ -393,5 +394,10 @@ def test_every_notice_of_a_run_is_explained() -> None:
     assert unexplained == []
 
 
-def test_the_changelog_says_what_is_not_released_yet() -> None:
-    assert section("Unreleased", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")).count("\n- ") > 3
+def test_the_changelog_says_what_each_release_brought() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    titles = re.findall(r"^## (.+)$", changelog, re.MULTILINE)
+
+    assert titles[0] == "Unreleased"
+    assert len(titles) > 1
+    assert all(section(title, changelog).count("\n- ") > 3 for title in titles[1:])
