@@ -57,6 +57,8 @@ class Store:
 
     def __init__(self, path: str, *, is_read_only: bool = False) -> None:
         self.path = path
+        self._is_read_only = is_read_only
+        self._ledger: Ledger | None = None
         with self._explained("open"):
             try:
                 self._connection = (
@@ -74,7 +76,7 @@ class Store:
                 self.marks = Marks(self.shelf)
                 self.trie = PathTrie(self.shelf, on_put=self.marks.drop)
                 self._history = History(self.shelf, self.trie)
-                self._check_version(is_read_only)
+                self._check_version()
                 if not is_read_only:
                     shrink(self._connection)
             except BaseException:
@@ -104,6 +106,8 @@ class Store:
     def rollback(self) -> None:
         """Forget everything since the last commit."""
         with self._explained("read"):
+            if self._connection.in_transaction:
+                self._ledger = None
             self.marks.forget_unwritten()
             self._connection.rollback()
 
@@ -116,6 +120,7 @@ class Store:
         try:
             yield
         except BaseException:
+            self._ledger = None
             self._connection.execute("ROLLBACK TO block")
             raise
         finally:
@@ -153,11 +158,15 @@ class Store:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger.from_builtins(self.shelf.get("LEDGER"))
+        """The open tasks. Cost: read once by a run, which alone may write it; each time by those who only read."""
+        if self._ledger is None or self._is_read_only:
+            self._ledger = Ledger.from_builtins(self.shelf.get("LEDGER"))
+        return self._ledger
 
     @ledger.setter
     def ledger(self, ledger: Ledger) -> None:
         self.shelf["LEDGER"] = ledger.as_builtins()
+        self._ledger = ledger
 
     def records(self, rel_paths: Sequence[str]) -> list[Optional[bytes]]:
         """The records of folders as they are stored, None where there is none; for workers to read. Order as given."""
@@ -201,18 +210,18 @@ class Store:
         """
         return self._history.tasks(newest_first=newest_first, limit=limit)
 
-    def _check_version(self, is_read_only: bool) -> None:
+    def _check_version(self) -> None:
         found = self.shelf.get("FORMAT_VERSION")
         if found is None:
             if len(self.shelf.table):
                 raise self._damaged("it holds no FORMAT_VERSION, so another program made it")
-            if not is_read_only:
+            if not self._is_read_only:
                 self.shelf["FORMAT_VERSION"] = FORMAT_VERSION
                 self._connection.commit()
             return
         if type(found) is not int:
             raise self._damaged("its FORMAT_VERSION is no number")
-        while found != FORMAT_VERSION and found in UPGRADES and not is_read_only:
+        while found != FORMAT_VERSION and found in UPGRADES and not self._is_read_only:
             UPGRADES[found](self)
             found += 1
             self.shelf["FORMAT_VERSION"] = found
@@ -227,7 +236,7 @@ class Store:
                 remedy="Run the version of this tool that wrote it, or move the file away and tell the new one "
                 "what has arrived with set_time.py. Nothing was sent or recorded.",
             )
-        if not is_read_only:
+        if not self._is_read_only:
             self._connection.commit()
 
     def _damaged(self, why: str) -> ConfigurationProblem:

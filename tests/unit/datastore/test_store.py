@@ -419,6 +419,27 @@ def test_a_task_moves_from_the_open_ones_to_the_history(path: str) -> None:
         assert [each.state for each in store.history()] == ["succeeded"]
 
 
+def test_the_ledger_is_as_it_was_after_what_was_not_kept(path: str) -> None:
+    first, second = (Task(number, "sub", "label", "mtime", {}, "/s", "/d", 5, 50, 2, 7) for number in (1, 2))
+    with Store(path) as store:
+        store.put_task(first)
+        store.commit()
+        store.put_task(second)
+        store.rollback()
+        assert store.ledger.open == {1: first}
+
+        with pytest.raises(RuntimeError), store.all_or_nothing():
+            store.put_task(second)
+            raise RuntimeError
+        assert store.ledger.open == {1: first}
+
+        with Store(path, is_read_only=True) as reader:
+            assert reader.ledger.open == {1: first}
+            store.drop(1)
+            store.commit()
+            assert reader.ledger.open == {}
+
+
 def ended(number: int, *, state: str = "succeeded", ended_at_ns: int | None = None, task_id: str | None = None) -> Task:
     """A task that ended, by default at the nanosecond of its number."""
     task = Task(number, "sub", "label", "mtime", {}, "/s", "/d", 5, 50, 2, 7, task_id=task_id or task_id_of(number))
