@@ -16,7 +16,7 @@ PY = $(VENV)/bin/python
 GLOBUS_CLI_PACKAGE = globus-cli>=3.40,<4
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test prove bench check install clean distclean interpreter
+.PHONY: help demo test test-fast prove bench check install clean distclean interpreter
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -30,6 +30,9 @@ demo: $(VENV)/.ready-emulator  ## the real scripts against a local Globus, from 
 
 test: $(VENV)/.ready-test $(VENV_CLI)/.ready  ## all tests
 	@GLOBUS_CLI="$$(cd "$(VENV_CLI)" && pwd)/bin/globus" $(PY) -m pytest $(TEST_OPTIONS) $(ARGS)
+
+test-fast: $(VENV)/.ready-test  ## the pure tests, in seconds: no process, no emulator
+	@$(PY) -m pytest -n 2 --dist loadfile tests/unit $(ARGS)
 
 prove: $(VENV)/.ready-test $(VENV_CLI)/.ready  ## the long proofs: crashes, faults, fuzzing; writes docs/reliability.md
 	@GLOBUS_CLI="$$(cd "$(VENV_CLI)" && pwd)/bin/globus" $(PY) -m prove $(ARGS)

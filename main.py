@@ -319,9 +319,7 @@ def _dry_words(summary: Summary, settings: Settings) -> str:
     if not summary.changes:
         first = "Nothing would be sent."
     else:
-        first = (
-            f"{counted(summary.changes, 'path')} ({size_text(summary.bytes)}) would be sent: {_reasons(summary)}."
-        )
+        first = f"{counted(summary.changes, 'path')} ({size_text(summary.bytes)}) would be sent: {_reasons(summary)}."
     return " ".join([first, *_sides(summary), f"Dry run: nothing was changed, here or at {settings.dst_dir}."])
 
 

@@ -18,7 +18,7 @@ import pytest
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.datastore import pickles
-from autotransfer.datastore.history import FAILED_LATELY_NS, KEPT_WHOLE, SWEPT_FROM
+from autotransfer.datastore.history import FAILED_LATELY_NS
 from autotransfer.datastore.pickles import DamagedValue
 from autotransfer.datastore.record import Delivered, Folder, InFlight, Retry
 from autotransfer.datastore.schema import TASK_FORMS
@@ -27,6 +27,16 @@ from autotransfer.datastore.store import FORMAT_VERSION, IN_MEMORY, Store
 from autotransfer.datastore.tasks import EndedTask, Item, Ledger, Task, pack_tasks
 
 ROUTE = {"SRC_ID": "s", "SRC_DIR": "/s", "DST_ID": "d", "DST_DIR": "/d"}
+
+
+# A fifth of the product's, so that a history is long sooner.
+KEPT_WHOLE, SWEPT_FROM = 200, 2_000
+
+
+@pytest.fixture(autouse=True)
+def short_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autotransfer.datastore.history.KEPT_WHOLE", KEPT_WHOLE)
+    monkeypatch.setattr("autotransfer.datastore.history.SWEPT_FROM", SWEPT_FROM)
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import errno
 import os
 import resource
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +13,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from suite import ROOT
 
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.common.paths import FOLDER_ITSELF
@@ -180,46 +177,6 @@ def test_a_folder_swapped_for_a_symlink_is_not_followed(root: int, tmp_path: Pat
     assert (swapped.is_readable, swapped.files, swapped.moved, swapped.errors) == (False, {}, 1, ())
 
 
-def deep_tree(top: Path, levels: int, name: str) -> str:
-    """A chain of folders that no single path can name, with a file at its end."""
-    folder_fd = os.open(top, os.O_RDONLY)
-    for _ in range(levels):
-        os.mkdir(name, dir_fd=folder_fd)
-        deeper_fd = os.open(name, os.O_RDONLY, dir_fd=folder_fd)
-        os.close(folder_fd)
-        folder_fd = deeper_fd
-    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=folder_fd))
-    os.close(folder_fd)
-    return "/".join([name] * levels)
-
-
-def remove_deep(top: Path) -> None:
-    """Python's own rmtree gives up where the path is too long."""
-    subprocess.run(["rm", "-rf", str(top)], check=True)
-
-
-@pytest.mark.parametrize(("levels", "name"), [(1000, "deeper"), (60, "n" * 255)])
-def test_a_path_may_be_longer_than_the_system_allows_in_one_call(tmp_path: Path, levels: int, name: str) -> None:
-    top = tmp_path / "top"
-    top.mkdir()
-    deepest = deep_tree(top, levels, name)
-    root_fd = open_root(str(top))
-    try:
-        with pytest.raises(OSError) as problem:
-            os.stat(deepest, dir_fd=root_fd)
-        found = listings(root_fd)
-        look = PathReader(root_fd, follow_links=False)
-        seen = look(deepest, "file")
-        look.close()
-    finally:
-        os.close(root_fd)
-        remove_deep(top)
-
-    assert problem.value.errno == errno.ENAMETOOLONG
-    assert len(found) == levels + 1
-    assert found[deepest].files == {"file": seen}
-
-
 def test_a_large_tree_needs_few_descriptors_and_leaves_none_open(root: int, tmp_path: Path) -> None:
     for number in range(100):
         (tmp_path / f"{number}/deep").mkdir(parents=True)
@@ -291,9 +248,3 @@ def test_opening_a_folder_never_follows_a_link_at_its_end(root: int, tmp_path: P
     with pytest.raises(OSError) as problem:
         open_folder(root, "link")
     assert problem.value.errno in (errno.ELOOP, errno.ENOTDIR)
-
-
-def test_the_scan_imports_no_globus_sdk() -> None:
-    code = "import autotransfer.scan.folders, sys; raise SystemExit('globus_sdk' in sys.modules)"
-
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,30 +1,23 @@
-"""What statx tells of the entries of a folder is what os.stat tells; a worker ends with its run."""
+"""What statx tells of the entries of a folder is what os.stat tells."""
 
 from __future__ import annotations
 
-import gc
 import os
-import pickle
 import random
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import machine
 import pytest
-from suite import ROOT
-from waiting import until
+from recorded import recorded
 
-from autotransfer.datastore.record import Delivered, Folder, Record
 from autotransfer.scan import linux
 from autotransfer.scan.folders import walk
 from autotransfer.scan.linux import Entries, Statuses, entries
-from autotransfer.scan.listing import Listing, Policy, Unchanged
-from autotransfer.scan.worker import FolderRow, FolderScanner, WorkerSetup, read_batch
+from autotransfer.scan.listing import Policy, Unchanged
+from autotransfer.scan.worker import FolderScanner
 
 pytestmark = pytest.mark.skipif(not Entries().are_possible, reason="this system has no statx")
 MOMENTS_NS = (0, 1, 999_999_999, 1_800_000_000_123_456_789, 15 * 10**18 // 2, 2**33 * 10**9 - 1)
@@ -176,71 +169,3 @@ def test_a_folder_as_recorded_is_told_alike_where_statx_is_missing_refused_or_a_
     assert not entries().are_possible
     assert told() == with_it
     assert {type(result) for result in with_it} == {Unchanged}
-
-
-def recorded(listing: Listing) -> Record:
-    """A folder's record after all in it was delivered."""
-    folder = Folder()
-    folder.delivered = {name: Delivered(*fingerprint, 9, 1) for name, fingerprint in listing.files.items()}
-    folder.folders = set(listing.folders)
-    return folder.pack()
-
-
-def test_a_worker_that_never_collects_cycles_keeps_nothing_of_its_batches(tmp_path: Path, folder_fd: int) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "a").touch()
-    rows: list[FolderRow] = [
-        (listing.rel_path, pickle.dumps(tuple(recorded(listing)), 4))
-        for listing in walk(folder_fd, Policy())
-        if listing.files
-    ]
-    setup = WorkerSetup(str(tmp_path), tmp_path.stat().st_ino, Policy(), 1)
-    before = []
-
-    gc.disable()
-    try:
-        for _ in range(100):
-            assert [type(result) for result in read_batch(setup, rows, is_alone=True)] == [Unchanged]
-            before.append(len(gc.get_objects()))
-    finally:
-        gc.enable()
-
-    assert before[-1] - before[10] < 50
-
-
-def test_a_worker_whose_look_hangs_ends_with_its_run(tmp_path: Path) -> None:
-    (tmp_path / "src/sub").mkdir(parents=True)
-    (tmp_path / "src/sub/stuck").touch()
-    program = """
-import os, pickle, sys, time
-sys.path.insert(0, sys.argv[1])
-from multiprocessing import active_children
-from autotransfer.scan import pool
-from autotransfer.scan.listing import Policy
-from autotransfer.datastore.record import Delivered, Folder
-
-folder = Folder()
-folder.delivered["stuck"] = Delivered(1, 1, 1, 1)
-setup = pool.WorkerSetup(sys.argv[2], os.stat(sys.argv[2]).st_ino, Policy(), 1)
-workers = pool.of_processes(setup, 1)
-workers.submit([("sub", pickle.dumps(tuple(folder.pack()), 4))])
-print(*[child.pid for child in active_children()], flush=True)
-time.sleep(60)
-"""
-    held = {"LD_PRELOAD": str(machine.library()), "PAUSE_CALL": "look", "PAUSE_NAME": "stuck"}
-    words = [sys.executable, "-c", program, str(ROOT), str(tmp_path / "src")]
-    environment = {**os.environ, **held, "PAUSE_FOLDER": str(tmp_path)}
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
-        (worker,) = map(int, run.stdout.readline().split())
-        until((tmp_path / "reached").exists)
-        run.kill()
-
-        until(lambda: not is_running(worker))  # long before the look, which hangs for 600 s, comes to its end
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

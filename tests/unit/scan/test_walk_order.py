@@ -87,4 +87,5 @@ def test_siblings_by_the_hundred_thousand_take_time_in_proportion() -> None:
             frontier.next()
         return time.process_time() - started
 
-    assert seconds(60_000) < 60 * seconds(3_000)
+    # Twenty times as many; in the square of that it would be four hundred times. The least of three is free of chance.
+    assert min(seconds(60_000) for _ in range(3)) < 60 * min(seconds(3_000) for _ in range(3))

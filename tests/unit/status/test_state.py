@@ -7,7 +7,6 @@ import json
 import os
 import random
 import sqlite3
-import threading
 import time
 from datetime import date, datetime
 from io import StringIO
@@ -250,22 +249,18 @@ def fill(path: str, folders: int) -> None:
         store.commit()
 
 
-def test_a_manifest_that_is_read_slowly_never_holds_up_a_commit(path: str) -> None:
+def test_a_manifest_that_is_read_slowly_never_holds_up_a_commit(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autotransfer.datastore.shelf.LOCKED_WAIT_SECONDS", 0)  # a commit that is held up fails
     fill(path, 1200)
     with Store(path, is_read_only=True) as reading, Store(path) as writing:
         rows = delivered_paths(Reader(reading))
-        slowest = 0.0
         for number in range(1200):
             next(rows)
             if number % 100 == 0:
                 writing.shelf["LAST_RUN"] = number
-                started = time.monotonic()
                 writing.commit()
-                slowest = max(slowest, time.monotonic() - started)
 
         assert list(rows) == []
-
-    assert slowest < 2.0
 
 
 def test_what_a_run_adds_and_drops_meanwhile_does_not_disturb_the_reading(path: str) -> None:
@@ -290,15 +285,15 @@ def test_a_commit_that_takes_long_is_waited_for_and_told(path: str, monkeypatch:
     told: list[str] = []
     monkeypatch.setattr("autotransfer.datastore.shelf.READER_WAIT_SECONDS", 0.05)
     with Store(path, is_read_only=True) as store:
-        reader = Reader(store, on_wait=lambda: told.append("waiting"))
-        writing = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        writing = sqlite3.connect(path, isolation_level=None)
         writing.execute("BEGIN EXCLUSIVE")
-        release = threading.Timer(0.5, lambda: writing.execute("COMMIT"))
-        release.start()
 
-        assert len(list(delivered_paths(reader))) == 3
+        def commit() -> None:
+            told.append("waiting")
+            writing.execute("COMMIT")
 
-        release.join()
+        assert len(list(delivered_paths(Reader(store, on_wait=commit)))) == 3
+
         writing.close()
     assert told == ["waiting"]
 
