@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import needs
 from suite import ROOT
 
 from autotransfer.common.files import NAMES
@@ -101,7 +102,7 @@ def test_the_license_is_that_of_the_metadata_and_the_notice_holds_that_of_d3() -
     assert " ".join(text_of("autotransfer/status/html/parts/d3.LICENSE").split()) in words
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@needs("git")
 def test_git_ignores_what_belongs_to_an_owner(tmp_path: Path) -> None:
     own = [*NAMES, "log.1", "datastore-journal", "config_local.py"]
     shutil.copy(ROOT / ".gitignore", tmp_path)

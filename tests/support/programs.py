@@ -25,6 +25,7 @@ PACKAGES = {
     "cron": "cron",
     "date": "coreutils",
     "diff": "diffutils",
+    "git": "git",
     "inotifywait": "inotify-tools",
     "logrotate": "logrotate",
     "make": "make",
