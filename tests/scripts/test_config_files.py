@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import needs
 from suite import ROOT, Route, copied_checkout
 
-GIT = shutil.which("git")
-needs_git = pytest.mark.skipif(GIT is None, reason="git is not installed")
+needs_git = needs("git")
 CHECKED_OUT = "git checkout HEAD -- config.py"
 
 
