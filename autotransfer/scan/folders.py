@@ -1,7 +1,7 @@
-"""Walk a tree fast: one Listing per folder, parents before children. No state, no Globus.
+"""Reads folders: one Listing each. No state, no Globus.
 
-Folders are opened relative to SRC_DIR's descriptor and their entries are looked at relative to their own, so that a
-path may be longer than the system's limit for one call, and a folder swapped for a symlink is not followed.
+Folders are opened relative to SRC_DIR's descriptor and their entries are checked relative to their own, so that a path
+may be longer than the system's limit for one call, and a folder swapped for a symlink is not followed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Optional
 
 from autotransfer.common.errors import ConfigurationProblem, reason
@@ -21,7 +22,7 @@ from autotransfer.scan.listing import Listing, PathError, Policy
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-# Gone or swapped between the listing and the look: not an error, the next run sees what it has become.
+# Gone or swapped after the folder was listed: not an error, the next run finds what it has become.
 MOVED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -47,7 +48,7 @@ def walk(
 ) -> Iterator[Listing]:
     """Every folder from `start` down, depth first, parents before children, siblings in order of name.
 
-    Cost: one call to list each folder and one to look at each file; holds the names of the folders still to visit.
+    Cost: one call to list each folder and one to check each file; holds the names of the folders still to visit.
     """
     excludes = policy.excludes()
     todo = [start]
@@ -66,83 +67,33 @@ def read_folder(
     follow_links: bool,
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> Listing:
-    """What one folder holds now. Never raises for what is on disk: errors are part of the answer."""
-    files: dict[str, Fingerprint] = {}
-    folders: list[str] = []
-    kept: list[str] = []
-    errors: list[PathError] = []
-    links = others = moved = followed = 0
-    is_regular = stat.S_ISREG
+    """What one folder holds now. Never raises for what is on disk: errors are part of the listing."""
+    contents = _Contents(rel_path, follow_links=follow_links)
     try:
-        folder_fd = open_folder(root_fd, rel_path)
-    except OSError as error:
-        return _unreadable(rel_path, error, clock_ns())
-    try:
-        own = os.fstat(folder_fd)
-        with os.scandir(folder_fd) as entries:
+        with contents.open(root_fd) as folder_fd, os.scandir(folder_fd) as entries:
             for entry in entries:
                 name = entry.name
                 if excludes is not None and excludes(name):
-                    kept.append(name)
+                    contents.kept.append(name)
                     continue
-                try:  # where a listing gives no types, asking for one is a look of its own, and may fail
+                try:  # where a listing has no types, asking for one is a call of its own, and may fail
                     if entry.is_file(follow_symlinks=False):
-                        status = entry.stat(follow_symlinks=False)
-                        if is_regular(status.st_mode):
-                            files[name] = (status.st_mtime_ns, status.st_size)
-                        else:
-                            kept.append(name)
-                            moved += 1
-                        continue
-                    is_folder = entry.is_dir(follow_symlinks=False)
+                        contents.add(name, entry.stat(follow_symlinks=False))
+                    elif entry.is_dir(follow_symlinks=False):
+                        contents.folders.append(name)
+                    elif entry.is_symlink():
+                        contents.add_link(name)
+                    else:
+                        contents.special_files += 1
                 except OSError as error:
-                    kept.append(name)
                     if error.errno in MOVED:
-                        moved += 1
+                        contents.kept.append(name)
+                        contents.moved += 1
                     else:
-                        errors.append(PathError(join(rel_path, name), reason(error)))
-                    continue
-                if is_folder:
-                    folders.append(name)
-                elif not entry.is_symlink():
-                    others += 1
-                elif not follow_links:
-                    links += 1
-                else:
-                    target = _link_target(folder_fd, join(rel_path, name), name)
-                    if target is None:
-                        links += 1
-                    elif isinstance(target, PathError):
-                        errors.append(target)
-                        kept.append(name)
-                    else:
-                        files[name] = target
-                        followed += 1
-    except OSError as error:  # the listing itself broke off: what it missed is unknown
+                        contents.add_error(name, reason(error))
+    except OSError as error:  # also when the listing itself broke off: what it missed is unknown
         return _unreadable(rel_path, error, clock_ns())
-    finally:
-        os.close(folder_fd)
-    unsendable = _take_out_unsendable(rel_path, files, folders)
-    errors.extend(unsendable)
-    is_bare = not (files or folders or errors or others or moved)
-    if is_bare and rel_path:
-        files[FOLDER_ITSELF] = EMPTY_FOLDER
-    folders.sort()
-    return Listing(
-        rel_path,
-        files,
-        folders,
-        frozenset(kept),
-        tuple(errors),
-        clock_ns(),
-        own.st_mtime_ns,
-        is_plain=not (errors or others or moved or followed),
-        is_readable=True,
-        links=links,
-        special_files=others,
-        moved=moved,
-        ctime_ns=own.st_ctime_ns,
-    )
+    return contents.listing(clock_ns(), is_complete=True)
 
 
 def read_names(
@@ -153,63 +104,100 @@ def read_names(
     follow_links: bool,
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> Listing:
-    """What one folder holds of some names, none of them excluded; the others are not looked at.
+    """What one folder holds of some names, none of them excluded; no other is checked.
 
-    A name that is in no part of the answer is not there, or is nothing that is sent. It is never plain.
+    A name that is nowhere in the listing does not exist, or is nothing that is sent. The listing is never plain.
     """
-    files: dict[str, Fingerprint] = {}
-    folders: list[str] = []
-    kept: list[str] = []
-    errors: list[PathError] = []
-    links = others = 0
+    contents = _Contents(rel_path, follow_links=follow_links)
     try:
-        folder_fd = open_folder(root_fd, rel_path)
+        with contents.open(root_fd) as folder_fd:
+            for name in names:
+                try:
+                    contents.add(name, os.stat(name, dir_fd=folder_fd, follow_symlinks=False))
+                except OSError as error:
+                    if error.errno not in (*MOVED, errno.ENAMETOOLONG):
+                        contents.add_error(name, reason(error))
     except OSError as error:
         return _unreadable(rel_path, error, clock_ns())
-    try:
-        own = os.fstat(folder_fd)
-        for name in names:
+    return contents.listing(clock_ns(), is_complete=False)
+
+
+class _Contents:
+    """Sorts the entries of one folder by what they are; see Listing."""
+
+    def __init__(self, rel_path: str, *, follow_links: bool) -> None:
+        self._rel_path = rel_path
+        self._follow_links = follow_links
+        self._has_followed = False
+        self.files: dict[str, Fingerprint] = {}
+        self.folders: list[str] = []
+        self.kept: list[str] = []
+        self.errors: list[PathError] = []
+        self.links = self.special_files = self.moved = 0
+
+    @contextmanager
+    def open(self, root_fd: int) -> Iterator[int]:
+        """The folder's descriptor; its own times are read first."""
+        self._folder_fd = open_folder(root_fd, self._rel_path)
+        try:
+            self._own = os.fstat(self._folder_fd)
+            yield self._folder_fd
+        finally:
+            os.close(self._folder_fd)
+
+    def add(self, name: str, status: os.stat_result) -> None:
+        """Add an entry by its own status, which is not that of a link's target."""
+        mode = status.st_mode
+        if stat.S_ISREG(mode):
+            self.files[name] = (status.st_mtime_ns, status.st_size)
+        elif stat.S_ISDIR(mode):
+            self.folders.append(name)
+        elif stat.S_ISLNK(mode):
+            self.add_link(name)
+        else:
+            self.special_files += 1
+
+    def add_link(self, name: str) -> None:
+        """Add a symlink: as the file it leads to, where links are followed and it leads to one."""
+        if self._follow_links:
             try:
-                status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+                status = os.stat(name, dir_fd=self._folder_fd)
             except OSError as error:
-                if error.errno not in (*MOVED, errno.ENAMETOOLONG):
-                    errors.append(PathError(join(rel_path, name), reason(error)))
-                    kept.append(name)
-                continue
+                self.add_error(name, f"symlink cannot be followed: {reason(error)}")
+                return
             if stat.S_ISREG(status.st_mode):
-                files[name] = (status.st_mtime_ns, status.st_size)
-            elif stat.S_ISDIR(status.st_mode):
-                folders.append(name)
-            elif not stat.S_ISLNK(status.st_mode):
-                others += 1
-            else:
-                target = _link_target(folder_fd, join(rel_path, name), name) if follow_links else None
-                if target is None:
-                    links += 1
-                elif isinstance(target, PathError):
-                    errors.append(target)
-                    kept.append(name)
-                else:
-                    files[name] = target
-    finally:
-        os.close(folder_fd)
-    errors.extend(_take_out_unsendable(rel_path, files, folders))
-    folders.sort()
-    return Listing(
-        rel_path,
-        files,
-        folders,
-        frozenset(kept),
-        tuple(errors),
-        clock_ns(),
-        own.st_mtime_ns,
-        is_plain=False,
-        is_readable=True,
-        links=links,
-        special_files=others,
-        moved=0,
-        ctime_ns=own.st_ctime_ns,
-    )
+                self.files[name] = (status.st_mtime_ns, status.st_size)
+                self._has_followed = True
+                return
+        self.links += 1
+
+    def add_error(self, name: str, why: str) -> None:
+        """Add an entry that cannot be checked; its record stays."""
+        self.errors.append(PathError(join(self._rel_path, name), why))
+        self.kept.append(name)
+
+    def listing(self, seen_at_ns: int, *, is_complete: bool) -> Listing:
+        """Everything that was added; `is_complete`: whether that is all the folder holds."""
+        self.errors += _remove_unsendable(self._rel_path, self.files, self.folders)
+        has_unsent = bool(self.errors or self.special_files or self.moved)
+        if is_complete and self._rel_path and not (self.files or self.folders or has_unsent):
+            self.files[FOLDER_ITSELF] = EMPTY_FOLDER
+        self.folders.sort()
+        return Listing(
+            self._rel_path,
+            self.files,
+            self.folders,
+            frozenset(self.kept),
+            tuple(self.errors),
+            seen_at_ns,
+            self._own.st_mtime_ns,
+            is_plain=is_complete and not (has_unsent or self._has_followed),
+            is_readable=True,
+            links=self.links,
+            special_files=self.special_files,
+            moved=self.moved,
+            ctime_ns=self._own.st_ctime_ns,
+        )
 
 
 def open_folder(root_fd: int, rel_path: str) -> int:
@@ -225,7 +213,7 @@ def open_folder(root_fd: int, rel_path: str) -> int:
         if error.errno != errno.ENAMETOOLONG:
             raise
         return _open_in_steps(root_fd, rel_path)
-    try:  # Linux tells which folder this is; elsewhere, and when in doubt, each step is made by itself
+    try:  # Linux reports which folder this is; elsewhere, and when in doubt, each step is opened by itself
         if os.readlink(f"/proc/self/fd/{folder_fd}").endswith(f"/{rel_path}"):
             return folder_fd
     except OSError:
@@ -246,7 +234,7 @@ def _open_in_steps(root_fd: int, rel_path: str) -> int:
 
 
 class PathReader:
-    """Looks at single paths again, by the same rules as the scan; keeps the last folder open."""
+    """Reads single paths again, by the same rules as the scan; keeps the last folder open."""
 
     def __init__(self, root_fd: int, *, follow_links: bool) -> None:
         self._root_fd = root_fd
@@ -258,7 +246,7 @@ class PathReader:
         """The path's fingerprint now, or None when it is gone or no longer a regular file.
 
         Raises:
-            OSError: It cannot be looked at.
+            OSError: It cannot be checked.
         """
         if folder != self._folder:
             self.close()
@@ -282,22 +270,14 @@ class PathReader:
         return (status.st_mtime_ns, status.st_size) if stat.S_ISREG(status.st_mode) else None
 
     def close(self) -> None:
-        """Give the open folder back."""
+        """Close the open folder."""
         if self._folder_fd is not None:
             os.close(self._folder_fd)
         self._folder = self._folder_fd = None
 
 
-def _link_target(folder_fd: int, rel_path: str, name: str) -> Fingerprint | PathError | None:
-    try:
-        status = os.stat(name, dir_fd=folder_fd)
-    except OSError as error:
-        return PathError(rel_path, f"symlink cannot be followed: {reason(error)}")
-    return (status.st_mtime_ns, status.st_size) if stat.S_ISREG(status.st_mode) else None
-
-
-def _take_out_unsendable(rel_path: str, files: dict[str, Fingerprint], folders: list[str]) -> list[PathError]:
-    # One look at all names together: nearly every folder is plain ASCII.
+def _remove_unsendable(rel_path: str, files: dict[str, Fingerprint], folders: list[str]) -> list[PathError]:
+    # All names are checked together: nearly every folder is plain ASCII.
     if can_be_sent("/".join(files)) and can_be_sent("/".join(folders)):
         return []
     bad = [name for name in (*files, *folders) if not can_be_sent(name)]

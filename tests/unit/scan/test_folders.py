@@ -7,6 +7,7 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.datastore.record import EMPTY_FOLDER
-from autotransfer.scan.folders import PathReader, open_folder, open_root, read_folder, walk
+from autotransfer.scan.folders import PathReader, open_folder, open_root, read_folder, read_names, walk
 from autotransfer.scan.listing import Listing, Policy
 
 NS = 10**9
@@ -150,6 +151,49 @@ def test_a_folder_that_cannot_be_listed_is_an_error_and_one_that_went_away_is_no
 
     assert (gone.is_readable, gone.errors, gone.moved) == (False, (), 1)
     assert (file.is_readable, file.errors, file.moved) == (False, (), 1)
+
+
+@pytest.mark.parametrize("follow_links", [False, True])
+def test_names_are_sorted_by_what_they_are_as_in_the_whole_folder(
+    root: int, tmp_path: Path, follow_links: bool
+) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name, target in (("to file", "file"), ("to folder", "folder"), ("to nothing", "nowhere")):
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "a\r\nb").write_text("")
+
+    whole = read_folder(root, "", None, follow_links=follow_links, clock_ns=lambda: 5)
+    names = read_names(root, "", [*os.listdir(root), "gone"], follow_links=follow_links, clock_ns=lambda: 5)
+
+    assert (whole.special_files, whole.links, len(whole.errors)) == (1, 1 if follow_links else 3, 1 + follow_links)
+    assert names == whole._replace(is_plain=False)
+
+
+def test_an_entry_that_changes_while_the_folder_is_listed_is_what_it_became(
+    root: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c", "d"):
+        (tmp_path / name).write_text("x")
+    scandir = os.scandir
+
+    @contextmanager
+    def scandir_then_change(folder_fd: int) -> Iterator[list[os.DirEntry[str]]]:
+        with scandir(folder_fd) as entries:
+            found = list(entries)
+        for name in ("a", "b", "c"):
+            (tmp_path / name).unlink()
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").symlink_to("d")
+        yield found
+
+    monkeypatch.setattr(os, "scandir", scandir_then_change)
+
+    listing = read_folder(root, "", None, follow_links=False)
+
+    assert (set(listing.files), listing.folders, listing.links) == ({"d"}, ["a"], 1)
+    assert (listing.kept, listing.moved, listing.errors, listing.is_plain) == (frozenset("c"), 1, (), False)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
