@@ -338,7 +338,7 @@ def _sides(summary: Summary) -> list[str]:
     if summary.succeeded or summary.failed:
         ended = counted(summary.succeeded + summary.failed, "task")
         sides.append(
-            f"{ended} ended: {counted(summary.delivered, 'path')} arrived, {summary.retrying:,} to be sent again."
+            f"{ended} ended: {counted(summary.delivered, 'path')} delivered, {summary.retrying:,} to be retried."
         )
     for count, words in (
         (summary.outside, "named outside SRC_DIR"),

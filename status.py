@@ -1,4 +1,4 @@
-"""What has arrived, what is under way, what waits and why; asks the datastore, not Globus, and changes nothing."""
+"""What was delivered, what is in flight, what waits and why. Reads the datastore, asks no network, changes nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from autotransfer.common.settings import Settings
     from autotransfer.datastore.tasks import AnyTask
 
-# Wide enough that nothing is cut off where nobody's screen is.
+# Wide enough that nothing is cut off where there is no screen.
 UNLIMITED_COLUMNS = 10_000
 COLOURS = {
     as_text.GOOD: "32",
@@ -48,8 +48,8 @@ EXAMPLES = """\
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = utils.parser(
-        "Show what has arrived, what is under way, and what waits and why. Changes nothing, and needs no network;\n"
-        "a run may be active meanwhile. Ends with 3 when something needs a person.",
+        "Show what was delivered, what is in flight, and what waits and why. Changes nothing, and needs no network;\n"
+        "a run may be active meanwhile. Ends with 3 when something needs attention.",
         EXAMPLES,
     )
     parser.add_argument(
@@ -57,15 +57,17 @@ def arguments() -> argparse.Namespace:
         metavar="PATH",
         action="append",
         default=[],
-        help="where one file stands, or one folder with all in it; ends with 3 unless it is delivered; may be repeated",
+        help="the state of a file, or of a folder with all in it; ends with 3 unless delivered; may be repeated",
     )
     parser.add_argument("--tasks", metavar="N", type=int, help="list the last N tasks, newest first")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument(
         "--manifest", metavar="FILE", help="write every delivered path into FILE (.csv or .jsonl), or - to print it"
     )
-    parser.add_argument("--html", metavar="FILE", help="write a page that a browser opens from disk into FILE (.html)")
-    parser.add_argument("--format", choices=manifest.FORMATS, help="the manifest's format where its name says none")
+    parser.add_argument("--html", metavar="FILE", help="write a page for a browser into FILE (.html)")
+    parser.add_argument(
+        "--format", choices=manifest.FORMATS, help="the manifest's format, where its name has no such suffix"
+    )
     chosen = parser.parse_args()
     if chosen.tasks is not None and chosen.tasks < 1:
         parser.error("--tasks takes a number from 1")
@@ -81,11 +83,11 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Show it; gives the exit status."""
+    """Show it; returns the exit status."""
     chosen = arguments()
     settings = utils.load_settings(chosen.config)
     line = utils.ProgressLine()
-    store, reader = open_reader(settings, on_wait=_tell_of_waiting)
+    store, reader = open_reader(settings, on_wait=_say_that_it_waits)
     with store:
         try:
             if chosen.manifest is not None:
@@ -99,7 +101,7 @@ def main() -> int:
             line.clear()
 
 
-def _tell_of_waiting() -> None:
+def _say_that_it_waits() -> None:
     utils.warn("status.py: A run is writing its records; waiting until they can be read.")
 
 
@@ -131,7 +133,7 @@ def _answer(settings: Settings, reader: Reader, chosen: argparse.Namespace, line
                     root_fd,
                     rel_path,
                     clock_ns=time.time_ns,
-                    on_progress=lambda files: line.show(f"looking: {files:,} files"),
+                    on_progress=lambda files: line.show(f"reading: {files:,} files"),
                 )
                 for rel_path in rel_paths
             ]
@@ -143,9 +145,9 @@ def _answer(settings: Settings, reader: Reader, chosen: argparse.Namespace, line
         _say_answers(answers, tasks, chosen)
     else:
         for answered in answers:
-            _say(as_text.path(answered, now_ns=time.time_ns(), paint=_paint()))
+            _say(as_text.path(answered, paint=_paint()))
         if chosen.tasks:
-            _say(as_text.tasks(tasks, now_ns=time.time_ns()))
+            _say(as_text.tasks(tasks))
     return int(ExitStatus.DONE if all(answered.is_safe for answered in answers) else ExitStatus.PARTIAL)
 
 
@@ -170,11 +172,11 @@ def _rel_path(settings: Settings, path: str) -> str:
         raise UsageProblem("--path is empty", remedy="Give SRC_DIR itself to mean all of it.")
     rel_path = paths.below(settings.src_dir, path, cwd=utils.working_folder() or settings.src_dir)
     if rel_path is None and not path.startswith("/"):
-        # A path relative to SRC_DIR is what the messages of this suite show.
+        # Messages of this suite show paths relative to SRC_DIR.
         rel_path = paths.below(settings.src_dir, path, cwd=settings.src_dir)
     if rel_path is None:
         raise UsageProblem(
-            f"{paths.display(path)} is not inside SRC_DIR {settings.src_dir}, so nothing is known of it",
+            f"{paths.display(path)} is not inside SRC_DIR {settings.src_dir}, so nothing is known about it",
             remedy="Give a file or folder in it.",
         )
     return rel_path
@@ -222,7 +224,7 @@ def _print_manifest(rows: Any, kind: str) -> int:
     try:
         with stream:
             manifest.write(rows, stream, kind)
-    except BrokenPipeError:  # the reader has seen enough
+    except BrokenPipeError:  # the reader has read enough
         return int(ExitStatus.DONE)
     except OSError as error:
         raise ConfigurationProblem(

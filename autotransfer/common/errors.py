@@ -46,7 +46,7 @@ MEANINGS = {
     ExitStatus.USAGE: "wrong arguments",
     ExitStatus.PARTIAL: "done, but some paths were skipped, or a task failed or is stuck",
     ExitStatus.SIGN_IN: "sign-in needed: run `test_config.py` in a terminal",
-    ExitStatus.CONFIGURATION: "a setting, a folder or the datastore must be mended",
+    ExitStatus.CONFIGURATION: "a setting, a folder or the datastore must be fixed",
     ExitStatus.GLOBUS: "Globus refused or is unreachable; the next run tries again",
     ExitStatus.ACTIVE: "another run is active",
 }

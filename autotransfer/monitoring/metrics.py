@@ -1,7 +1,7 @@
-"""METRICS_FILE: how the route does, for Prometheus, as node_exporter's textfile collector reads it.
+"""METRICS_FILE: figures for Prometheus, as node_exporter's textfile collector reads them.
 
-All figures come from the run and from the query room; this only gives them names. Names and labels stay as they are:
-alerts are built on them. No name of a file is among them, so anyone may read it.
+All figures come from the run and from `status.state`; this module only names them. Names and labels must not change:
+alerts are built on them. They hold no name of a file, so anyone may read them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PREFIX = "globus_transfer_"
 MODE = 0o644
 
 
-# Counts of a run that are no numbers of paths, tasks or folders.
+# Counts of a run that do not count paths, tasks or folders.
 BYTES = ("bytes", "sent_bytes")
 
 
@@ -52,12 +52,12 @@ def put(
     succeeded_at: float,
     now_ns: int,
 ) -> None:
-    """Write METRICS_FILE anew, in one step.
+    """Replace METRICS_FILE, in one step.
 
     Args:
-        reader: The datastore; None when it could not be opened, which leaves out all that it would say.
+        reader: The datastore; None when it could not be opened: its figures are missing then.
         run: The run that ends now.
-        counts: What it counted, by the names of the log's closing line.
+        counts: Its counts, by the names of the log's closing line.
         succeeded_at: When a run last ended with status 0, in seconds since the epoch; 0.0: not known.
 
     Raises:
@@ -134,8 +134,8 @@ def _of_state(state: State) -> Iterator[Metric]:
     sizes: dict[str, float] = {name: amount.size_bytes for name, amount in amounts.items()}
     yield _by("files", "Files and empty folders by state.", "state", files)
     yield _by("size_bytes", "Bytes of the files by state.", "state", sizes)
-    yield _single("held_files", "Files touched too recently, or new behind a task under way.", judged.held_files)
-    yield _single("failing_files", "Files to be sent again that failed more than once.", total.failing_files)
+    yield _single("held_files", "Files modified too recently, or waiting for a task to end.", judged.held_files)
+    yield _single("failing_files", "Files that failed more than once and will be retried.", total.failing_files)
     if total.last_delivered_ns:
         yield _single(
             "last_delivered_timestamp_seconds", "When a task last delivered a file.", _seconds(total.last_delivered_ns)
@@ -143,13 +143,11 @@ def _of_state(state: State) -> Iterator[Metric]:
     if total.oldest_ns:
         yield _single(
             "oldest_waiting_timestamp_seconds",
-            "When the oldest file in flight or to be sent again was written.",
+            "When the oldest file that is in flight or retrying was written.",
             _seconds(total.oldest_ns),
         )
     yield _single("tasks_in_flight", "Tasks under way.", len(state.open_tasks))
-    yield _single(
-        "tasks_troubled", "Tasks under way that do not get on.", sum(bool(t.trouble) for t in state.open_tasks)
-    )
+    yield _single("tasks_troubled", "Tasks under way that are stalled.", sum(bool(t.trouble) for t in state.open_tasks))
     if state.open_tasks:
         submitted_ns = min(task.submitted_at_ns or task.prepared_at_ns for task in state.open_tasks)
         yield _single(
@@ -162,7 +160,7 @@ def _of_state(state: State) -> Iterator[Metric]:
     found = [finding.kind for finding in judged.findings]
     yield _by(
         "findings",
-        "What needs a person, by kind, as status.py shows it.",
+        "What needs attention, by kind, as status.py shows it.",
         "kind",
         {kind: found.count(kind) for kind in KINDS_OF_FINDING},
     )

@@ -1,8 +1,8 @@
-"""The facts and the verdict in lines for a terminal. Pure; colours are the caller's."""
+"""The facts and the verdict as lines for a terminal. Pure; the caller adds the colours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Union
 
 from autotransfer.common.errors import ExitStatus
@@ -36,7 +36,7 @@ from autotransfer.status.state import LATENCY_DAYS, State
 from autotransfer.status.verdict import ATTENTION, Verdict, progress, remedy, task_link
 from autotransfer.status.verdict import DELIVERED as ALL_DELIVERED
 
-# (style, text) -> the text as the terminal is to get it.
+# (style, text) -> the text with the codes for the terminal.
 Paint = Callable[[str, str], str]
 
 
@@ -46,10 +46,18 @@ GOOD, BUSY, BAD, FAINT, STRONG = "good", "busy", "bad", "faint", "strong"
 MOST_DETAILS = 10
 
 
-LEAST_COLUMNS = 40
-
-
 BAR_COLUMNS = 20
+
+
+MOST_LINKS = 5
+
+
+# Why files of a folder are held back.
+HELD_WORDS = {
+    UNSETTLED: "modified less than SETTLE_SECONDS ago",
+    WAITING: "waiting for a task that carries an earlier version or their folder",
+    BACKING_OFF: "backing off after failures",
+}
 
 
 def plain(style: str, text: str) -> str:
@@ -67,9 +75,9 @@ def overview(settings: Settings, state: State, judged: Verdict, *, columns: int,
     lines = [paint(style, display(judged.headline)), ""]
     lines += table(_facts(settings, state, judged))
     for title, block in (
-        ("Needs a person", _findings(judged)),
+        ("Needs attention", _findings(judged)),
         ("Tasks in flight", _open_tasks(state, columns)),
-        ("To be sent again", _failures(state, columns)),
+        ("Will be retried", _failures(state, columns)),
         ("Tasks that did not succeed in the last week", _bad_tasks(state)),
     ):
         if block:
@@ -96,7 +104,7 @@ def _facts(settings: Settings, state: State, judged: Verdict) -> list[tuple[str,
         rows.append(("Next run", f"every {age_text(judged.next_run.interval_seconds)}, the next at {at}{late}"))
     delivered = _amount(total.delivered)
     if total.assumed_files:
-        delivered += f"; {total.assumed_files:,} of them because set_time.py said so"
+        delivered += f"; {total.assumed_files:,} of them assumed: set_time.py declared them delivered"
     rows.append(("Delivered", delivered))
     if total.last_delivered_ns:
         rows.append(("", f"the last one {_ago(total.last_delivered_ns, state.now_ns)}"))
@@ -111,31 +119,31 @@ def _facts(settings: Settings, state: State, judged: Verdict) -> list[tuple[str,
         )
     for name, amount in (
         ("In flight", total.in_flight),
-        ("To send again", total.retrying),
+        ("Will be retried", total.retrying),
         ("Not submitted", judged.unsubmitted),
     ):
         if amount.files:
             rows.append((name, _amount(amount)))
     if judged.held_files:
-        rows.append(("Held back", f"{counted(judged.held_files, 'file')}, touched too recently or behind a task"))
+        rows.append(("Held back", f"{counted(judged.held_files, 'file')}, modified too recently or waiting for a task"))
     return rows
 
 
 def _counts(counts: dict[str, int]) -> str:
-    parts = [f"looked at {counted(counts['files'], 'file')} in {counted(counts['folders'], 'folder')}"]
+    parts = [f"read {counted(counts['files'], 'file')} in {counted(counts['folders'], 'folder')}"]
     found = counts["new"] + counts["modified"] + counts["older"] + counts["retried"]
     for count, words in (
         (found, f"found to send ({size_text(counts['bytes'])})"),
         (counts["sent_files"], f"submitted in {counted(counts['submitted'], 'task')}"),
         (counts["delivered"], "delivered"),
-        (counts["retrying"], "came back"),
-        (counts["unsettled"], "touched too recently"),
-        (counts["waiting"], "waiting for a task or for room"),
-        (counts["backing_off"], "resting after failures"),
+        (counts["retrying"], "to be retried"),
+        (counts["unsettled"], "modified too recently"),
+        (counts["waiting"], "waiting for a task to end"),
+        (counts["backing_off"], "backing off after failures"),
         (counts["vanished"], "gone from disk"),
-        (counts["links"], "left out as symlinks"),
-        (counts["special_files"], "left out as special files"),
-        (counts["errors"], "skipped"),
+        (counts["links"], "skipped as symlinks"),
+        (counts["special_files"], "skipped as special files"),
+        (counts["errors"], "not sent because of errors"),
     ):
         if count:
             parts.append(f"{count:,} {words}")
@@ -181,7 +189,7 @@ def _open_tasks(state: State, columns: int) -> list[str]:
         lines.append(f"    {shortened(task.label, columns - 6)}")
         lines.append(f"    {task_link(task)}")
     if lines and state.last_run is not None:
-        lines.append(f"(as the last run saw them, {_ago(state.last_run.started_at_ns, state.now_ns)})")
+        lines.append(f"(as of the last run, {_ago(state.last_run.started_at_ns, state.now_ns)})")
     return lines
 
 
@@ -203,15 +211,15 @@ def _bad_tasks(state: State) -> list[str]:
     lines = []
     for task in state.bad_tasks:
         lines.append(f"{moment_text(task.ended_at_ns)}  {task.state}: {display(task.reason) or 'no reason given'}")
-        lines.append(f"    {task.arrived:,} of {counted(task.files, 'file')} arrived; the rest is sent again")
+        lines.append(f"    {task.arrived:,} of {counted(task.files, 'file')} delivered; the rest will be retried")
         if link := task_link(task):
             lines.append(f"    {link}")
     return lines
 
 
-def tasks(found: Iterable[AnyTask], *, now_ns: int) -> list[str]:
-    """What `status.py --tasks N` prints: a line each."""
-    rows: list[tuple[str, ...]] = [("NUMBER", "ENDED", "STATE", "FILES", "ARRIVED", "SIZE", "TASK")]
+def tasks(found: Iterable[AnyTask]) -> list[str]:
+    """What `status.py --tasks N` prints: one line per task."""
+    rows: list[tuple[str, ...]] = [("NUMBER", "ENDED", "STATE", "FILES", "DELIVERED", "SIZE", "TASK")]
     for task in found:
         ended = moment_text(task.ended_at_ns) if task.ended_at_ns else "in flight"
         if isinstance(task, Task):
@@ -223,12 +231,12 @@ def tasks(found: Iterable[AnyTask], *, now_ns: int) -> list[str]:
     return table(rows, right=(0, 3, 4, 5)) if len(rows) > 1 else ["No task has been submitted yet."]
 
 
-def path(answered: Union[FileAnswer, FolderAnswer], *, now_ns: int, paint: Paint = plain) -> list[str]:
+def path(answered: Union[FileAnswer, FolderAnswer], *, paint: Paint = plain) -> list[str]:
     """What `status.py --path` prints about one path: a yes or no with its reason, then the record."""
     if isinstance(answered, FolderAnswer):
-        return _folder(answered, now_ns, paint)
+        return _folder(answered, paint)
     word = paint(GOOD, "yes") if answered.is_safe else paint(BAD, "no")
-    lines = [f"{display(answered.rel_path)}: {word}, {_file_words(answered, now_ns)}"]
+    lines = [f"{display(answered.rel_path)}: {word}, {_file_words(answered)}"]
     record = answered.delivered
     if record is not None:
         how = "by set_time.py" if not record.task else _task_words(answered, record.task)
@@ -248,77 +256,81 @@ def _task_words(answered: FileAnswer, number: int) -> str:
     return f"by task {task.task_id}" if task is not None and task.number == number and task.task_id else ""
 
 
-def _file_words(answered: FileAnswer, now_ns: int) -> str:
+def _file_words(answered: FileAnswer) -> str:
     record, retry, task = answered.delivered, answered.retry, answered.task
     named = f"task {task.task_id or task.label}" if isinstance(task, Task) else "a task"
     earlier = " An earlier version was delivered." if record is not None else ""
     if answered.state == DELIVERED and record is not None:
         return f"delivered at {moment_text(record.transferred_at_ns)}, and unchanged since."
     if answered.state == ASSUMED:
-        return "it counts as delivered because set_time.py said so; no task of this tool has carried it since."
+        return "assumed: set_time.py declared it delivered, and no task of this tool has carried it since."
     if answered.state == BACKING_OFF and retry is not None:
         return (
-            f"it failed {counted(retry.attempts, 'time')} ({retry.code}) and rests until "
-            f"{moment_text(retry.not_before_ns)}. `set_time.py never --path` has it sent at once."
+            f"backing off: it failed {counted(retry.attempts, 'time')} ({retry.code}), and will be retried from "
+            f"{moment_text(retry.not_before_ns)}. `set_time.py never --path` lets the next run send it."
         )
     if answered.state == RETRYING and retry is not None:
-        return f"the next run sends it again; its last task ended with {retry.code}."
+        return f"it will be retried by the next run; its last task ended with {retry.code}."
     if answered.state == VANISHED:
         was = f"it was delivered at {moment_text(record.transferred_at_ns)}; " if record is not None else ""
-        return f"{was}it is gone from disk, and the next run forgets it. What arrived stays at the destination."
+        return f"{was}it is gone from disk, and the next run forgets it. What was delivered stays at the destination."
     words = {
-        IN_FLIGHT: f"{named} carries it.{earlier}",
-        WAITING: f"it waits until {named} has ended, which carries an earlier version or its folder.",
+        IN_FLIGHT: f"in flight: {named} carries it.{earlier}",
+        WAITING: f"it waits for {named} to end, which carries an earlier version or its folder.",
         NEW_FILE: "it was never sent; the next run sends it.",
         MODIFIED: f"it has changed since it was delivered; the next run sends it.{earlier}",
-        UNSETTLED: f"it was touched within SETTLE_SECONDS, so a later run sends it.{earlier}",
-        EXCLUDED: f"it is left out: {answered.why}.{earlier}",
-        SYMLINK: f"it is a symlink, which is left out: {answered.why}.",
-        SPECIAL: f"it is left out: {answered.why}.",
+        UNSETTLED: f"it was modified less than SETTLE_SECONDS ago; a later run sends it.{earlier}",
+        EXCLUDED: f"skipped (by EXCLUDE): {answered.why}.{earlier}",
+        SYMLINK: f"skipped as a symlink: {answered.why}.",
+        SPECIAL: f"skipped as a special file: {answered.why}.",
         UNSENDABLE: f"it cannot be sent: {answered.why}.",
-        UNREADABLE: f"it cannot be looked at: {answered.why}.{earlier}",
-        UNKNOWN: "it is not on disk, and nothing is recorded of it. A record goes when its file disappears.",
+        UNREADABLE: f"it cannot be read: {answered.why}.{earlier}",
+        UNKNOWN: "it is not on disk, and not recorded. The record of a file goes when the file disappears.",
     }
     return words[answered.state]
 
 
-def _folder(answered: FolderAnswer, now_ns: int, paint: Paint) -> list[str]:
+def _folder(answered: FolderAnswer, paint: Paint) -> list[str]:
     name = display(answered.rel_path) or "SRC_DIR"
-    lines = [f"{name}/: {paint(*_folder_word(answered))}"]
+    facts = [*_folder_amounts(answered), *_folder_gaps(answered)]
+    links = [
+        f"{'in flight' if not task.ended_at_ns else moment_text(task.ended_at_ns)}  {link}"
+        for task in answered.tasks[:MOST_LINKS]
+        if (link := task_link(task))
+    ]
+    return [f"{name}/: {paint(*_folder_word(answered))}", *(f"    {line}" for line in (*facts, *links))]
+
+
+def _folder_amounts(answered: FolderAnswer) -> Iterator[str]:
+    """What is in which state."""
     if answered.assumed_files:
-        lines.append(f"    {answered.assumed_files:,} count as delivered because set_time.py said so.")
+        yield f"{answered.assumed_files:,} of them assumed: set_time.py declared them delivered."
     for amount, words in ((answered.in_flight, "in flight"), (answered.unsent, "not sent yet")):
         if amount.files:
-            lines.append(f"    {_amount(amount)} {words}.")
-    for state, words in (
-        (UNSETTLED, "touched within SETTLE_SECONDS"),
-        (WAITING, "waiting for a task that carries an earlier version or their folder"),
-        (BACKING_OFF, "resting after failures"),
-    ):
+            yield f"{_amount(amount)} {words}."
+    for state, words in HELD_WORDS.items():
         if answered.held.get(state):
-            lines.append(f"        {answered.held[state]:,} {words}.")
+            yield f"    {answered.held[state]:,} {words}."
     if answered.oldest_path:
-        lines.append(
-            f"    Waiting longest: {display(answered.oldest_path)}, last written {moment_text(answered.oldest_ns)}."
-        )
-    lines += [f"    Cannot be sent: {display(path)}: {why}." for path, why in answered.errors]
+        yield f"Waiting longest: {display(answered.oldest_path)}, last written {moment_text(answered.oldest_ns)}."
+
+
+def _folder_gaps(answered: FolderAnswer) -> Iterator[str]:
+    """What is not delivered, and no later run will deliver."""
+    yield from (f"Cannot be sent: {display(path)}: {why}." for path, why in answered.errors)
     if answered.error_count > len(answered.errors):
-        lines.append(f"    ... and {answered.error_count - len(answered.errors):,} more that cannot be looked at.")
+        yield f"... and {answered.error_count - len(answered.errors):,} more that cannot be read."
     if answered.is_on_disk and answered.vanished_files:
-        lines.append(f"    {answered.vanished_files:,} that were recorded are gone from disk.")
-    if any(answered.skipped.values()):
-        skipped = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in answered.skipped.items() if count)
-        lines.append(f"    Left out, as the settings say: {skipped}.")
-    for task in answered.tasks[:5]:
-        if link := task_link(task):
-            lines.append(f"    {'in flight' if not task.ended_at_ns else moment_text(task.ended_at_ns)}  {link}")
-    return lines
+        yield f"{answered.vanished_files:,} that were recorded are gone from disk."
+    skipped = [f"{count:,} {what.replace('_', ' ')}" for what, count in answered.skipped.items() if count]
+    if skipped:
+        yield f"Skipped, by the settings: {', '.join(skipped)}."
 
 
 def _folder_word(answered: FolderAnswer) -> tuple[str, str]:
     delivered = _amount(answered.delivered)
     if not answered.is_on_disk:
-        return BAD, f"it is not on disk any more. Recorded as delivered: {delivered}; the next run forgets them."
+        return BAD, f"it is no longer on disk. Recorded as delivered: {delivered}; the next run forgets them."
     if not answered.is_safe:
         return BAD, f"no, not all of it. Delivered: {delivered}."
     if not answered.delivered.files:

@@ -1,6 +1,6 @@
-"""What is recorded of the paths in one folder, and in it and all below it; the delivered paths one by one.
+"""What is recorded of the paths in one folder, or in a whole tree; and the delivered paths one by one.
 
-Straight from the packed records: a folder in which nothing is under way is added up without a record for each path.
+A folder in which nothing is in flight or retried is added up from its columns, without a record for each path.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Amount(NamedTuple):
         return Amount(self.files + other.files, self.size_bytes + other.size_bytes)
 
     def without(self, part: Amount) -> Amount:
-        """What is left; a run may have moved some meanwhile, so never less than nothing."""
+        """The difference, never below zero: a run may have changed the records meanwhile."""
         return Amount(max(0, self.files - part.files), max(0, self.size_bytes - part.size_bytes))
 
 
@@ -55,12 +55,12 @@ class FolderState(NamedTuple):
     """What is recorded of the paths in one folder, or of those in many. Each path counts once.
 
     Args:
-        delivered: Nothing else is known to be done about these.
-        assumed_files: How many of them count as delivered because set_time.py said so.
+        delivered: Nothing more is to be done about these.
+        assumed_files: How many of them set_time.py declared delivered.
         in_flight: A task carries them; an earlier version of some may have been delivered.
-        retrying: To be sent again; `failing_files` failed more than once, `backing_off_files` wait for their next try.
+        retrying: Will be retried; `failing_files` failed more than once, `backing_off_files` wait for their next try.
         last_delivered_ns: When a task last delivered one; 0: never.
-        oldest_ns: The mtime of the oldest that is in flight or to be sent again; 0: there is none.
+        oldest_ns: The mtime of the oldest that is in flight or will be retried; 0: there is none.
     """
 
     delivered: Amount = Amount()
@@ -95,7 +95,7 @@ class FolderState(NamedTuple):
 
     @property
     def standing(self) -> str:
-        """One word for all of these: the one of STANDINGS that most wants to be known."""
+        """One word for all of these: the first of STANDINGS that applies."""
         if self.failing_files:
             return FAILING
         if self.retrying.files:
@@ -107,7 +107,7 @@ class FolderState(NamedTuple):
         return ASSUMED if self.assumed_files == self.delivered.files else DELIVERED
 
     def without(self, part: FolderState) -> FolderState:
-        """What is left when some of these are taken away; the moments stay, as nobody knows whose they were."""
+        """The difference. The moments stay: nobody knows which paths they came from."""
         return FolderState(
             self.delivered.without(part.delivered),
             max(0, self.assumed_files - part.assumed_files),
@@ -172,7 +172,7 @@ class TreeFolder(NamedTuple):
 
 
 def tree(reader: Reader, *, now_ns: int) -> Iterator[TreeFolder]:
-    """Every recorded folder after all those below it, siblings in order of name; holds one branch at a time."""
+    """Every recorded folder, after all those in it, siblings in order of name; holds one branch in memory."""
     branch = [_opened(reader, "", now_ns)]
     while branch:
         rel_path, own, whole, names = branch[-1]
@@ -194,7 +194,7 @@ def _opened(reader: Reader, rel_path: str, now_ns: int) -> tuple[str, FolderStat
 
 
 class DeliveredPath(NamedTuple):
-    """One delivered path; an empty folder's ends in a slash. `task_id` is "" where set_time.py said so."""
+    """One delivered path; an empty folder's ends in a slash. `task_id` is "" where it is assumed."""
 
     rel_path: str
     size_bytes: int

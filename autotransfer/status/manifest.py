@@ -1,4 +1,4 @@
-"""Export what was delivered, a row a path, as CSV or JSON Lines; as long as the list may be, memory stays flat."""
+"""Export what was delivered as CSV or JSON Lines, one row per path; memory does not grow with the list."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ PROGRESS_EVERY = 10_000
 
 
 def format_of(path: str, chosen: str | None) -> str:
-    """The format that was chosen, or that the file's suffix says; CSV for standard output.
+    """The chosen format, or the one of the file's suffix; CSV for standard output.
 
     Raises:
-        UsageProblem: Neither says it.
+        UsageProblem: Neither is given.
     """
     if chosen:
         return chosen
@@ -41,7 +41,7 @@ def format_of(path: str, chosen: str | None) -> str:
     found = SUFFIXES.get(os.path.splitext(path)[1].lower())
     if found is None:
         raise UsageProblem(
-            f"The name {path} does not say in which format",
+            f"The format of {path} is not known",
             remedy="End it in .csv or .jsonl, or add --format. Nothing was written.",
         )
     return found
@@ -50,7 +50,7 @@ def format_of(path: str, chosen: str | None) -> str:
 def write(
     rows: Iterable[DeliveredPath], stream: IO[str], kind: str, *, on_progress: Callable[[int], None] | None = None
 ) -> int:
-    """Write the rows to a stream that does not translate line ends; gives how many."""
+    """Write the rows to a stream that does not translate line ends; returns their number."""
     count = 0
     put = _csv_writer(stream) if kind == CSV else _json_writer(stream)
     moments = _Moments()
@@ -74,7 +74,7 @@ def _json_writer(stream: IO[str]) -> Callable[[tuple[object, ...]], object]:
 
 
 class _Moments:
-    """Moments as ISO 8601 in UTC; files come in bursts, so the text of a second is mostly at hand."""
+    """Moments as ISO 8601 in UTC. Files come in bursts, so most texts of a second are cached."""
 
     def __init__(self) -> None:
         self._second = lru_cache(maxsize=8192)(_second_text)

@@ -1,4 +1,4 @@
-"""Where one path stands: delivered when and by which task, or why not. Looks at the disk, with the eyes of a run."""
+"""The state of one path: delivered when and by which task, or why not. Reads the disk as a run would."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from autotransfer.common.errors import reason
 from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND
@@ -19,7 +20,7 @@ from autotransfer.scan.folders import read_folder, walk
 from autotransfer.scan.listing import Listing, policy
 from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery, folder_state
 
-# What a path can be, the names of `--json`.
+# The states of a path, as `--json` names them.
 DELIVERED, ASSUMED, IN_FLIGHT = "delivered", "assumed", "in_flight"
 
 
@@ -46,13 +47,13 @@ MOST_NAMED = 20
 
 
 class FileAnswer(NamedTuple):
-    """Where a file stands.
+    """The state of a file.
 
     Args:
         state: One of the words above.
-        seen: Its mtime and size on disk now; None when it is not there, or could not be looked at.
+        seen: Its mtime and size on disk now; None when it is not there, or could not be read.
         delivered, in_flight, retry: What is recorded of it.
-        task: The task of the newest of these, as far as it is kept.
+        task: The task of the newest of these, if it is kept.
         why: For what cannot be sent: the reason in words.
     """
 
@@ -72,17 +73,17 @@ class FileAnswer(NamedTuple):
 
 
 class FolderAnswer(NamedTuple):
-    """Where all that is in a folder and below stands, each path as it is on disk now.
+    """The state of everything in a folder and below it, as it is on disk now.
 
     Args:
         is_on_disk: Whether the folder is there; if not, the amounts are those of the records.
-        delivered: As recorded; `assumed_files` of them because set_time.py said so.
+        delivered: As recorded; `assumed_files` of them because set_time.py declared them delivered.
         in_flight: A task carries them, perhaps an earlier version.
         unsent: Neither; `held` says how many of them are held back for what reason, the others go with the next run.
         vanished_files: Recorded, and no longer on disk.
-        skipped: How many symlinks, special files and excluded names are not meant to be sent.
-        errors: (rel_path, why) of the first paths that cannot be sent or looked at; `error_count` counts all.
-        last_delivered_ns: When the last of it arrived; 0: a task never delivered any.
+        skipped: How many symlinks, special files and excluded names the settings skip.
+        errors: (rel_path, why) of the first paths that cannot be read or sent; `error_count` counts all.
+        last_delivered_ns: When a task last delivered a part of it; 0: never.
         oldest_ns, oldest_path: The path that has waited longest, and its mtime.
         tasks: The numbers of the tasks that delivered it, or carry it; the newest MOST_NAMED.
     """
@@ -118,7 +119,7 @@ def answer(
     clock_ns: Callable[[], int],
     on_progress: Callable[[int], None] | None = None,
 ) -> FileAnswer | FolderAnswer:
-    """Where a path stands, judged as the next run would.
+    """The state of a path, judged as the next run would.
 
     Args:
         root_fd: SRC_DIR, open.
@@ -154,34 +155,45 @@ class _Asking:
         )
 
     def path(self, rel_path: str) -> FileAnswer | FolderAnswer:
-        folder_path, name = split(rel_path)
         answered = self._recorded(rel_path)
-        for part in rel_path.split("/"):
-            if pattern := next((one for one in self._settings.exclude if fnmatch.fnmatchcase(part, one)), None):
-                return answered._replace(state=EXCLUDED, why=f"{part!r} matches the pattern {pattern!r} of EXCLUDE")
-        if not all(map(can_be_sent, rel_path.split("/"))):
-            return answered._replace(state=UNSENDABLE, why="its name is not one that Globus can carry; rename it")
+        if refusal := self._refusal(rel_path):
+            return answered._replace(state=refusal[0], why=refusal[1])
         try:
             status = os.lstat(os.path.join(self._settings.src_dir, rel_path))
         except (FileNotFoundError, NotADirectoryError):
             return self._missing(answered)
         except OSError as error:
-            return answered._replace(state=UNREADABLE, why=str(error.strerror or error).lower())
+            return answered._replace(state=UNREADABLE, why=reason(error))
         if stat.S_ISDIR(status.st_mode):
             return self.folder(rel_path)
+        folder_path, name = split(rel_path)
         listing = self._listing(folder_path)
         if name in listing.files:
             return self._file(answered, listing, name)
+        state, why = self._unlisted(listing, rel_path, status.st_mode)
+        return answered._replace(state=state, why=why)
+
+    def _refusal(self, rel_path: str) -> tuple[str, str] | None:
+        """The state and the reason of a path that is not sent whatever is there."""
+        parts = rel_path.split("/")
+        for part in parts:
+            if pattern := next((one for one in self._settings.exclude if fnmatch.fnmatchcase(part, one)), None):
+                return EXCLUDED, f"{part!r} matches the pattern {pattern!r} of EXCLUDE"
+        if all(map(can_be_sent, parts)):
+            return None
+        return UNSENDABLE, "Globus cannot carry its name; rename it"
+
+    def _unlisted(self, listing: Listing, rel_path: str, mode: int) -> tuple[str, str]:
+        """The state and the reason of what is on disk, but not among the files of its folder."""
         for path_error in listing.errors:
-            if path_error.rel_path in (rel_path, folder_path):
-                return answered._replace(state=UNREADABLE, why=path_error.why)
-        if stat.S_ISLNK(status.st_mode):
+            if path_error.rel_path in (rel_path, listing.rel_path):
+                return UNREADABLE, path_error.why
+        if stat.S_ISLNK(mode):
             is_ignored = self._settings.symlinks == "ignore"
-            why = "SYMLINKS is 'ignore'" if is_ignored else "it does not lead to a file"
-            return answered._replace(state=SYMLINK, why=why)
-        if not stat.S_ISREG(status.st_mode):
-            return answered._replace(state=SPECIAL, why="it is a device, a socket or a pipe")
-        return answered._replace(state=UNREADABLE, why="it changed while it was looked at; ask again")
+            return SYMLINK, "SYMLINKS is 'ignore'" if is_ignored else "it does not lead to a file"
+        if not stat.S_ISREG(mode):
+            return SPECIAL, "it is a device, a socket or a pipe"
+        return UNREADABLE, "it changed while it was read; ask again"
 
     def _recorded(self, rel_path: str) -> FileAnswer:
         folder_path, name = split(rel_path)
@@ -200,9 +212,8 @@ class _Asking:
 
     def _file(self, answered: FileAnswer, listing: Listing, name: str) -> FileAnswer:
         seen = listing.files[name]
-        folder = self._folder_record(listing.rel_path)
+        folder, is_known = _folder(self._reader, listing.rel_path)
         carried_by = folder.carried_by
-        is_known = listing.rel_path in self._reader.trie
         change = compare(listing._replace(files={name: seen}, moved=0), folder, self._rules, is_known=is_known)
         answered = answered._replace(seen=seen)
         if name in change.outgoing:
@@ -219,14 +230,6 @@ class _Asking:
             return answered._replace(state=IN_FLIGHT)
         is_assumed = answered.delivered is not None and not answered.delivered.task
         return answered._replace(state=ASSUMED if is_assumed else DELIVERED)
-
-    def _folder_record(self, rel_path: str) -> Folder:
-        record = self._reader.trie.record(rel_path)
-        if record is not None:
-            return Folder.unpack(record)
-        folder = Folder()
-        folder.verify_until_ns, folder.carried_by = self._reader.trie.inherited(rel_path)
-        return folder
 
     def _listing(self, rel_path: str) -> Listing:
         return read_folder(
@@ -282,14 +285,9 @@ class _Adding:
     def add(self, listing: Listing) -> None:
         self.files += len(listing.files)
         self._count_skipped(listing)
-        record = self._reader.trie.record(listing.rel_path)
-        if record is None:
-            folder = Folder()
-            folder.verify_until_ns, folder.carried_by = self._reader.trie.inherited(listing.rel_path)
-        else:
-            folder = Folder.unpack(record)
+        folder, is_known = _folder(self._reader, listing.rel_path)
         names = {*folder.delivered, *folder.in_flight, *folder.retries}
-        change = compare(listing, folder, self._rules, is_known=record is not None)
+        change = compare(listing, folder, self._rules, is_known=is_known)
         if listing.is_readable:
             self._vanished += len(names - {*listing.files, *listing.kept, FOLDER_ITSELF})
         self._held[UNSETTLED] += change.unsettled
@@ -322,7 +320,7 @@ class _Adding:
         self._skipped["special_files"] += listing.special_files
         paths = {error.rel_path for error in listing.errors}
         self._skipped["excluded"] += sum(join(listing.rel_path, name) not in paths for name in listing.kept)
-        # What went away while it was looked at may be anything.
+        # What disappeared while it was read may be anything.
         self._error_count += len(listing.errors) + listing.moved
         for error in listing.errors[: MOST_NAMED - len(self._errors)]:
             self._errors.append((error.rel_path, error.why))
@@ -345,6 +343,16 @@ class _Adding:
             self._oldest_path,
             tuple(_newest(self._reader, self._tasks)),
         )
+
+
+def _folder(reader: Reader, rel_path: str) -> tuple[Folder, bool]:
+    """What is recorded of a folder, or what it inherits from those above it; and whether it has a record."""
+    record = reader.trie.record(rel_path)
+    if record is not None:
+        return Folder.unpack(record), True
+    folder = Folder()
+    folder.verify_until_ns, folder.carried_by = reader.trie.inherited(rel_path)
+    return folder, False
 
 
 def _newest(reader: Reader, numbers: set[int]) -> Iterator[AnyTask]:

@@ -1,4 +1,4 @@
-"""The query room: what the datastore says has arrived, is under way and is to be sent again. Reads, and keeps nothing.
+"""What the datastore knows of the route: what was delivered, is in flight and will be retried. Read-only.
 
 The text, the JSON, the page, the metrics and the manifest all get their facts here, and of single folders from
 folder_state.
@@ -50,7 +50,7 @@ FORMER_NAMES = {
 
 
 class Failure(NamedTuple):
-    """Paths that are to be sent again for one reason.
+    """Paths that will be retried for one reason.
 
     Args:
         code: Globus's, or one of ours.
@@ -70,7 +70,7 @@ class Failure(NamedTuple):
 
 
 class Latency(NamedTuple):
-    """How long after it was last written a path was known to have arrived; 0 where nothing was counted."""
+    """The time from the last write to a path until it was known to be delivered; 0 where there was none to count."""
 
     files: int = 0
     median_seconds: float = 0.0
@@ -83,7 +83,7 @@ class Records(NamedTuple):
     Args:
         total: The state of all paths.
         folders: How many folders have a record.
-        failures: What is to be sent again, most paths first.
+        failures: What will be retried, most paths first.
         by_day: What tasks delivered on each day of this machine's time zone; a path counts on its latest day.
         latency: Of what was delivered in the last LATENCY_DAYS days.
     """

@@ -1,4 +1,4 @@
-"""What the facts come to: is everything delivered, does it only take time, or does something need a person. Pure."""
+"""What the facts mean: everything is delivered, it takes more time, or something needs attention. Pure."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ CALM = (ExitStatus.DONE, ExitStatus.PARTIAL)
 
 
 REMEDIES = {
-    "CHANGED_UNDER_TRANSFER": "They changed while a task carried them. If a writer pauses for long, raise "
+    "CHANGED_UNDER_TRANSFER": "They changed while a task carried them. If a program writes with long pauses, raise "
     "SETTLE_SECONDS.",
-    "FILE_NOT_FOUND": "The source collection does not see them. If they are there, SRC_PATH is wrong: run "
+    "FILE_NOT_FOUND": "The source collection does not find them. If they are there, SRC_PATH is wrong: run "
     "test_config.py.",
     "PERMISSION_DENIED": "Give the user that the source collection acts as permission to read them.",
     "INVALID_PATH_NAME": "Rename them.",
-    "QUOTA_EXCEEDED": "Make room at the destination.",
-    "TASK_UNKNOWN": "Nothing need be done: their contents are compared. Sign in as one identity always.",
-    "NOT_SEEN": "Nothing need be done: they were away when their task came by.",
+    "QUOTA_EXCEEDED": "Free space at the destination.",
+    "TASK_UNKNOWN": "Nothing need be done: their contents are compared. Always sign in as the same identity.",
+    "NOT_SEEN": "Nothing need be done: they were not there when their task read the folder.",
     "SKIPPED": "Nothing need be done: their contents are compared.",
     "ADOPTED": "Nothing need be done: another task carried them, so their contents are compared.",
-    "CANCELED": "Somebody canceled their task; they are sent again.",
-    "EXPIRED": "Their task's deadline passed; they are sent again.",
+    "CANCELED": "Somebody canceled their task; they will be retried.",
+    "EXPIRED": "Their task's deadline passed; they will be retried.",
 }
 
 
-OTHER_REMEDY = "The events of their last task say more."
+OTHER_REMEDY = "See the events of their last task."
 
 
 class Finding(NamedTuple):
-    """One thing that needs a person: what it is, what to do, and where more is to be seen.
+    """One thing that needs attention: what it is, what to do, and where to read more.
 
     Args:
         kind: late_run, no_run, failed_run, long_run, stuck_task or failing_paths.
-        details: What the run itself said, a line each.
+        details: The messages of the run.
     """
 
     kind: str
@@ -67,7 +67,7 @@ class Finding(NamedTuple):
 
 
 class NextRun(NamedTuple):
-    """When a run is expected, as far as the last ones tell; 0 where they do not. `is_late`: it should have come."""
+    """When a run is expected, judged by the last ones; 0 where they do not show it. `is_late`: it should have come."""
 
     expected_at_ns: int
     interval_seconds: float
@@ -80,12 +80,12 @@ class Verdict(NamedTuple):
     Args:
         kind: DELIVERED, WAITING or ATTENTION.
         headline: The same in one line.
-        as_of_ns: When the last run that went through SRC_DIR started; 0: none has.
-        pending: In flight, to be sent again, or found and not submitted yet.
+        as_of_ns: When the last run started, if it read SRC_DIR; else 0.
+        pending: In flight, retrying, or found and not submitted yet.
         unsubmitted: The last of these.
-        held_files: Touched too recently when last seen, or new behind a task that is under way. Their bytes are not
-            known, and some may be among `pending`.
-        findings: What needs a person.
+        held_files: Modified too recently at the last run, or waiting for a task to end. Their bytes are not known, and
+            some may be among `pending`.
+        findings: What needs attention.
     """
 
     kind: str
@@ -103,7 +103,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(state: State) -> Verdict:
-    """What the state of a route comes to."""
+    """The judgement of a state."""
     total = state.records.total
     unsubmitted, held_files = unsubmitted_and_held(state.last_run, total)
     pending = total.in_flight + total.retrying + unsubmitted
@@ -127,7 +127,7 @@ def unsubmitted_and_held(run: LastRun | None, total: FolderState) -> tuple[Amoun
         return Amount(), 0
     counts = run.counts
     found = counts["new"] + counts["modified"] + counts["older"] + counts["retried"]
-    # What is to be sent again is recorded, and counted there.
+    # What will be retried is recorded, and counted there.
     due_again = min(counts["retried"], max(0, total.retrying.files - counts["backing_off"]))
     files = max(0, found - counts["sent_files"] - due_again)
     size_bytes = max(0, counts["bytes"] - counts["sent_bytes"]) if files else 0
@@ -142,16 +142,16 @@ def next_expected(state: State) -> NextRun:
     last_ns = max([state.last_run.started_at_ns, *(mark.started_at_ns for mark in state.runs)])
     interval_seconds = usual_interval_seconds(state.runs)
     late_seconds = 1.5 * interval_seconds + GRACE_SECONDS if interval_seconds else UNKNOWN_INTERVAL_SECONDS
-    # A run that took long held up those that would have come meanwhile.
+    # While a long run lasts, no other starts.
     late_at_ns = last_ns + int((late_seconds + state.last_run.seconds) * NS_PER_SECOND)
     expected_at_ns = last_ns + int(interval_seconds * NS_PER_SECOND) if interval_seconds else 0
     return NextRun(expected_at_ns, interval_seconds, state.active is None and state.now_ns > late_at_ns)
 
 
 def usual_interval_seconds(runs: tuple[RunMark, ...]) -> float:
-    """The time between two runs that cron starts; 0.0 when there are too few to tell.
+    """The time between two runs that cron starts; 0.0 when there are too few runs to judge.
 
-    Three quarters of the gaps are as long or shorter: runs that a person starts in between make many short ones.
+    It is the upper quartile of the gaps: a person who starts runs in between makes many short gaps.
     """
     starts = [run.started_at_ns for run in runs]
     gaps = sorted(later - earlier for earlier, later in zip(starts, starts[1:]) if later > earlier)
@@ -166,7 +166,7 @@ def _findings(state: State, next_run: NextRun) -> list[Finding]:
     if run is None:
         if state.active is None:
             findings.append(
-                Finding("no_run", "No run has been recorded yet.", "Run main.py, or look if cron starts it.")
+                Finding("no_run", "No run has been recorded yet.", "Run main.py, or check that cron starts it.")
             )
         return findings
     if next_run.is_late:
@@ -176,7 +176,7 @@ def _findings(state: State, next_run: NextRun) -> list[Finding]:
             Finding(
                 "late_run",
                 f"The last run was {age} ago{usual and '; '}{usual}.",
-                "Look if cron still starts main.py: its line in `crontab -l`, cron's own log, the disk of CODE_PATH.",
+                "Check that cron still starts main.py: see `crontab -l`, cron's own log and the disk of CODE_PATH.",
             )
         )
     if state.active and state.now_ns - state.active.since_ns > LONGEST_RUN_SECONDS * NS_PER_SECOND:
@@ -185,7 +185,7 @@ def _findings(state: State, next_run: NextRun) -> list[Finding]:
             Finding(
                 "long_run",
                 f"A run has been active for {age} (process {state.active.pid}).",
-                "No other can start meanwhile. If its disk or its network hangs, end it: nothing is lost.",
+                "No other can start meanwhile. If its disk or network hangs, end it: nothing is lost.",
             )
         )
     if run.status != ExitStatus.DONE:
@@ -196,8 +196,8 @@ def _findings(state: State, next_run: NextRun) -> list[Finding]:
             findings.append(
                 Finding(
                     "stuck_task",
-                    f"{task.title} is not getting on: {task.trouble}.",
-                    "Its events say more.",
+                    f"{task.title} is stalled: {task.trouble}.",
+                    "See its events.",
                     events_link(task),
                 )
             )
@@ -208,7 +208,7 @@ def _findings(state: State, next_run: NextRun) -> list[Finding]:
             Finding(
                 "failing_paths",
                 f"{counted(failing, 'path')} failed more than once ({codes}).",
-                "They are tried again with growing pauses; mend the cause that is named with each below.",
+                "They are retried with growing pauses. Fix the causes, which are named below.",
             )
         )
     return findings
@@ -222,7 +222,7 @@ def _of_run(run: LastRun) -> Finding:
     details = (*([run.problem] if run.problem else ()), *(notice.text for notice in run.notices))
     if run.unlisted_notices:
         details = (*details, f"... and {run.unlisted_notices:,} more; the log has them.")
-    remedy = "Do what is said here." if details else "Look into the log."
+    remedy = "Do what its messages say." if details else "Read the log."
     return Finding("failed_run", f"The last run ended with status {run.status}{meaning}.", remedy, "", details)
 
 
@@ -239,12 +239,12 @@ def _headline(
         return f"Everything delivered as of {local_text(as_of_ns)}: {delivered}."
     if kind == WAITING:
         return f"{'; '.join(waiting) or 'The first run is under way'}. Delivered: {delivered}."
-    what = findings[0].what if len(findings) == 1 else f"{len(findings)} things need a person."
-    return f"Attention: {what} {'; '.join(waiting) or 'Nothing waits'}. Delivered: {delivered}."
+    what = findings[0].what if len(findings) == 1 else f"{len(findings)} things need attention."
+    return f"Attention: {what} {'; '.join(waiting) or 'Nothing is waiting'}. Delivered: {delivered}."
 
 
 def remedy(failure: Failure) -> str:
-    """What to do about paths that are to be sent again."""
+    """What to do about paths that will be retried."""
     return REMEDIES.get(failure.code, OTHER_REMEDY)
 
 

@@ -27,7 +27,7 @@ from autotransfer.plan.rescan import rescan_later
 from autotransfer.transfer.results import Recheck, Tally, TaskResult
 from autotransfer.transfer.task_status import STUCK, TaskStatus, task_status
 
-MEND = "Mend its permissions."
+MEND = "Fix its permissions."
 
 
 REMEDIES = {
@@ -104,8 +104,8 @@ class Reconciler:
             self._summary.notice(
                 TASK_LOST,
                 task.task_id,
-                f"{task.title} is no longer known to Globus ({problem.why}). What it carried, "
-                f"{counted(task.files, 'path')}, is sent again.",
+                f"{task.title} is no longer known to Globus ({problem.why}). Its "
+                f"{counted(task.files, 'path')} will be retried.",
             )
             return None
         status = task_status(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
@@ -145,8 +145,8 @@ class Reconciler:
             self._summary.notice(
                 TASK_INCOMPLETE,
                 task.task_id,
-                f"{task.title} left out {counted(skipped, 'path')}, and Globus does not say which any more. All of it, "
-                f"{counted(tally.returned, 'path')}, is sent again, compared by checksum.",
+                f"{task.title} did not send {counted(skipped, 'path')}, and Globus does not say which any more. Its "
+                f"{counted(tally.returned, 'path')} will be retried, compared by checksum.",
             )
             return
         reason = f"{skipped} paths skipped" if skipped else ""
@@ -167,8 +167,8 @@ class Reconciler:
             self._summary.notice(
                 PATH_UNREAD,
                 rel_path,
-                f"{task.title} left out {path}: Globus could not read it ({code}). {REMEDIES.get(code, MEND)} It is "
-                f"tried again with growing pauses, at once after `set_time.py never --path={shlex.quote(path)}`.",
+                f"{task.title} did not send {path}: Globus could not read it ({code}). {REMEDIES.get(code, MEND)} It "
+                f"is retried with growing pauses, at once after `set_time.py never --path={shlex.quote(path)}`.",
                 cause=code,
             )
 
@@ -197,7 +197,7 @@ class Reconciler:
             TASK_ENDED,
             task.task_id,
             f"{task.title} ended {status.state} ({status.reason}): {tally.arrived} of {counted(task.files, 'path')} "
-            f"arrived, the rest is sent again. Its events: {WEB_APP}/{task.task_id}/event_log",
+            f"delivered; the rest will be retried. Its events: {WEB_APP}/{task.task_id}/event_log",
             cause=f"{status.state} {status.code}",
         )
 
@@ -242,8 +242,8 @@ class Reconciler:
             self._summary.watch(task.number, None)
             return
         text = (
-            f"{task.title} is not getting on: {status.trouble}. It holds {counted(task.files, 'path')}; without "
-            f"progress it is canceled after {self._stuck_hours:g} hours and they are sent again. Its events: "
+            f"{task.title} is stalled: {status.trouble}. It holds {counted(task.files, 'path')}; without "
+            f"progress it is canceled after {self._stuck_hours:g} hours and they are retried. Its events: "
             f"{WEB_APP}/{task.task_id}/event_log"
         )
         if status.code in ("NOT_A_DIRECTORY", "IS_A_DIRECTORY", "IS_A_FILE"):
@@ -262,7 +262,7 @@ class Reconciler:
             TASK_CANCELED,
             task.task_id,
             f"{task.title} made no progress for {self._stuck_hours:g} hours ({status.trouble}), so it was canceled. "
-            "What had not arrived is sent again.",
+            "What was not delivered will be retried.",
             cause=status.code,
         )
         return task

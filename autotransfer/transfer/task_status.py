@@ -29,7 +29,7 @@ class TaskStatus(NamedTuple):
 
     Args:
         state: RUNNING, STUCK (to be canceled), SUCCEEDED, FAILED, CANCELED or EXPIRED.
-        trouble: In words for a person, when the task needs one or is not getting on; else "".
+        trouble: In words for a person, when the task needs one or is stalled; else "".
         reason: Why it failed, in Globus's words.
         code: Of the trouble or the reason, in one word where Globus gives one.
         skipped: How many paths it left out at the source; UNKNOWN when the document does not say.

@@ -387,7 +387,7 @@ def test_every_notice_of_a_run_is_explained() -> None:
                 for part in ast.walk(argument)
                 if isinstance(part, ast.Constant) and isinstance(part.value, str)
             ]
-            pieces = [piece.strip(" (.") for text in texts for piece in re.split(r"[,.:(]", text)]
+            pieces = [piece.strip(" (.") for text in texts for piece in re.split(r"[,.:;(]", text)]
             if not any(len(piece) > 6 and piece in explained for piece in pieces):
                 unexplained.append(f"{path.name}:{node.lineno} {texts}")
 

@@ -225,7 +225,7 @@ def test_somebody_else_who_signs_in_is_refused_and_the_first_login_stays(
 @pytest.mark.fault(
     "wrong identity: the open task is of somebody else",
     sees="Task ... is no longer known to Globus (You do not have permission to view task ... (HTTP 403, code "
-    "PermissionDenied, request_id ...)). What it carried, 1 path, is sent again.",
+    "PermissionDenied, request_id ...)). Its 1 path will be retried.",
     status=3,
     recorded="1 path under way; 1 task lost",
 )

@@ -526,7 +526,7 @@ def test_a_wrong_clock_loses_nothing(route: Route, globus: Emulator, fault: Faul
 
 @pytest.mark.fault(
     "this machine's clock is 30 days late, with DEADLINE_HOURS",
-    sees="ended expired ... the rest is sent again",
+    sees="ended expired ... the rest will be retried",
     status=3,
     recorded="1 path under way; 1 task expired",
 )

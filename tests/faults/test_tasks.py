@@ -11,8 +11,8 @@ from suite import DST_ID, Route, start_with_one_file_away
 from autotransfer.datastore.store import Store
 from emulator.http.server import Emulator
 
-HELD = "It holds 2 paths; without progress it is canceled after 24 hours and they are sent again. Its events: https://"
-RESCAN = "of 2 paths arrived, the rest is sent again. Its events: https://"
+HELD = "It holds 2 paths; without progress it is canceled after 24 hours and they are retried. Its events: https://"
+RESCAN = "of 2 paths delivered; the rest will be retried. Its events: https://"
 DAY_SECONDS = 86400
 
 
@@ -73,14 +73,14 @@ def task_id(globus: Emulator) -> str:
         row(
             "a task is forgotten by the service",
             {"outcome": "forget"},
-            sees="Task ... is no longer known to Globus ( ... HTTP 404 ... ). What it carried, 2 paths, is sent again.",
+            sees="Task ... is no longer known to Globus ( ... HTTP 404 ... ). Its 2 paths will be retried.",
             recorded="2 paths under way; 1 task lost",
         ),
         row(
             "a task finished with a skipped file",
             {"outcome": "skip", "path": "*/b.dat", "code": "PERMISSION_DENIED"},
-            sees="Task ... left out b.dat: Globus could not read it (PERMISSION_DENIED). Mend its permissions. It is "
-            "tried again with growing pauses, at once after `set_time.py never --path=b.dat`.",
+            sees="Task ... did not send b.dat: Globus could not read it (PERMISSION_DENIED). Fix its permissions. It "
+            "is retried with growing pauses, at once after `set_time.py never --path=b.dat`.",
             recorded="1 path delivered, 1 path under way; 1 task succeeded",
         ),
     ],
@@ -122,13 +122,13 @@ def test_a_task_that_an_administrator_canceled(route: Route, globus: Emulator, f
         row(
             "a task is INACTIVE",
             {"inactive": True},
-            sees="Task ... is not getting on: INACTIVE: its credentials expired; sign in again in the Globus web app",
+            sees="Task ... is stalled: INACTIVE: its credentials expired; sign in again in the Globus web app",
             recorded="2 paths under way",
         ),
         row(
             "a task is paused by an administrator",
             {"pause": True},
-            sees="Task ... is not getting on: PAUSED by the administrator of a collection; it goes on when they let it",
+            sees="Task ... is stalled: PAUSED by the administrator of a collection; it goes on when they let it",
             recorded="2 paths under way",
         ),
     ],
@@ -153,19 +153,19 @@ def test_a_task_that_stands_still_is_reported_and_goes_on_later(
         row(
             "a task is stuck with faults",
             {"code": "PERMISSION_DENIED"},
-            sees=f"Task ... is not getting on: PERMISSION_DENIED: permission denied (... so far). {HELD}",
+            sees=f"Task ... is stalled: PERMISSION_DENIED: permission denied (... so far). {HELD}",
             recorded="2 paths under way",
         ),
         row(
             "the quota at the destination is exceeded",
             {"code": "QUOTA_EXCEEDED"},
-            sees=f"Task ... is not getting on: QUOTA_EXCEEDED: quota exceeded (... so far). {HELD}",
+            sees=f"Task ... is stalled: QUOTA_EXCEEDED: quota exceeded (... so far). {HELD}",
             recorded="2 paths under way",
         ),
         row(
             "a checksum does not hold",
             {"code": "VERIFY_CHECKSUM"},
-            sees=f"Task ... is not getting on: VERIFY_CHECKSUM: checksum verification failed (... so far). {HELD}",
+            sees=f"Task ... is stalled: VERIFY_CHECKSUM: checksum verification failed (... so far). {HELD}",
             recorded="2 paths under way",
         ),
     ],
@@ -184,8 +184,8 @@ def test_a_task_with_faults_is_reported_and_goes_on_when_they_are_mended(
 
 @pytest.mark.fault(
     "a task is stuck for longer than STUCK_HOURS",
-    sees="Task ... made no progress for 0.1 hours (PERMISSION_DENIED ...), so it was canceled. What had not arrived is "
-    f"sent again. ... ended canceled (CANCELED: canceled): 1 {RESCAN}",
+    sees="Task ... made no progress for 0.1 hours (PERMISSION_DENIED ...), so it was canceled. What was not delivered "
+    f"will be retried. ... ended canceled (CANCELED: canceled): 1 {RESCAN}",
     status=3,
     recorded="1 path delivered, 1 path under way; 1 task canceled",
 )
@@ -236,7 +236,7 @@ def test_a_destination_that_is_full_fails_the_task_when_told_so(
 
 @pytest.mark.fault(
     "a task has a status that is not known",
-    sees="Task ... is not getting on: status 'HIBERNATING', which is not known here.",
+    sees="Task ... is stalled: status 'HIBERNATING', which is not known here.",
     status=3,
     recorded="2 paths under way",
 )
@@ -277,7 +277,7 @@ def test_a_failed_task_without_its_list_is_sent_again_as_a_whole(
 
 @pytest.mark.fault(
     "a task that skipped files ended more than 30 days ago: which ones is no longer listed",
-    sees="Task ... left out 1 path, and Globus does not say which any more. All of it, 2 paths, is sent again, "
+    sees="Task ... did not send 1 path, and Globus does not say which any more. Its 2 paths will be retried, "
     "compared by checksum.",
     status=3,
     recorded="2 paths under way; 1 task succeeded",

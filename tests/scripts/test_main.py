@@ -159,7 +159,7 @@ def test_skipped_files_are_reported_and_tried_again(route: Route, globus: Emulat
     route.deliver_here()
 
     assert (second["delivered"], second["retrying"]) == (1, 1)
-    assert "left out bad.txt: Globus could not read it (PERMISSION_DENIED)" in second["notices"][0]
+    assert "did not send bad.txt: Globus could not read it (PERMISSION_DENIED)" in second["notices"][0]
     assert route.tree(route.dst) == route.tree()
 
 

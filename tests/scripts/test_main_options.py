@@ -57,7 +57,7 @@ def test_verbose_says_what_is_done_also_when_nobody_watches(route: Route) -> Non
 
     assert "Submitted task " in result.stdout
     assert "Submitted 1 path (5 B) in 1 task: 1 new." in result.stdout
-    assert "1 path arrived" in result.stdout
+    assert "1 path delivered" in result.stdout
     assert result.stderr == ""
 
 
@@ -161,7 +161,7 @@ def test_a_progress_bar_of_bytes_is_drawn_for_a_person_and_wiped_away(route: Rou
     assert process.returncode == 0
     assert re.search(r"\[#*-*\] \S+ k?B of 1\.0 kB, 1 task under way", drawn)
     assert drawn.endswith("\r\x1b[K")
-    assert b"1 path arrived" in stdout
+    assert b"1 path delivered" in stdout
 
 
 def _read_all(terminal: int) -> str:

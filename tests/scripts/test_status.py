@@ -127,7 +127,7 @@ def test_a_last_run_of_long_ago_is_told(lonely_route: Route) -> None:
     result = lonely_route.run("status.py", status=3)
 
     assert "The last run was 2 days ago" in result.stdout
-    assert "Look if cron still starts main.py" in result.stdout
+    assert "Check that cron still starts main.py" in result.stdout
 
 
 def _clock_ahead(folder: Path, *, days: int) -> Path:
@@ -246,7 +246,7 @@ def test_what_set_time_assumed_for_is_safe_and_said_to_be_so(lonely_route: Route
     lonely_route.run_here("set_time.py", "now")
 
     assert states(lonely_route, "old/a.txt", status=0) == ["assumed"]
-    lonely_route.run("status.py", "--path", "old", says="1 count as delivered because set_time.py said so")
+    lonely_route.run("status.py", "--path", "old", says="1 of them assumed: set_time.py declared them delivered")
 
 
 def test_a_folder_that_is_gone_from_disk_is_answered_from_the_records(route: Route) -> None:

@@ -1,6 +1,6 @@
-"""Which folders a page has room for, and the rest of them added up: the largest, and those where something is to come.
+"""Which folders a page shows: the largest, and those where something waits; the others are added up.
 
-However many folders there are, a fixed number of them is held. A folder comes with all those above it.
+Memory is bounded however many folders there are. A folder comes with all its parents.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from autotransfer.status.folders import FolderState, TreeFolder
 MOST_FOLDERS, MOST_PENDING = 24_000, 6_000
 
 
-# What the numbers of one folder take in the page, about, beside its name.
+# About what the numbers of one folder take in the page, without its name.
 NUMBERS_BYTES = 40
 
 
@@ -33,14 +33,14 @@ Rank = tuple[int, ...]
 
 
 class Chosen(NamedTuple):
-    """The folders that have room, each after the one it lies in, SRC_DIR first; and how many there are in all."""
+    """The folders to show, each after its parent, SRC_DIR first; and how many there are in all."""
 
     folders: list[TreeFolder]
     seen: int
 
 
 class _Highest:
-    """Those of the folders that rank highest; a folder's rank is above that of all below it."""
+    """The folders that rank highest; a folder ranks above everything in it."""
 
     def __init__(self, most: int, rank: Callable[[TreeFolder], Rank]) -> None:
         self._most = most
@@ -73,9 +73,9 @@ def choose(
     """The folders that a page shows by name.
 
     Args:
-        folders: All of them, as `state.tree` gives them.
-        on_progress: Told how many were looked at.
-        most_bytes: What they may take in the page.
+        folders: All of them, as `folders.tree` yields them.
+        on_progress: Called with the number of folders read so far.
+        most_bytes: The room for them in the page.
     """
     largest, pending = _Highest(MOST_FOLDERS, _by_size), _Highest(MOST_PENDING, _by_pending)
     seen = 0
@@ -90,7 +90,7 @@ def choose(
 
 
 def _fitting(pending: list[TreeFolder], largest: list[TreeFolder], most_bytes: int) -> list[TreeFolder]:
-    """Both lists without repetitions; each is cut where its half of the room is used up."""
+    """Both lists without repetitions, each cut where its half of the room is used up."""
     found: dict[str, TreeFolder] = {}
     for folders, room_bytes in ((pending, most_bytes // 2), (largest, most_bytes)):
         used_bytes = sum(map(_cost_bytes, found.values()))
@@ -157,7 +157,7 @@ def columns(chosen: Chosen, *, now_ns: int) -> dict[str, Any]:
         inner = below.get(folder.rel_path, [])
         rest = folder.whole.without(reduce(operator.add, inner, folder.own))
         if not inner and not rest.files:
-            continue  # nothing but files: there is nothing to be told apart
+            continue  # nothing but files: one node is enough
         if folder.own.files:
             made.add("", numbers[folder.rel_path], folder.own, OWN_FILES)
         if rest.files:

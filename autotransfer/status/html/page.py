@@ -1,7 +1,7 @@
-"""The page itself: the facts of `state` and the judgement of `verdict` in one HTML file, with all that it needs inside.
+"""The page: the facts of `state` and the judgement of `verdict` in one HTML file that needs no other.
 
-Its policy lets in nothing from outside, and only the one style and the two scripts whose checksums it names: whatever a
-file is called, it is shown, never obeyed.
+Its policy loads nothing from outside, and allows only the one style and the two scripts whose checksums it holds.
+Whatever a file is called, its name is shown and never executed.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from autotransfer.status.verdict import Verdict, progress, remedy, task_link, ve
 if TYPE_CHECKING:
     import jinja2
 
-# More than anybody looks at, and little in the page.
+# More than anybody reads, and little in the page.
 TASKS_DRAWN, TASKS_LISTED, DAYS_LISTED, MOST_DETAILS = 500, 50, 92, 20
 
 
-# What the script calls the ways in which a task can stand.
+# What the script calls the standings of a task.
 DONE, OPEN, BAD = "done", "open", "bad"
 
 
-# In the words of a person; the keys are state.STANDINGS.
+# For a person; the keys are folders.STANDINGS.
 STANDING_WORDS = {
     "failing": "failing",
-    "retrying": "to be sent again",
+    "retrying": "will be retried",
     "in_flight": "in flight",
     "delivered": "delivered",
-    "assumed": "delivered, says set_time.py",
+    "assumed": "assumed (set_time.py)",
     "empty": "nothing recorded",
 }
 
@@ -63,8 +63,8 @@ def make(
 
     Args:
         clock_ns: The clock.
-        is_renewed: Whether runs renew it by themselves; then it says so when it has become too old.
-        on_progress: Told how many files and folders were read.
+        is_renewed: Whether runs renew it; then it warns when it has become too old.
+        on_progress: Called with the number of files and folders read so far.
 
     Raises:
         ConfigurationProblem: Jinja, which the extra `report` brings, is not installed.
@@ -153,7 +153,7 @@ def _part(name: str) -> str:
 
 
 def _policy(styles: list[str], scripts: list[str]) -> str:
-    """What the browser may run: nothing but these."""
+    """The Content-Security-Policy that allows these and nothing else."""
     return (
         f"default-src 'none'; style-src {_checksums(styles)}; script-src {_checksums(scripts)}; "
         "base-uri 'none'; form-action 'none'"
@@ -171,7 +171,7 @@ def _tasks(reader: Reader, state: State) -> list[AnyTask]:
 
 
 def _drawn(task: Task, now_ns: int) -> list[Any]:
-    """One task for the timeline: label, how it stands, from, to, state, files, bytes, and the part that is done."""
+    """One task for the timeline: label, standing, start, end, state, files, bytes, and the part that is done."""
     started_ns = task.submitted_at_ns or task.prepared_at_ns
     return [
         display(task.label),
@@ -192,7 +192,7 @@ def _task_standing(task: AnyTask) -> str:
 
 
 def _stale_seconds(judged: Verdict, seconds: float) -> int:
-    """The age at which a page that runs renew at least hourly must have been renewed (see `refresh`)."""
+    """The age at which a run must have renewed the page (see `refresh`)."""
     return int(3600 + 1.5 * judged.next_run.interval_seconds + 600 + 21 * seconds)
 
 

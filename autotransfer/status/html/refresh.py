@@ -1,4 +1,4 @@
-"""REPORT_FILE: when a run makes the page anew, and that its making harms nothing."""
+"""REPORT_FILE: when a run renews the page."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from autotransfer.common.settings import Settings
 from autotransfer.common.summary import Summary
 from autotransfer.common.times import HOUR
 
-# Where nothing happens the page is still made anew so often; it tells whoever opens it that the runs go on.
+# Where nothing happens the page is still renewed this often: it shows that runs still come.
 OLDEST_SECONDS = HOUR
 
 
-# A page takes no more than a twentieth of the time.
+# Making pages takes no more than a twentieth of the time.
 REST_PER_SECOND = 20
 
 
@@ -26,7 +26,7 @@ HEAD_CHARACTERS = 2000
 
 
 class LastPage(NamedTuple):
-    """The page that is there: how old it is, how long its making took, and the verdict on it."""
+    """The page that exists: its age, how long making it took, and the verdict on it."""
 
     age_seconds: float
     seconds: float
@@ -34,7 +34,7 @@ class LastPage(NamedTuple):
 
 
 def is_due(last: LastPage | None, summary: Summary, status: int) -> bool:
-    """Whether a run that ended so makes the page anew."""
+    """Whether a run with this summary and exit status renews the page."""
     from autotransfer.status.verdict import DELIVERED
 
     if last is None or last.age_seconds < 0:
@@ -42,15 +42,15 @@ def is_due(last: LastPage | None, summary: Summary, status: int) -> bool:
     if last.age_seconds < REST_PER_SECOND * last.seconds:
         return False
     counts = summary.counts()
-    del counts["folders"], counts["files"], counts["links"], counts["special_files"]  # seen, not done
+    del counts["folders"], counts["files"], counts["links"], counts["special_files"]  # these are found, not done
     return bool(status or any(counts.values())) or last.kind != DELIVERED or last.age_seconds >= OLDEST_SECONDS
 
 
 def refresh(settings: Settings, summary: Summary, status: int, *, clock_ns: Callable[[], int]) -> bool:
-    """Make REPORT_FILE anew if it is due; gives whether it was.
+    """Renew REPORT_FILE if that is due; returns whether it was.
 
     Raises:
-        ConfigurationProblem, RunActive: It could not be made; the old one is unharmed.
+        ConfigurationProblem, RunActive: It could not be written; the old one is unharmed.
     """
     path = settings.report_file
     if not is_due(last_page(path, now_seconds=clock_ns() / 1e9), summary, status):
@@ -68,7 +68,7 @@ def refresh(settings: Settings, summary: Summary, status: int, *, clock_ns: Call
 
 
 def last_page(path: str, *, now_seconds: float) -> LastPage | None:
-    """What the head of the page says that is there; None when there is none, or it is not one of ours."""
+    """What the head of the existing page says; None when there is none, or it is not one of ours."""
     try:
         with open(path, encoding="utf-8", errors="replace") as page:
             age_seconds = now_seconds - os.fstat(page.fileno()).st_mtime

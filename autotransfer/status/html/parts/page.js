@@ -237,7 +237,7 @@
     const [flyingFiles, flyingBytes, againFiles, againBytes, failing] = node.pending;
     const parts = [];
     if (flyingFiles) parts.push(`${counted(flyingFiles, "file")} (${sizeText(flyingBytes)}) in flight`);
-    if (againFiles) parts.push(`${counted(againFiles, "file")} (${sizeText(againBytes)}) to be sent again`);
+    if (againFiles) parts.push(`${counted(againFiles, "file")} (${sizeText(againBytes)}) will be retried`);
     if (failing) parts.push(`${number(failing)} of them failed more than once`);
     const done = node.files - flyingFiles - againFiles;
     if (done) parts.push(`${number(done)} delivered`);
