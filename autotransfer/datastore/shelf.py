@@ -60,6 +60,9 @@ class Table(MutableMapping[bytes, bytes]):
             raise pickles.DamagedValue("a value in it is no bytes")
         return value
 
+    def __contains__(self, key: object) -> bool:
+        return self._connection.execute("SELECT 1 FROM Dict WHERE key = ?", (key,)).fetchone() is not None
+
     def __setitem__(self, key: bytes, value: bytes) -> None:
         self._connection.execute("REPLACE INTO Dict (key, value) VALUES (?, ?)", (key, value))
 
@@ -110,7 +113,15 @@ class Shelf(shelve.Shelf[Any]):
         self.table = table
 
     def __getitem__(self, key: str) -> Any:
-        value = pickles.load(self.table[key.encode()])
+        return self.load(key, self.table[key.encode()])
+
+    def load(self, key: str, pickled: bytes) -> Any:
+        """The value that was pickled for this key.
+
+        Raises:
+            DamagedValue: It is damaged, or has not the form of what this key holds.
+        """
+        value = pickles.load(pickled)
         try:
             if is_sound(key, value):
                 return value

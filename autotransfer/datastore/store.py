@@ -17,6 +17,7 @@ from autotransfer.common.errors import ConfigurationProblem, Problem, reason
 from autotransfer.datastore import pickles
 from autotransfer.datastore.folder_times import Marks
 from autotransfer.datastore.history import History
+from autotransfer.datastore.record import Record
 from autotransfer.datastore.shelf import Shelf, Table, connect, connect_in_memory, shrink
 from autotransfer.datastore.tasks import AnyTask, Item, Ledger, Task
 from autotransfer.datastore.trie import PathTrie
@@ -168,10 +169,14 @@ class Store:
         self.shelf["LEDGER"] = ledger.as_builtins()
         self._ledger = ledger
 
-    def records(self, rel_paths: Sequence[str]) -> list[Optional[bytes]]:
-        """The records of folders as they are stored, None where there is none; for workers to read. Order as given."""
+    def pickled_records(self, rel_paths: Sequence[str]) -> list[Optional[bytes]]:
+        """The records of folders as they are stored, for workers; in the order given, None where there is none."""
         keys = [("/" + rel_path).encode() for rel_path in rel_paths]
         return list(map(self.shelf.table.many(keys).get, keys))
+
+    def load_record(self, rel_path: str, pickled: bytes | None) -> Record | None:
+        """One of them, loaded."""
+        return None if pickled is None else Record.from_builtins(self.shelf.load("/" + rel_path, pickled))
 
     def items(self, number: int) -> list[Item]:
         """The items of an open task."""

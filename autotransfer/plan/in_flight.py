@@ -98,6 +98,7 @@ class InFlightWriter:
         self._trie = trie
         self._rel_path: str | None = None
         self._folder = Folder()
+        self._is_changed = False
 
     def record_new(self, change: FolderChange, is_carried_whole: bool) -> None:
         """Keep the record of a new folder; if a folder item carries it, its paths are in flight.
@@ -105,12 +106,18 @@ class InFlightWriter:
         Their task is not known before that item is assigned, which then rewrites each of these records (25 us a
         folder). To hold them back until then would take memory that grows with the tree.
         """
-        self.flush()
         if is_carried_whole:
             change.folder.in_flight = {
                 name: InFlight(item.mtime_ns, item.size_bytes, 0) for name, item in change.outgoing.items()
             }
-        self._trie.put(change.rel_path, change.folder)
+        self.open(change.rel_path, change.folder, is_dirty=True)
+
+    def open(self, rel_path: str, folder: Folder, *, is_dirty: bool) -> None:
+        """Items of this folder may come next: it is at hand, and need not be read. It is written now if it is dirty."""
+        self.flush()
+        if is_dirty:
+            self._trie.put(rel_path, folder)
+        self._rel_path, self._folder = rel_path, folder
 
     def assign(self, item: Item, number: int) -> None:
         """Put the item's paths in flight with a task; 0: no task carries them."""
@@ -119,8 +126,8 @@ class InFlightWriter:
             assign_whole(self._trie, item.folder, number)
             return
         if item.folder != self._rel_path:
-            self.flush()
-            self._rel_path, self._folder = item.folder, self._trie.folder(item.folder)
+            self.open(item.folder, self._trie.folder(item.folder), is_dirty=False)
+        self._is_changed = True
         if number:
             self._folder.in_flight[item.name] = InFlight(item.mtime_ns, item.size_bytes, number)
         else:
@@ -130,6 +137,6 @@ class InFlightWriter:
 
     def flush(self) -> None:
         """Write the folder whose items are being assigned."""
-        if self._rel_path is not None:
+        if self._rel_path is not None and self._is_changed:
             self._trie.put(self._rel_path, self._folder)
-            self._rel_path = None
+        self._rel_path, self._is_changed = None, False

@@ -9,7 +9,7 @@ from autotransfer.common.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import EXECUTOR_UNUSED, PATH_SKIPPED, Summary
 from autotransfer.common.times import NS_PER_SECOND
-from autotransfer.datastore.record import Folder
+from autotransfer.datastore.record import Folder, Record
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import Item
 from autotransfer.plan.batches import Batch, Batcher
@@ -27,7 +27,7 @@ from autotransfer.plan.in_flight import InFlightWriter, forget_gone
 from autotransfer.plan.rescan import Rescan, kept_paths
 from autotransfer.plan.whole_folders import WholeFolders
 from autotransfer.scan.feed import SRC_DIR_ITSELF, Feed, locate_names
-from autotransfer.scan.listing import FolderResult, Listing, Policy, policy
+from autotransfer.scan.listing import FolderResult, Listing, Policy, ScannedFolder, policy
 from autotransfer.scan.pool import Pool
 from autotransfer.scan.quick import Marking
 from autotransfer.scan.scanner import Pace, Scanner
@@ -161,12 +161,10 @@ class Plan:
         self._summary.folders += scanner.unread_folders
         self._summary.files += scanner.unread_files
 
-    def _compare_all(
-        self, results: Iterable[tuple[str, FolderResult]], marking: Marking | None, rules: SendRules
-    ) -> None:
+    def _compare_all(self, folders: Iterable[ScannedFolder], marking: Marking | None, rules: SendRules) -> None:
         taken_paths: set[str] = set()
         taken_path: str | None = None
-        for rel_path, result in results:
+        for rel_path, result, record in folders:
             self._count(result)
             if rel_path in taken_paths:
                 taken_path = rel_path
@@ -178,27 +176,26 @@ class Plan:
                 if marking is not None:
                     marking.note(rel_path, result)
                 if isinstance(result, Listing):
-                    change = self._compare(rel_path, result, rules)
+                    change = self._compare(result, record, rules)
                     taken_paths.update(join(rel_path, name) for name in change.taken_folders)
             self._whole_folders.add(rel_path, change)
         self._whole_folders.finish()
         self._in_flight.flush()
 
-    def _compare(self, rel_path: str, result: Listing, rules: SendRules) -> FolderChange:
-        record = self._trie.record(rel_path)
+    def _compare(self, listing: Listing, record: Record | None, rules: SendRules) -> FolderChange:
+        rel_path = listing.rel_path
         if record is not None:
             folder = Folder.unpack(record)
         else:
             folder = Folder()
             folder.verify_until_ns, folder.carried_by = self._trie.inherited(rel_path)
-        dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(result, folder))
+        dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(listing, folder))
         self._summary.vanished += dropped
-        change = compare(result, folder, rules, is_known=record is not None, taken=frozenset(taken))
-        self._rescan.add_unsent(result, change)
+        change = compare(listing, folder, rules, is_known=record is not None, taken=frozenset(taken))
+        self._rescan.add_unsent(listing, change)
         self._count_change(change)
-        if change.is_dirty and not change.is_whole:
-            self._in_flight.flush()
-            self._trie.put(rel_path, change.folder)
+        if not change.is_whole:
+            self._in_flight.open(rel_path, change.folder, is_dirty=change.is_dirty)
         return change
 
     def _assign(self, item: Item) -> None:

@@ -16,7 +16,7 @@ from autotransfer.common.paths import FOLDER_ITSELF, below, can_be_sent, is_with
 from autotransfer.datastore.record import Record, names_in
 from autotransfer.datastore.trie import PathTrie
 from autotransfer.scan.folders import open_folder, read_names
-from autotransfer.scan.listing import FolderResult, Policy
+from autotransfer.scan.listing import Policy, ScannedFolder
 from autotransfer.scan.worker import FolderScanner
 
 # More is not looked at path by path: then everything is.
@@ -104,8 +104,8 @@ class Feed:
         for rel_path in _outermost(rel_paths):
             self._want(rel_path)
 
-    def __iter__(self) -> Iterator[tuple[str, FolderResult]]:
-        """Each folder's rel_path with what was seen, parents before children, siblings in order of name."""
+    def __iter__(self) -> Iterator[ScannedFolder]:
+        """Each folder, parents before children, siblings in order of name."""
         todo = [(_parts(folder), folder, False) for folder in self._wanted]
         heapify(todo)
         while todo:
@@ -113,12 +113,12 @@ class Feed:
             if is_whole:
                 yield from self._walk(rel_path)
                 continue
-            result, meant = self._see(rel_path, self._wanted[rel_path])
-            for name in result.folders:
+            folder, meant = self._see(rel_path, self._wanted[rel_path])
+            for name in folder.result.folders:
                 if name in meant:
                     below_path = join(rel_path, name)
                     heappush(todo, (_parts(below_path), below_path, True))
-            yield rel_path, result
+            yield folder
 
     def _want(self, rel_path: str) -> None:
         folder, name = split(rel_path)
@@ -139,7 +139,7 @@ class Feed:
             self._linked[rel_path] = known
         return known
 
-    def _see(self, rel_path: str, names: dict[str, bool]) -> tuple[FolderResult, set[str]]:
+    def _see(self, rel_path: str, names: dict[str, bool]) -> tuple[ScannedFolder, set[str]]:
         """What one folder holds of these names, and which of its folders are meant with all below them."""
         record = self._trie.record(rel_path)
         listing = read_names(self._root_fd, rel_path, names, follow_links=self._follow_links, clock_ns=self._clock_ns)
@@ -148,17 +148,19 @@ class Feed:
         if rel_path and listing.is_readable and not is_there and not others - {FOLDER_ITSELF}:
             # Perhaps it is empty now, which only a look at all of it can tell. None of its folders is known.
             result = self._read(rel_path, record)
-            return result, set(result.folders)
+            return ScannedFolder(rel_path, result, record), set(result.folders)
         kept = listing.kept.union(others - {FOLDER_ITSELF} if is_there else others)
-        return listing._replace(kept=kept), {name for name, is_meant in names.items() if is_meant}
+        meant = {name for name, is_meant in names.items() if is_meant}
+        return ScannedFolder(rel_path, listing._replace(kept=kept), record), meant
 
-    def _walk(self, start: str) -> Iterator[tuple[str, FolderResult]]:
+    def _walk(self, start: str) -> Iterator[ScannedFolder]:
         todo = [start]
         while todo:
             rel_path = todo.pop()
-            result = self._read(rel_path, self._trie.record(rel_path))
+            record = self._trie.record(rel_path)
+            result = self._read(rel_path, record)
             todo.extend(join(rel_path, name) for name in reversed(result.folders))
-            yield rel_path, result
+            yield ScannedFolder(rel_path, result, record)
 
 
 class _Places:

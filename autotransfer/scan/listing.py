@@ -5,10 +5,10 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable
-from typing import NamedTuple, Union
+from typing import NamedTuple, Optional, Union
 
 from autotransfer.common.settings import Settings
-from autotransfer.datastore.record import Fingerprint
+from autotransfer.datastore.record import Fingerprint, Record
 
 
 def policy(settings: Settings) -> Policy:
@@ -92,3 +92,15 @@ class Unchanged(NamedTuple):
 
 
 FolderResult = Union[Unchanged, Listing]
+
+
+class ScannedFolder(NamedTuple):
+    """One folder of a scan: what it holds, and the record that this was compared with.
+
+    Args:
+        record: None where there is none; a folder that a worker found unchanged comes without it, too.
+    """
+
+    rel_path: str
+    result: FolderResult
+    record: Optional[Record]

@@ -16,7 +16,7 @@ from autotransfer.common.paths import join
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.store import LAST_RUN, Store
 from autotransfer.scan import pool
-from autotransfer.scan.listing import FolderResult, Listing, Policy
+from autotransfer.scan.listing import Listing, Policy, ScannedFolder
 from autotransfer.scan.pool import Pool, PoolUnavailable
 from autotransfer.scan.quick import stale_folders
 from autotransfer.scan.walk_order import WalkOrder
@@ -102,8 +102,8 @@ class Scanner:
         self.pool_error = ""
         self.is_executor_unused = False
 
-    def __iter__(self) -> Iterator[tuple[str, FolderResult]]:
-        """Each folder's rel_path with what it holds, parents before children, siblings in order of name.
+    def __iter__(self) -> Iterator[ScannedFolder]:
+        """Each folder, parents before children, siblings in order of name.
 
         What a quick scan does not read is not among them; it is counted in `unread_folders` and `unread_files`.
         """
@@ -112,11 +112,12 @@ class Scanner:
         while todo:
             started, cpu_started = time.perf_counter(), time.thread_time()
             rel_path = todo.pop()
-            result, below = self._read(rel_path)
+            folder, below = self._read(rel_path)
             todo.extend(reversed(below))
             seconds += time.perf_counter() - started
             cpu_seconds += time.thread_time() - cpu_started
-            yield rel_path, result
+            yield folder
+            result = folder.result
             reads += 1 + (len(result.files) if isinstance(result, Listing) else result.files)
             if seconds > patience and todo:
                 patience *= 2
@@ -125,9 +126,10 @@ class Scanner:
                     yield from self._with_workers(workers, todo[::-1])
                     return
 
-    def _read(self, rel_path: str) -> tuple[FolderResult, list[str]]:
-        result = self._read_folder(rel_path, self._store.trie.record(rel_path))
-        return result, self._to_read_below(rel_path, result.folders)
+    def _read(self, rel_path: str) -> tuple[ScannedFolder, list[str]]:
+        record = self._store.trie.record(rel_path)
+        result = self._read_folder(rel_path, record)
+        return ScannedFolder(rel_path, result, record), self._to_read_below(rel_path, result.folders)
 
     def _to_read_below(self, rel_path: str, names: Sequence[str]) -> list[str]:
         if not (self._is_quick and names):
@@ -137,14 +139,14 @@ class Scanner:
         self.unread_files += found.files
         return found.stale
 
-    def _with_workers(self, workers: Pool, start: list[str]) -> Iterator[tuple[str, FolderResult]]:
-        order: WalkOrder[FolderResult] = WalkOrder(start, WINDOW_BATCHES * workers.max_pending * workers.rows)
+    def _with_workers(self, workers: Pool, start: list[str]) -> Iterator[ScannedFolder]:
+        order: WalkOrder[ScannedFolder] = WalkOrder(start, WINDOW_BATCHES * workers.max_pending * workers.rows)
         try:
             while not order.is_done:
                 self._submit(workers, order)
                 found = order.next()
                 if found is not None:
-                    yield found
+                    yield found[1]
                 elif workers.is_busy:
                     self._collect(workers, order)
         finally:
@@ -157,31 +159,33 @@ class Scanner:
             self.pool_error = f"{failed:,} of {batches:,} batches of folders failed: {workers.last_error}"
             self.is_executor_unused = not workers.done_batches and bool(self._settings.scan_executor)
 
-    def _submit(self, workers: Pool, order: WalkOrder[FolderResult]) -> None:
+    def _submit(self, workers: Pool, order: WalkOrder[ScannedFolder]) -> None:
         while workers.has_room or not workers.is_busy:
             rel_paths = order.ask(workers.rows)
             if not rel_paths:
                 return
-            if not workers.submit(list(zip(rel_paths, self._store.records(rel_paths)))):
+            if not workers.submit(list(zip(rel_paths, self._store.pickled_records(rel_paths)))):
                 self._read_here(rel_paths, order)
                 return
 
-    def _collect(self, workers: Pool, order: WalkOrder[FolderResult]) -> None:
+    def _collect(self, workers: Pool, order: WalkOrder[ScannedFolder]) -> None:
         rows, results = workers.next_finished()
         if results is None:
             self._read_here([rel_path for rel_path, _ in rows], order)
             return
         now_ns = self._clock_ns()  # not the worker's clock: it may be another machine's
-        for (rel_path, _), result in zip(rows, results):
+        for (rel_path, pickled), result in zip(rows, results):
             if not isinstance(result, Listing):
-                order.answer(rel_path, result, self._to_read_below(rel_path, result.folders))
+                folder = ScannedFolder(rel_path, result, None)
             elif result.is_readable:
-                listing = result._replace(seen_at_ns=now_ns)
-                order.answer(rel_path, listing, self._to_read_below(rel_path, listing.folders))
+                record = self._store.load_record(rel_path, pickled)
+                folder = ScannedFolder(rel_path, result._replace(seen_at_ns=now_ns), record)
             else:  # it was here a moment ago: the worker may have another disk in that place
                 self._read_here([rel_path], order)
+                continue
+            order.answer(rel_path, folder, self._to_read_below(rel_path, result.folders))
 
-    def _read_here(self, rel_paths: Sequence[str], order: WalkOrder[FolderResult]) -> None:
+    def _read_here(self, rel_paths: Sequence[str], order: WalkOrder[ScannedFolder]) -> None:
         for rel_path in rel_paths:
             order.answer(rel_path, *self._read(rel_path))
 

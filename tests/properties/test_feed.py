@@ -184,9 +184,9 @@ def test_folders_come_as_in_a_walk_and_no_unnamed_file_is_looked_at(tmp_path: Pa
     trie.put("b", known)
     trie.link("b")
     with root_of(tmp_path) as root_fd:
-        results = dict(
-            feed.Feed(trie, root_fd, Policy(), ["b/x", "b/1", "b/x/1", "a/d", "z", "b-c/1"], clock_ns=time.time_ns)
-        )
+        named = ["b/x", "b/1", "b/x/1", "a/d", "z", "b-c/1"]
+        folders = feed.Feed(trie, root_fd, Policy(), named, clock_ns=time.time_ns)
+        results = {folder.rel_path: folder.result for folder in folders}
 
     assert list(results) == ["", "a", "a/d", "a/d/e", "b", "b/x", "b-c"]
     seen = {

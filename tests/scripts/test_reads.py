@@ -52,3 +52,25 @@ def test_a_run_reads_the_ledger_once(route: Route, counted: Counted) -> None:
     counted.clear()
     assert route.summary_here()["succeeded"] == 3
     assert counted.reads["LEDGER"] == 1
+
+
+def test_a_run_reads_the_record_of_a_folder_once(route: Route, counted: Counted) -> None:
+    for name in ("same", "changed", "gains a folder"):
+        route.write(f"{name}/0.dat")
+    route.deliver_here()
+    route.write("changed/0.dat", "something else")
+    route.write("changed/1.dat")
+    route.write("gains a folder/new/2.dat")
+    counted.clear()
+
+    assert route.summary_here()["sent_files"] == 3
+
+    assert {key: count for key, count in counted.reads.items() if key.startswith("/")} == {
+        "/": 2,  # first of all, whether anything is recorded
+        "/same": 1,
+        "/changed": 1,
+        "/gains a folder": 2,  # for what the new folder inherits
+        "/gains a folder/new": 2,  # there is none; then to give it to its task
+    }
+    assert counted.writes["/changed"] == counted.writes["/gains a folder"] == 1
+    assert counted.writes["/same"] == 0

@@ -57,8 +57,10 @@ def root_fd(settings: Settings) -> Iterator[int]:
 def surveyed(
     settings: Settings, root_fd: int, choose: Callable[[Pace], Pool | None], store: Store | None = None
 ) -> list[tuple[str, FolderResult]]:
+    """Each folder with what it holds."""
     with store or Store(IN_MEMORY) as opened:
-        return list(Scanner(settings, opened, root_fd, POLICY, clock_ns=lambda: 5, choose=choose))
+        folders = Scanner(settings, opened, root_fd, POLICY, clock_ns=lambda: 5, choose=choose)
+        return [(folder.rel_path, folder.result) for folder in folders]
 
 
 def setup_for(settings: Settings, root_fd: int, threads: int = 1) -> WorkerSetup:

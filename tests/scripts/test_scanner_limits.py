@@ -91,7 +91,7 @@ with Store(IN_MEMORY) as store:
     if limit == resource.RLIMIT_NPROC and not os.getuid():
         os.setresuid(54321, 54321, 54321)  # no limit holds for root
     resource.setrlimit(limit, (most, most))
-    skipped = [len(getattr(result, "errors", ())) for _, result in seen]
+    skipped = [len(getattr(result, "errors", ())) for _, result, _ in seen]
     print(len(skipped), sum(skipped), bool(seen.pool_error), flush=True)
 """
 
