@@ -32,7 +32,7 @@ DST_ID = "d0000000-0000-4000-8000-000000000002"
 CLIENT_ID = "d0000000-0000-4000-8000-00000000000c"
 EXCLUDE = ["*.tmp"]
 SKIPPED = [*EXCLUDE, "latest"]  # a setting skips the first, and "latest" is a symlink
-SETTLE_SECONDS = 2
+SETTLE_SECONDS = 60
 CHECKSUM = 3  # the sync level's number at Globus
 MINUTE, HOUR, DAY = 60, 3600, 86400
 MARKER = "made-by-demo"  # only a folder that holds it is ever removed
@@ -140,6 +140,10 @@ class Instrument:
         finally:
             is_closed.set()
             writer.join()
+
+    def age(self, rel_path: str, *, age_seconds: float) -> None:
+        """Date a file back, as if it was last modified so long ago."""
+        self._date(self.run / rel_path, age_seconds)
 
     def _date(self, path: Path, age_seconds: float) -> None:
         os.utime(path, (self._now - age_seconds, self._now - age_seconds))
@@ -325,7 +329,7 @@ class Demo:
         )
         scan = "2026-03-04/scan_0006"
         waiting = self.instrument.scan(scan, age_seconds=HOUR, files=10) | {"2026-03-04/monitor.dat"}
-        time.sleep(SETTLE_SECONDS + 0.5)
+        self.instrument.age("2026-03-04/monitor.dat", age_seconds=2 * MINUTE)
         self.globus.let_the_next_task_fail(after_files=5)
         already = len(self.globus.tasks())
         self.run("main.py", "-v", "--wait", "60", status=3)

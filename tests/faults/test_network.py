@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import wire
 from faulty import FaultCheck, assert_recovers
 from suite import Result, Route
+from waiting import until
 
 from emulator.http.server import Emulator
 
@@ -309,7 +309,7 @@ def test_a_task_that_cannot_be_asked_for_stays_under_way(
         row(
             "slow answers, while asking",
             ASKING,
-            {"delay_seconds": 0.6},
+            {"hold": True},
             sees="Globus did not show the collection ...: it cannot be reached: ReadTimeoutError: ... Read timed out. "
             f"... {UNSENT}",
             recorded=NOT_SENT,
@@ -317,7 +317,7 @@ def test_a_task_that_cannot_be_asked_for_stays_under_way(
         row(
             "slow answers, at the submission",
             SUBMITTING,
-            {"delay_seconds": 0.6},
+            {"hold": True},
             sees="Globus did not accept task ...: it cannot be reached: ReadTimeoutError: ... Read timed out. "
             f"... {KEPT}",
             recorded=PREPARED,
@@ -327,7 +327,7 @@ def test_a_task_that_cannot_be_asked_for_stays_under_way(
 def test_an_answer_that_comes_too_late_is_not_waited_for(
     hasty: Route, globus: Emulator, fault: FaultCheck, where: str, what: dict[str, Any]
 ) -> None:
-    hasty.environment["GLOBUS_SDK_HTTP_TIMEOUT"] = "0.3"
+    hasty.environment["GLOBUS_SDK_HTTP_TIMEOUT"] = "1"
     hasty.write("a.dat")
     globus.world.add_fault(where, times=None, **what)
 
@@ -467,12 +467,13 @@ def test_a_server_without_tls(hasty: Route, globus: Emulator, fault: FaultCheck)
 def test_an_answer_that_drips_for_ever_holds_a_run_until_it_is_stopped(route: Route, fault: FaultCheck) -> None:
     route.write("a.dat")
     right = dict(route.environment)
-    route.environment["GLOBUS_SDK_HTTP_TIMEOUT"] = "0.3"
-    with wire.server(wire.drips(every_seconds=0.1)) as port:
+    timeout_seconds = 2.0
+    route.environment["GLOBUS_SDK_HTTP_TIMEOUT"] = str(timeout_seconds)
+    drips = wire.Drips(every_seconds=0.05)
+    with wire.server(drips) as port:
         route.environment["GLOBUS_SDK_SERVICE_URL_TRANSFER"] = f"http://127.0.0.1:{port}/"
         process = route.start("main.py")
-        with pytest.raises(subprocess.TimeoutExpired):  # each byte is in time
-            process.communicate(timeout=1.5)
+        until(lambda: drips.lasted_seconds > 2 * timeout_seconds, process)  # each byte is in time
         route.run("main.py", "-v", status=7, says="Another run of this route is active")
         assert route.run("main.py", status=7).stderr == ""
         yesterday = time.time() - DAY_SECONDS - 3600

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from real_cron import RealCron, crontab_of_the_readme, why_not
 from suite import Route
+from waiting import LONGEST_WAIT_SECONDS
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 AT_ONCE = crontab_of_the_readme("@reboot")
@@ -20,7 +21,7 @@ def test_cron_runs_the_line_of_the_readme_and_mails_nothing_when_all_is_well(rou
     route.write("scan1/frame 1 Übersicht.tif", "a frame")
 
     with RealCron(route, AT_ONCE, tmp_path) as cron:
-        line = cron.wait_for_run(1, seconds=30)
+        line = cron.wait_for_run(1, seconds=LONGEST_WAIT_SECONDS)
         mails = cron.mails()
 
     assert "status=0 " in line
@@ -33,7 +34,7 @@ def test_cron_mails_a_problem_once_with_what_to_do(route: Route, tmp_path: Path)
     route.write(os.fsdecode(b"bad \xff.tif"))
 
     with RealCron(route, AT_ONCE, tmp_path) as cron:
-        line = cron.wait_for_run(1, seconds=30)
+        line = cron.wait_for_run(1, seconds=LONGEST_WAIT_SECONDS)
         (mail,) = cron.mails()
 
     head, _, body = mail.partition("\n\n")

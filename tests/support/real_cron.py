@@ -54,6 +54,13 @@ def why_not() -> str:
     return "" if tried.returncode == 0 else f"this machine allows no namespaces: {tried.stderr.strip()}"
 
 
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []  # it has ended
+
+
 def crontab_of_the_readme(schedule: str, rewritten: str = r"^\*/5 \* \* \* \*") -> str:
     """The crontab that the README shows, with another schedule, and with the interpreter of these tests."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -124,14 +131,17 @@ class RealCron:
         return [line for line in text.splitlines() if " INFO run status=" in line]
 
     def wait_for_run(self, number: int, *, seconds: float) -> str:
-        """The closing line of the run with this number, from 1, once cron is done with it."""
-        until = time.monotonic() + seconds
-        while len(self.runs()) < number:
+        """The closing line of the run with this number, from 1, once cron is done with it, and has mailed about it."""
+        give_up_at = time.monotonic() + seconds
+        while len(self.runs()) < number or self._is_busy():
             assert self._process.poll() is None, f"cron ended: {self._said.read_text()}"
-            assert time.monotonic() < until, f"cron did not start run {number}: {self._said.read_text()}"
+            assert time.monotonic() < give_up_at, f"cron did not end run {number}: {self._said.read_text()}"
             time.sleep(0.1)
-        time.sleep(1)  # the mail follows the end of the run
         return self.runs()[number - 1]
+
+    def _is_busy(self) -> bool:
+        """Whether cron has a child: it keeps one from the start of a run to the end of the mail about it."""
+        return any(_children(cron) for cron in _children(self._process.pid))
 
     def mails(self) -> list[str]:
         """The mails that cron has written, oldest first."""

@@ -59,17 +59,25 @@ def says(answer: bytes) -> Talk:
     return talk
 
 
-def drips(*, every_seconds: float) -> Talk:
-    """Announces a body and sends it a byte at a time, so slowly that it never ends, but never stops either."""
+class Drips:
+    """Announces a body and sends it a byte at a time, so slowly that it never ends, but never stops either.
 
-    def talk(connection: socket.socket) -> None:
+    Attributes:
+        lasted_seconds: For how long bytes have been sent to one connection.
+    """
+
+    def __init__(self, *, every_seconds: float) -> None:
+        self._every_seconds = every_seconds
+        self.lasted_seconds = 0.0
+
+    def __call__(self, connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n")
+        began = time.monotonic()
         while True:
             connection.sendall(b" ")
-            time.sleep(every_seconds)
-
-    return talk
+            self.lasted_seconds = time.monotonic() - began
+            time.sleep(self._every_seconds)
 
 
 def speaks_tls(certificate: Path) -> Talk:
