@@ -41,7 +41,7 @@ WORDS = {
     "settle a task": ("reconcile", r"\bsettl(?:es?|ing) (?:\w+ )?tasks?\b|\btasks? (?:is|are|was|were) settled\b"),
     "also not": ("nor; not ... either", r"\balso not\b"),
     "it only takes time": ("it is only slower", r"\bit only takes time\b"),
-    "So, at the head of a sentence": ("therefore; which is why", r"(?:\A|[.!?] )So [a-z]"),
+    "So, at the head of a sentence": ("therefore; which is why", r"(?:\A|[.!?] )(?-i:So [a-z])"),
 }
 # File, and a pattern for the passage in which the word is the right one.
 MEANT_SO: tuple[tuple[str, str], ...] = ()
