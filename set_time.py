@@ -40,7 +40,7 @@ def arguments() -> argparse.Namespace:
         "time",
         metavar="TIME",
         nargs="?",
-        help="an ISO 8601 time, an age such as 36h or 7d, now, or never; asked for when left out",
+        help="an ISO 8601 time, an age such as 36h or 7d, now, or never; asked for if it is missing",
     )
     parser.add_argument(
         "--path",
@@ -54,7 +54,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Set the times; gives the exit status."""
+    """Set the times. Returns the exit status."""
     chosen = arguments()
     settings = utils.load_settings(chosen.config)
     text = chosen.time if chosen.time is not None else _asked()
@@ -81,7 +81,7 @@ def main() -> int:
                     store.commit()
         finally:
             os.close(root_fd)
-    return _tell(counts, moment_ns, scopes, is_dry=chosen.dry_run)
+    return _report(counts, moment_ns, scopes, is_dry=chosen.dry_run)
 
 
 def _asked() -> str:
@@ -97,8 +97,8 @@ def _asked() -> str:
 
 
 def _scope(settings: Settings, path: str) -> str:
-    if not path:  # a shell variable that is not set must not mean the whole tree
-        raise UsageProblem("--path is empty", remedy="Leave it out to mean all of SRC_DIR. Nothing was changed.")
+    if not path:  # an unset shell variable must not mean the whole tree
+        raise UsageProblem("--path is empty", remedy="Omit it to mean all of SRC_DIR. Nothing was changed.")
     rel_path = paths.below(settings.src_dir, path, cwd=utils.working_folder() or settings.src_dir)
     if rel_path is None:
         # A path relative to SRC_DIR is what the messages of this suite show.
@@ -116,21 +116,21 @@ def _scope(settings: Settings, path: str) -> str:
     return rel_path
 
 
-def _tell(counts: Counts, moment_ns: int | None, scopes: list[str], *, is_dry: bool) -> int:
+def _report(counts: Counts, moment_ns: int | None, scopes: list[str], *, is_dry: bool) -> int:
     when = "never" if moment_ns is None else local_text(moment_ns)
     where = "SRC_DIR" if "" in scopes else ", ".join(map(paths.display, scopes))
-    told = (
+    said = (
         f"Last-transfer time of {where} {'would be' if is_dry else 'is now'} {when}: "
         f"{counted(counts.transferred, 'path')} count{'s' * (counts.transferred == 1)} as transferred, "
         f"{counts.to_send:,} will be sent by the next run."
     )
     if counts.in_flight:
-        told += f" {counts.in_flight:,} {'is' if counts.in_flight == 1 else 'are'} in flight and left alone."
+        said += f" {counts.in_flight:,} {'is' if counts.in_flight == 1 else 'are'} in flight and not changed."
     if counts.abandoned_tasks:
-        told += (
+        said += (
             f" Open at Globus and no longer followed: {counted(counts.abandoned_tasks, 'task')} of the former route."
         )
-    utils.say(told + (" Dry run: nothing was changed." if is_dry else ""))
+    utils.say(said + (" Dry run: nothing was changed." if is_dry else ""))
     utils.log.info(
         "set_time time=%s scope=%r transferred=%d to_send=%d in_flight=%d",
         *(when, where, counts.transferred, counts.to_send, counts.in_flight),

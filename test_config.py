@@ -1,4 +1,4 @@
-"""Check the configuration, sign in to Globus, and print the crontab line; the one script that may ask a question."""
+"""Check the configuration, sign in to Globus, and print the crontab line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Make the checks; gives the exit status."""
+    """Run the checks. Returns the exit status."""
     chosen = arguments()
     may_ask = not chosen.no_login and utils.has_terminal()
     made = []
@@ -59,14 +59,14 @@ def main() -> int:
         shown = [{key: getattr(check, key) for key in keys} for check in made]
         utils.say(json.dumps({"ok": not failed, "checks": shown, "crontab": line}, indent=1))
     elif failed:
-        utils.say(f"\n{len(failed)} of {len(made)} checks failed. Mend them from the top, then run this again.")
+        utils.say(f"\n{len(failed)} of {len(made)} checks failed. Fix them from the top, then run this again.")
     else:
         utils.say(f"\nA run would work. For one every five minutes, add this line with `crontab -e`:\n\n{line}")
     return int(failed[0].exit_status if failed else ExitStatus.DONE)
 
 
 def command(script: str, config: str | None) -> str:
-    """The shell command that runs a script of the suite on this route, from any folder."""
+    """The shell command that runs a script on this route, from any folder."""
     words = [os.path.abspath(sys.executable), os.path.join(utils.CODE_FOLDER, script)]
     if config:
         words += ["--config", utils.config_file(config)]

@@ -1,6 +1,6 @@
-"""Recurring transfers hosted by Globus Timers, for machines without cron or that are off half the day.
+"""Recurring transfers that Globus Timers starts, for machines that have no cron or are often off.
 
-README.md says when cron is the better choice: a timer compares the whole tree each time, main.py sends only changes.
+docs/timers.md says when cron is the better choice: a timer compares both trees each time, main.py sends only changes.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ EXAMPLES = """\
   python timer.py job transfer --name weekly --interval 1w --start 2027-01-04T06:00 \\
       --item /data/run7/ /archive/run7/ true             one folder, from a Monday on
   python timer.py job list                               every timer, a line each
-  python timer.py job status JOB_ID                      one timer, and what its last task came to
+  python timer.py job status JOB_ID                      one timer, and the result of its last task
   python timer.py job update JOB_ID --interval 1d        change when it runs"""
 Command = Callable[[argparse.Namespace, "Settings"], int]
-NEW_EACH_TIME = " Each call makes a new timer, also under a name that another has."
+NEW_EACH_TIME = " Each call makes a new timer, even under a name that is in use."
 
 
 def arguments() -> argparse.Namespace:
@@ -49,7 +49,7 @@ def arguments() -> argparse.Namespace:
 
 def _add_job_commands(commands: Any) -> None:
     transfer = _command(commands, "transfer", job_transfer, "make a timer that transfers files", NEW_EACH_TIME)
-    transfer.add_argument("--name", help="how you tell it from others (default: LABEL of the configuration)")
+    transfer.add_argument("--name", help="a name that identifies it (default: LABEL of the configuration)")
     _add_schedule(transfer)
     transfer.add_argument("--label", help="label of its transfer tasks (default: its name)")
     transfer.add_argument("--source-endpoint", metavar="ID", help="source collection (default: SRC_ID)")
@@ -61,7 +61,7 @@ def _add_job_commands(commands: Any) -> None:
         action="append",
         metavar=("SRC", "DST", "RECURSIVE"),
         help="what to transfer, and true for a folder or false for a file; may be repeated "
-        "(default: SRC_DIR to DST_DIR with all in it)",
+        "(default: all of SRC_DIR to DST_DIR)",
     )
     items.add_argument("--items-file", metavar="CSV", help="lines such as `SRC, DST, true`; `-` for standard input")
     transfer.add_argument("--sync-level", metavar="LEVEL", help="0-3 or exists, size, mtime, checksum")
@@ -72,31 +72,33 @@ def _add_job_commands(commands: Any) -> None:
             default=None,
             help=f"(default: {switch.upper()} of the configuration)",
         )
-    transfer.add_argument("--recursive-symlinks", choices=("ignore", "keep", "copy"), help="what becomes of symlinks")
-    transfer.add_argument("--exclude", metavar="PATTERN", action="append", default=[], help="names to leave out, too")
+    transfer.add_argument("--recursive-symlinks", choices=("ignore", "keep", "copy"), help="how symlinks are handled")
+    transfer.add_argument("--exclude", metavar="PATTERN", action="append", default=[], help="more names to skip")
     transfer.add_argument(
-        "--notify", metavar="EVENTS", help="Globus's mails: on, off, or any of succeeded,failed,inactive"
+        "--notify", metavar="EVENTS", help="e-mail from Globus: on, off, or any of succeeded,failed,inactive"
     )
 
-    submit = _command(commands, "submit", job_submit, "make a timer that calls any action provider", NEW_EACH_TIME)
+    submit = _command(commands, "submit", job_submit, "make a timer that calls an action provider", NEW_EACH_TIME)
     submit.add_argument("--name", required=True)
     _add_schedule(submit)
     submit.add_argument("--scope", required=True, help="scope of the action provider")
     submit.add_argument("--action-url", required=True, metavar="URL", help="where the action is run")
     body = submit.add_mutually_exclusive_group(required=True)
-    body.add_argument("--action-body", metavar="JSON", help="what is sent to it")
-    body.add_argument("--action-file", metavar="FILE", help="a file that holds that")
+    body.add_argument("--action-body", metavar="JSON", help="the JSON that is sent to it")
+    body.add_argument("--action-file", metavar="FILE", help="a file that holds this JSON")
 
-    listing = _command(commands, "list", job_list, "show every timer, a line each")
-    listing.add_argument("--show-deleted", action="store_true", help="also deleted ones, as far as Globus shows them")
-    status = _command(commands, "status", job_status, "show timers, and what their last tasks came to")
+    listing = _command(commands, "list", job_list, "list all timers, one per line")
+    listing.add_argument(
+        "--show-deleted", action="store_true", help="include deleted ones, as far as Globus shows them"
+    )
+    status = _command(commands, "status", job_status, "show timers, and the results of their last tasks")
     status.add_argument("job_ids", metavar="JOB_ID", nargs="*")
     status.add_argument("-a", "--all", action="store_true", help="every timer")
-    status.add_argument("--show-deleted", action="store_true", help="also deleted ones, as far as Globus shows them")
+    status.add_argument("--show-deleted", action="store_true", help="include deleted ones, as far as Globus shows them")
     for name, act, words in (
-        ("delete", job_delete, "take timers out of operation for good"),
-        ("pause", job_pause, "keep timers from running until they are resumed"),
-        ("resume", job_resume, "let timers run again"),
+        ("delete", job_delete, "delete timers for good"),
+        ("pause", job_pause, "suspend timers until they are resumed"),
+        ("resume", job_resume, "resume timers"),
     ):
         command = _command(commands, name, act, words)
         command.add_argument("job_ids", metavar="JOB_ID", nargs="+")
@@ -119,19 +121,19 @@ def _add_session_commands(commands: Any) -> None:
         metavar="ID",
         action="append",
         default=[],
-        help="another collection that timers shall reach, beside SRC_ID and DST_ID; may be repeated",
+        help="another collection that timers must reach, besides SRC_ID and DST_ID; may be repeated",
     )
     login.add_argument(
         "--job",
         metavar="JOB_ID",
         action="append",
         default=[],
-        help="a timer that stands still: also give what it asks for; may be repeated",
+        help="a stopped timer: also sign in for what it asks for; may be repeated",
     )
     whoami = _command(commands, "whoami", session_whoami, "show who is signed in")
     whoami.add_argument("--format", choices=("brief", "full", "json"), default="brief")
-    _command(commands, "logout", session_logout, "forget the login on this machine; timers go on")
-    _command(commands, "revoke", session_revoke, "make Globus refuse the stored login, and forget it")
+    _command(commands, "logout", session_logout, "delete the login on this machine; timers continue")
+    _command(commands, "revoke", session_revoke, "revoke the stored login at Globus, and delete it")
 
 
 def _command(commands: Any, name: str, act: Command, words: str, more: str = "") -> argparse.ArgumentParser:
@@ -140,7 +142,7 @@ def _command(commands: Any, name: str, act: Command, words: str, more: str = "")
     made.set_defaults(act=act)
     made.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="the settings of another route")
     made.add_argument("--json", action="store_true", help="print JSON")
-    made.add_argument("-v", "--verbose", action="store_true", help="add the last task's own document")
+    made.add_argument("-v", "--verbose", action="store_true", help="also print the last task as Globus returns it")
     return made
 
 
@@ -148,13 +150,13 @@ def _add_schedule(command: argparse.ArgumentParser, *, has_start: bool = True) -
     command.add_argument("--interval", metavar="TIME", help="seconds, or with units: 90m, 1h30m, 7d, 1w")
     if has_start:
         command.add_argument("--start", metavar="DATE", help="first run, ISO 8601, local time (default: now)")
-    instead = "" if has_start else "; in place of the end it had"
-    command.add_argument("--stop-after-date", metavar="DATE", help=f"no run after this{instead}")
-    command.add_argument("--stop-after-runs", metavar="N", type=int, help=f"no run after this many{instead}")
+    instead = "" if has_start else "; replaces the previous end"
+    command.add_argument("--stop-after-date", metavar="DATE", help=f"no run after this time{instead}")
+    command.add_argument("--stop-after-runs", metavar="N", type=int, help=f"stop after this many runs{instead}")
 
 
 def main() -> int:
-    """Do what was asked; gives the exit status."""
+    """Do what was asked. Returns the exit status."""
     chosen = arguments()
     if "act" not in chosen:
         chosen.show_help()
@@ -183,13 +185,13 @@ def job_transfer(chosen: argparse.Namespace, settings: Settings) -> int:
     with _hosting(chosen, settings) as hosting:
         hosting.must_reach([wanted.source_id, wanted.destination_id], effect="Nothing was created.")
         timer = hosting.timers.create_transfer(document)
-        _tell_moved_start(chosen, schedule)
+        _report_moved_start(chosen, schedule)
         _show(hosting, [timer], chosen)
     return int(ExitStatus.DONE)
 
 
 def job_submit(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Make a timer of the service's first kind."""
+    """Make a timer that calls an action provider."""
     schedule = _schedule(chosen)
     document = documents.generic_document(
         chosen.name,
@@ -203,13 +205,13 @@ def job_submit(chosen: argparse.Namespace, settings: Settings) -> int:
         if "/transfer/" in chosen.action_url:  # other actions may mean other things by the same names
             hosting.must_reach(describe.collection_ids(document), effect="Nothing was created.")
         timer = hosting.timers.create_generic(document)
-        _tell_moved_start(chosen, schedule)
+        _report_moved_start(chosen, schedule)
         _show(hosting, [timer], chosen)
     return int(ExitStatus.DONE)
 
 
 def job_list(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Show every timer, a line each."""
+    """List all timers, one per line."""
     with _hosting(chosen, settings) as hosting:
         found = hosting.all(with_deleted=chosen.show_deleted)
         if chosen.json or chosen.verbose or not found:
@@ -221,7 +223,7 @@ def job_list(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 def job_status(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Show some timers whole; the exit status tells when a person should look."""
+    """Show some timers in full. Returns 3 when one of them needs a person."""
     if bool(chosen.job_ids) == chosen.all:
         raise UsageProblem("Give JOB_IDs or --all, and not both", remedy="`timer.py job list` shows the ids.")
     if not chosen.all:
@@ -242,7 +244,7 @@ def job_pause(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 def job_resume(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Let timers run again, by default with the login of today."""
+    """Resume timers, by default with the login that is stored now."""
     is_renewed = not chosen.keep_credentials
     return _each(chosen, settings, lambda hosting, job_id: hosting.resume(job_id, update_credentials=is_renewed))
 
@@ -260,18 +262,18 @@ def job_update(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 def session_login(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Let a person sign in, as few times as possible."""
+    """Sign a person in, as few times as possible."""
     with _hosting(chosen, settings, ask=utils.ask_for_code, must_hold=False) as hosting:
         if hosting.login.is_service_account:
             hosting.login.prove()
-            _tell(
+            _report(
                 chosen, {"identity": hosting.login.identity()}, "A service account is configured: it needs no sign-in."
             )
             return int(ExitStatus.DONE)
-        again = "A collection wants more than that: sign in once more to give it."
+        again = "A collection needs one more consent: please sign in once more."
         hosting.sign_in(chosen.collection, chosen.job, on_second=lambda: utils.warn(again))
         identity = hosting.login.identity()
-    _tell(chosen, {"identity": identity}, f"Logged in as {identity}.")
+    _report(chosen, {"identity": identity}, f"Logged in as {identity}.")
     return int(ExitStatus.DONE)
 
 
@@ -290,28 +292,28 @@ def session_whoami(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 def session_logout(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Forget the login."""
+    """Delete the login on this machine."""
     with _hosting(chosen, settings, must_hold=False) as hosting:
         was_there = hosting.forget_login()
     words = (
-        "The login on this machine is forgotten, main.py's too. Globus still honours it: `session revoke` ends it. "
-        "Timers go on; `job delete` ends one."
+        "The login on this machine was deleted, for main.py too. Globus still accepts it: `session revoke` ends that. "
+        "Timers continue; `job delete` ends one."
         if was_there
-        else "No login was stored here; there was nothing to forget."
+        else "No login was stored here; there was nothing to delete."
     )
-    _tell(chosen, {"forgotten": was_there}, words)
+    _report(chosen, {"forgotten": was_there}, words)
     return int(ExitStatus.DONE)
 
 
 def session_revoke(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Make Globus refuse what was stored here, then forget it."""
+    """Make Globus refuse the stored login, then delete it."""
     with _hosting(chosen, settings, must_hold=False) as hosting:
         revoked = hosting.revoke_login()
-    _tell(
+    _report(
         chosen,
         {"revoked": revoked},
         f"Globus now refuses the {revoked} refresh tokens that were stored here; main.py needs a new login too. Timers "
-        "may go on: `job delete` ends one, and https://auth.globus.org/v2/web/consents ends all.",
+        "may continue: `job delete` ends one, and https://auth.globus.org/v2/web/consents ends all.",
     )
     return int(ExitStatus.DONE)
 
@@ -338,14 +340,14 @@ def _schedule(chosen: argparse.Namespace) -> documents.Schedule:
     )
 
 
-def _tell_moved_start(chosen: argparse.Namespace, schedule: documents.Schedule) -> None:
+def _report_moved_start(chosen: argparse.Namespace, schedule: documents.Schedule) -> None:
     asked_ns = options.moment_ns("--start", chosen.start)
     if schedule.start_ns is not None and schedule.start_ns != asked_ns:
         utils.warn(f"timer.py: --start has passed; the first run is at its next tick, {local_text(schedule.start_ns)}.")
 
 
 def _each(chosen: argparse.Namespace, settings: Settings, act: Callable[[TimerService, str], dict[str, Any]]) -> int:
-    """Do one thing to each timer, tell every problem, and show what came of the others; gives the exit status."""
+    """Do one thing to each timer, report every problem, and show the other timers. Returns the exit status."""
     with _hosting(chosen, settings) as hosting:
         done, problems = hosting.each(chosen.job_ids, act)
         is_troubled = _show(hosting, done, chosen) if done else False
@@ -358,10 +360,10 @@ def _each(chosen: argparse.Namespace, settings: Settings, act: Callable[[TimerSe
 
 
 def _show(hosting: TimerService, timers: list[dict[str, Any]], chosen: argparse.Namespace) -> bool:
-    """Show timers whole; gives whether a person should look at one of them.
+    """Show timers in full. Returns whether one of them needs a person.
 
-    In JSON, a timer is the service's own document and its last task's; a command that takes several timers gives an
-    array, whatever their number.
+    In JSON, a timer is the service's own document with its last task's. Commands that take several timers print an
+    array, even for one.
     """
     shown = [hosting.with_task(document) for document in timers]
     is_troubled = any(job.is_troubled for _, job, _ in shown)
@@ -381,7 +383,7 @@ def _show(hosting: TimerService, timers: list[dict[str, Any]], chosen: argparse.
     return is_troubled
 
 
-def _tell(chosen: argparse.Namespace, document: dict[str, Any], words: str) -> None:
+def _report(chosen: argparse.Namespace, document: dict[str, Any], words: str) -> None:
     utils.say(json.dumps(document) if chosen.json else words)
 
 

@@ -1,4 +1,4 @@
-"""What the scripts share: settings from config.py, the log, the run lock, progress, and how a script ends."""
+"""What the scripts share: the command line, settings, questions, the log, the run lock, progress, and how they end."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ COLOUR = re.compile(r"(\033\[[0-9;]*m)")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose mistakes end like every other problem of the suite."""
+    """A parser that reports wrong arguments like every other problem."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageProblem(message[:1].upper() + message[1:], remedy=f"See {self.prog} --help.")
 
 
 def parser(description: str, examples: str) -> Parser:
-    """A parser with what every script takes, and a help that ends in examples and the exit statuses."""
+    """A parser with the options of every script, and a help text that ends in examples and the exit statuses."""
     statuses = "\n".join(f"  {int(status)}  {meaning}" for status, meaning in MEANINGS.items())
     made = Parser(
         description=description,
@@ -75,9 +75,9 @@ class _ShowVersion(argparse.Action):
 
 
 def config_file(chosen: str | None) -> str:
-    """The absolute path of the configuration that the command line chose.
+    """The absolute path of the configuration named on the command line; by default, that of the checkout.
 
-    Both names of the checkout's own pair of files mean that pair.
+    Either of the checkout's own two files stands for both.
     """
     folder = (working_folder() or "/") if chosen else CODE_FOLDER
     path = os.path.normpath(os.path.join(folder, chosen or SHIPPED))
@@ -87,7 +87,7 @@ def config_file(chosen: str | None) -> str:
 
 
 def working_folder() -> str | None:
-    """The folder the script was started in; None when that was deleted meanwhile."""
+    """The folder that the script was started in; None if it has been deleted."""
     try:
         return os.getcwd()
     except FileNotFoundError:
@@ -106,17 +106,17 @@ def load_settings(chosen: str | None) -> Settings:
 
 
 def is_watched() -> bool:
-    """Whether a person watches: standard error is a terminal that can do more than print."""
+    """Whether a person is watching: standard error is a terminal that can do more than print."""
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb"
 
 
 def has_terminal() -> bool:
-    """Whether a person can be asked: what is typed and what is shown there belong to a terminal."""
+    """Whether a person can be asked: standard input and standard error are a terminal."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
 def typed(question: str) -> str:
-    """What a person types in answer to a question, without blanks at its ends; "" when they end the input instead."""
+    """What a person types in answer to a question, without blanks at its ends; "" if they end the input instead."""
     _print(_plain(question), sys.stderr, end="")
     return sys.stdin.readline().strip()
 
@@ -129,9 +129,8 @@ def ask_for_code(url: str, *, why: str = "") -> str:
     """
     if not has_terminal():
         raise SignInNeeded("Signing in needs a terminal", remedy="Run the same command where a person can type.")
-    warn(
-        f"\n{why}\nOpen this link in a browser, sign in, and copy the code that the page shows:\n\n{url}\n".lstrip("\n")
-    )
+    lead = f"\n{why}" if why else ""
+    warn(f"{lead}\nOpen this link in a browser, sign in, and copy the code that the page shows:\n\n{url}\n")
     code = typed("Code: ")
     if not code:
         raise SignInNeeded("No code was given", remedy="Run the same command again. Nothing was changed.")
@@ -139,33 +138,33 @@ def ask_for_code(url: str, *, why: str = "") -> str:
 
 
 def say(text: str) -> None:
-    """Print for the person or program that asked. What cannot be printed never stops a run."""
+    """Print to standard output. A run never stops because something cannot be printed."""
     _say(_plain(text))
 
 
 def say_in_colour(text: str) -> None:
-    """The same for a text with colours of ours, which stay; all else in it is shown, never obeyed."""
+    """The same for text with our colours, which are kept; every other control sequence is escaped."""
     _say("".join(part if COLOUR.fullmatch(part) else _plain(part) for part in COLOUR.split(text)))
 
 
 def _say(text: str) -> None:
     why = _print(text, sys.stdout)
     if why:
-        warn(f"{_script_name()}: Cannot print: {why}. What was done stands.")
+        warn(f"{_script_name()}: Cannot print: {why}. What was done is kept.")
 
 
 def warn(text: str) -> None:
-    """Print what a person must read; cron mails it."""
+    """Print to standard error what a person must read; cron mails it."""
     _print(_plain(text), sys.stderr)
 
 
 def _plain(text: str) -> str:
-    # Names and Globus's own words are shown, never obeyed by a terminal.
+    # File names and messages of Globus may hold control sequences, which a terminal would obey.
     return text if text.isprintable() else "\n".join(map(display, text.split("\n")))
 
 
 def _print(text: str, stream: Any, *, end: str = "\n") -> str:
-    """Print to a stream; gives why that was not possible. A reader that went away is no news."""
+    """Print to a stream. Returns why that failed; "" if it did not, or only because the reader has closed the pipe."""
     if stream is None:
         return ""
     try:
@@ -176,7 +175,7 @@ def _print(text: str, stream: Any, *, end: str = "\n") -> str:
 
 
 def _give_up(stream: Any, error: OSError) -> str:
-    # What the stream still holds, and what is yet to come, goes nowhere.
+    # What the stream still holds, and what is written to it from now on, is dropped.
     nowhere_fd = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere_fd, stream.fileno())
     os.close(nowhere_fd)
@@ -190,10 +189,10 @@ def _printable(text: str, stream: Any) -> str:
 
 @contextmanager
 def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
-    """Hold the route's lock; it falls with the process, so nothing is left behind by a crash.
+    """Hold the route's lock. The system releases it when the process ends, so a crash leaves nothing behind.
 
     Args:
-        is_silent: Whether another run is no news, as when cron starts the next one early.
+        is_silent: Whether an active run need not be reported, as when cron starts the next one early.
 
     Raises:
         RunActive: Another run holds it.
@@ -207,7 +206,7 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
         while held:
             os.close(held.pop())
 
-    # The workers of a scan would hold the lock as well, and outlive a killed run by a moment.
+    # Otherwise the scan's worker processes would hold the lock too, and keep it for a moment after a run is killed.
     os.register_at_fork(after_in_child=leave_to_the_run)
     try:
         try:
@@ -221,7 +220,7 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
                 remedy="Its file system does not support flock: move CODE_PATH to one that does, or have it mounted "
                 "with locks. Nothing was sent or recorded.",
             ) from None
-        with suppress(OSError):  # the pid is a courtesy; a full disk must not stop a run here
+        with suppress(OSError):  # the pid is only for people; a full disk must not stop a run here
             os.ftruncate(lock_fd, 0)
             os.pwrite(lock_fd, f"pid {os.getpid()}\n".encode("ascii"), 0)
         yield
@@ -231,34 +230,34 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
 
 
 def _active(lock_fd: int, *, is_silent: bool) -> RunActive:
-    """What is to be said of the run that holds the lock; it noted its pid when it began."""
+    """The problem that reports the run that holds the lock; that run wrote its pid there when it began."""
     seconds = time.time() - os.fstat(lock_fd).st_mtime
     if seconds >= LONGEST_RUN_SECONDS:
-        time.sleep(0.5)  # one that begins this very moment is about to note it
+        time.sleep(0.5)  # a run that is just beginning is about to write it
         seconds = time.time() - os.fstat(lock_fd).st_mtime
     holder = os.pread(lock_fd, 100, 0).decode("ascii", "replace").strip()
     if seconds < LONGEST_RUN_SECONDS:
         return RunActive(
             f"Another run of this route is active ({holder or 'starting'})",
-            remedy="Nothing was done; nothing need be.",
+            remedy="Nothing was done, and you need not do anything.",
             is_silent=is_silent,
         )
     return RunActive(
         f"Another run of this route has been active for {age_text(seconds)} ({holder})",
-        remedy="No other can do anything meanwhile. It may wait for a disk, or for an answer that never ends: then end "
-        "it (`kill` with its pid). Nothing is lost; the next run goes on from there.",
+        remedy="Until it ends, no other run can start. It may be waiting for a disk, or for an answer that never "
+        "comes: then end it (`kill` with its pid). Nothing is lost; the next run continues from there.",
         is_silent=False,
         is_overlong=True,
     )
 
 
 def open_log(settings: Settings, *, on_fault: Callable[[str], None] | None = None) -> None:
-    """Write the log to CODE_PATH/log, owner-only; a log grown past LOG_MAX_BYTES is set aside as log.1 first.
+    """Write the log to CODE_PATH/log, owner-only; a log larger than LOG_MAX_BYTES is first renamed to log.1.
 
-    The caller holds the run lock. Times are UTC; names that are not text are written as escapes.
+    The caller holds the run lock. Times are in UTC; bytes that are not UTF-8 are escaped.
 
     Args:
-        on_fault: Told once, in words for a person, that the log cannot be written; by default they are printed.
+        on_fault: Called once, with a message for a person, if the log cannot be written; by default it is printed.
 
     Raises:
         ConfigurationProblem: The log cannot be written.
@@ -287,26 +286,26 @@ def open_log(settings: Settings, *, on_fault: Callable[[str], None] | None = Non
 
 
 class _OneRecord(logging.Formatter):
-    """Writes a record so that nothing in it looks like another one: further lines are indented, the rest is escaped."""
+    """Formats a record so that nothing in it resembles another one: further lines are indented, controls escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         return "\n    ".join(map(display, super().format(record).split("\n")))
 
 
 class _LogWriter(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes the log; that it cannot be written, as on a full disk, is told once, in words."""
+    """Writes the log. If that fails, as on a full disk, it is reported once, without a traceback."""
 
     def __init__(self, stream: Any, on_fault: Callable[[str], None]) -> None:
         super().__init__(stream)
         self._on_fault = on_fault
-        self._has_told = False
+        self._is_reported = False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
-        elif not self._has_told:
-            self._has_told = True
+        elif not self._is_reported:
+            self._is_reported = True
             why = reason(error)
             self._on_fault(
                 f"{_script_name()}: Cannot write the log: {why}. Free space on its disk. The run goes on without it."
@@ -314,7 +313,7 @@ class _LogWriter(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 class ProgressLine:
-    """One line on a watched terminal that is written over; nothing anywhere else."""
+    """One line that is overwritten, on a terminal that a person is watching; elsewhere nothing is shown."""
 
     def __init__(self) -> None:
         self._is_on = is_watched()
@@ -322,18 +321,18 @@ class ProgressLine:
 
     @property
     def is_due(self) -> bool:
-        """Whether a text would be shown now: at most ten are in a second."""
+        """Whether a text would be shown now; at most ten are shown per second."""
         return self._is_on and time.monotonic() - self._shown_at >= 0.1
 
     def show(self, text: str) -> None:
-        """Show the text in place of the last one, if it is due; cut off where the terminal ends, or it could not be."""
+        """Replace the text, if it is due. It is cut at the terminal's width: a wrapped line cannot be replaced."""
         if self.is_due:
             text = text[: _columns(sys.stderr) - 1]
             self._shown_at = time.monotonic()
             _print(f"\r\033[K{text}", sys.stderr, end="")
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._is_on and self._shown_at:
             self._shown_at = 0.0
             _print("\r\033[K", sys.stderr, end="")
@@ -347,13 +346,13 @@ def _columns(terminal: Any) -> int:
 
 
 def bar(done: int, total: int, *, width: int = 30) -> str:
-    """A bar such as [#####-----]."""
+    """A progress bar, such as [#####-----]."""
     filled = width if total <= 0 else min(width, done * width // total)
     return f"[{'#' * filled}{'-' * (width - filled)}]"
 
 
 def end(problem: Problem) -> int:
-    """Tell a problem where it belongs, once; gives the exit status."""
+    """Log a problem and print it, unless it is silent. Returns the exit status."""
     log.error("%s", problem)
     if not problem.is_silent:
         warn(f"{_script_name()}: {problem}")
@@ -361,23 +360,23 @@ def end(problem: Problem) -> int:
 
 
 def run_script(main: Callable[[], int]) -> NoReturn:
-    """Run a script's main and exit with its status; no traceback reaches a user."""
+    """Run a script's main and exit with its status. Users never see a traceback."""
     _read_names_as_utf8()
     os.umask(0o077)
-    # Before the log is open, logging itself would print what `end` prints, a second time.
+    # Until the log is open, logging would print a second time what `end` prints.
     logging.lastResort = logging.NullHandler()
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # under nohup it stays ignored
         signal.signal(signal.SIGHUP, _interrupt)
     try:
         status = main()
-    except SystemExit as leaving:  # --help
+    except SystemExit as leaving:  # --help, --version
         status = int(leaving.code or 0)
     except Problem as problem:
         status = end(problem)
     except KeyboardInterrupt:
         log.warning("interrupted")
-        warn(f"{_script_name()}: Interrupted. What was recorded stands; the next run goes on from there.")
+        warn(f"{_script_name()}: Interrupted. What was recorded is kept; the next run continues from there.")
         status = 130
     except ModuleNotFoundError as error:
         status = end(
@@ -395,15 +394,15 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         where = "The traceback is in the log" if log.handlers else f"In {frame.filename}, line {frame.lineno}"
         if not getattr(error, "is_silent", False):
             warn(
-                f"{_script_name()}: This is a bug: {type(error).__name__}: {error}. {where}. What was committed before "
-                "it stands; the next run goes on from there."
+                f"{_script_name()}: This is a bug: {type(error).__name__}: {error}. {where}. What was recorded "
+                "before it is kept; the next run continues from there."
             )
         status = 1
     _leave(status)
 
 
 def _leave(status: int) -> NoReturn:
-    gc.freeze()  # the interpreter's last look for cycles would find all modules, an eighth of a small run's time
+    gc.freeze()  # the interpreter's last garbage collection would visit all modules: an eighth of a small run's time
     logging.shutdown()
     try:
         if sys.stdout is not None:
@@ -411,14 +410,14 @@ def _leave(status: int) -> NoReturn:
     except OSError as error:
         why = _give_up(sys.stdout, error)
         if why:
-            warn(f"{_script_name()}: Cannot print: {why}. What was done stands.")
+            warn(f"{_script_name()}: Cannot print: {why}. What was done is kept.")
     sys.exit(status)
 
 
 def _read_names_as_utf8() -> None:
-    """Start anew in Python's UTF-8 mode where the locale would have it read the names of files otherwise.
+    """Restart in Python's UTF-8 mode where the locale would decode file names otherwise.
 
-    Globus takes names for UTF-8; read as Latin-1 they would be sent as other names, and as ASCII not at all.
+    Globus expects UTF-8. Names decoded as Latin-1 would be sent as other names, those decoded as ASCII not at all.
     """
     if sys.getfilesystemencoding() != "utf-8" and sys.executable:
         words = getattr(sys, "orig_argv", [sys.executable, *sys.argv])  # Python 3.9 does not keep its own
@@ -426,7 +425,7 @@ def _read_names_as_utf8() -> None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    # A library that cannot be loaded for lack of memory says so in the loader's words.
+    # When memory is too short to load a library, the loader reports it in words of its own.
     return (
         isinstance(error, MemoryError)
         or getattr(error, "errno", None) == errno.ENOMEM
@@ -438,7 +437,7 @@ def _out_of_memory() -> Problem:
     return ConfigurationProblem(
         "Memory ran out",
         remedy="Free some, or raise the limit that this run was started under (ulimit -v, MemoryMax of systemd). What "
-        "was recorded stands; the next run goes on from there.",
+        "was recorded is kept; the next run continues from there.",
     )
 
 

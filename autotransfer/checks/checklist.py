@@ -1,6 +1,6 @@
-"""Everything that a run needs, checked one by one, each failure with its remedy; test_config.py shows them.
+"""Everything that a run needs, checked item by item, with a remedy for each failure. For test_config.py.
 
-Local checks come first and need neither a network nor globus_sdk. A check that builds on a failed one is not made.
+Local checks come first, and need neither a network nor globus_sdk. A check that depends on a failed one is skipped.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from autotransfer.globus.collections import Collection, Collections
     from autotransfer.globus.login import Login
 
-# Source: the SDK accepts a proof of who signed in whose times are at most 300 s off (its leeway for id_tokens).
+# Source: the SDK accepts an id_token whose times are at most 300 s off (its leeway).
 MOST_CLOCK_SECONDS = 300
 
 
-# A login can lead to one more demand (a consent, a session), not to an endless row of them.
+# A sign-in can lead to one more requirement (a consent, a session), but not to an endless series.
 MOST_SIGN_INS = 3
 
 
-# What SQLite says to a reader when all is well: a run that writes much keeps readers out until it commits, and after a
-# crash only a writer can go back to the last commit.
+# Errors that a reader of SQLite gets although nothing is wrong: a run that writes much locks readers out until it
+# commits, and after a crash only a writer can restore the last commit.
 BUSY = {
-    "database is locked": "A run is writing in it at this moment.",
-    "attempt to write a readonly database": "A run was cut off while it wrote; the next one takes that back first.",
+    "database is locked": "A run is writing to it at the moment.",
+    "attempt to write a readonly database": "A run was cut off while it wrote; the next run rolls that back.",
 }
 
 
@@ -48,21 +48,21 @@ Result = TypeVar("Result")
 
 
 class Ask(Protocol):
-    """Shows a person the link for signing in, and why; returns the code that they bring back."""
+    """Shows a person the link for signing in and the reason, and returns the code that they enter."""
 
     def __call__(self, url: str, *, why: str) -> str: ...
 
 
 class Check(NamedTuple):
-    """What one check came to.
+    """The result of one check.
 
     Args:
         name: The setting or thing that was checked.
-        ok: Whether it holds; None when it was not checked, because it builds on what failed.
+        ok: Whether it passed; None if it was skipped, because it depends on one that failed.
         what: What was found, in one clause; every check has it.
         why: The reason in the system's own words, or a remark; may have several lines.
-        remedy: What to do; empty when nothing need be done.
-        exit_status: What test_config.py ends with when this is the first check that fails.
+        remedy: What to do; empty if nothing has to be done.
+        exit_status: What test_config.py ends with if this is the first check that fails.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Check(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a check that holds has found, with an optional remark and advice."""
+    """What a check that passed found, with an optional remark and advice."""
 
     what: str
     why: str = ""
@@ -82,13 +82,13 @@ class Found(NamedTuple):
 
 
 class Checks:
-    """All checks of one route. Use it in a `with` block; it takes no lock and changes no record.
+    """All checks of one route, for use in a `with` block. They take no lock and change no record.
 
     Args:
-        load: Reads and checks the settings.
-        ask: How to reach a person for signing in; None: never.
-        sign_in_command: What a person types to sign in, for the remedies.
-        clock: The wall clock in seconds since the epoch.
+        load: Returns the settings, or raises what is wrong with them.
+        ask: Asks a person to sign in; None: nobody is asked.
+        sign_in_command: The command for signing in that remedies name.
+        clock: Returns the time in seconds since the epoch.
     """
 
     def __init__(
@@ -104,8 +104,8 @@ class Checks:
         self._sign_in_command = sign_in_command
         self._clock = clock
         self._stack = ExitStack()
-        self._holds: set[str] = set()
-        self._ends: dict[str, Collection] = {}
+        self._passed: set[str] = set()
+        self._found_collections: dict[str, Collection] = {}
         self._sign_ins = 0
         self._why_asked = ""
         self._settings: Settings
@@ -120,7 +120,7 @@ class Checks:
         self._stack.close()
 
     def each(self) -> Iterator[Check]:
-        """Make the checks one after the other."""
+        """Run the checks in order; each depends only on earlier ones."""
         table: tuple[tuple[str, tuple[str, ...], Callable[[], Found]], ...] = (
             ("settings", (), self._check_settings),
             ("SRC_DIR", ("settings",), self._check_src_dir),
@@ -131,14 +131,14 @@ class Checks:
             ("globus_sdk", ("settings",), self._check_sdk),
             ("clock", ("globus_sdk",), self._check_clock),
             ("login", ("CODE_PATH", "clock"), self._check_login),
-            ("SRC_ID", ("login",), lambda: self._check_end("SRC_ID", self._settings.src_id)),
-            ("DST_ID", ("login",), lambda: self._check_end("DST_ID", self._settings.dst_id)),
+            ("SRC_ID", ("login",), lambda: self._check_collection("SRC_ID", self._settings.src_id)),
+            ("DST_ID", ("login",), lambda: self._check_collection("DST_ID", self._settings.dst_id)),
             ("consent", ("login",), self._check_consent),
             ("SRC_PATH", ("SRC_DIR", "SRC_ID", "consent"), self._check_src_path),
             ("DST_DIR", ("DST_ID", "consent"), self._check_dst_dir),
         )
         for name, needs, check in table:
-            missing = next((need for need in needs if need not in self._holds), None)
+            missing = next((need for need in needs if need not in self._passed), None)
             if missing:
                 yield Check(name, None, f"not checked, because it needs {missing}")
                 continue
@@ -149,7 +149,7 @@ class Checks:
                 why = "\n".join(details) if details else problem.why
                 yield Check(name, False, problem.what, why, problem.remedy, problem.exit_status)
             else:
-                self._holds.add(name)
+                self._passed.add(name)
                 yield Check(name, True, *found)
 
     # ---- on this machine -----------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ class Checks:
             raise ConfigurationProblem(
                 f"Cannot write in CODE_PATH {folder}",
                 why=reason(error),
-                remedy="Make the folder, give this user write permission on it, or free space on its disk.",
+                remedy="Create the folder, give this user write permission on it, or free space on its disk.",
             ) from None
         for name in NAMES:
             refuse_unusable(self._settings.state_file(name))
@@ -197,18 +197,18 @@ class Checks:
     def _check_datastore(self) -> Found:
         path = self._settings.state_file("datastore")
         if not refuse_unusable(path) or not os.path.getsize(path):
-            return Found("none yet; the first run makes it")
+            return Found("none yet; the first run creates it")
         try:
             with Store(path, is_read_only=True) as store, store.explained():
                 if store.shelf.get("ROUTE") is not None:
                     store.claim(self._settings.route)
-                if "SRC_DIR" in self._holds:
+                if "SRC_DIR" in self._passed:
                     check_root(self._settings, store, self._root_fd, os.fstat(self._root_fd).st_dev)
                 tasks = len(store.ledger.open)
         except ConfigurationProblem as problem:
             for words, remark in BUSY.items():
                 if words in problem.why:
-                    return Found(f"{path} was not looked into", remark)
+                    return Found(f"{path} was not read", remark)
             raise
         return Found(f"{path} is of format {FORMAT_VERSION} and about this route; open tasks: {tasks:,}")
 
@@ -219,12 +219,14 @@ class Checks:
     def _check_options(self) -> Found:
         names = options_set(self._settings)
         refuse_unmet(self._settings)
-        remark = "PING_URL was not tried: a ping would say that a run went well." if "PING_URL" in names else ""
+        remark = "PING_URL was not tried: a ping would report a successful run." if "PING_URL" in names else ""
         command = self._settings.on_problem
         is_bare = bool(command) and "/" not in command[0]
-        advice = "Name ON_PROBLEM's program by its whole path: cron's PATH is a short one." if is_bare else ""
+        advice = "Name the program of ON_PROBLEM with its full path: cron's PATH is short." if is_bare else ""
         return Found(
-            f"what {', '.join(names)} need is there" if names else "none that needs more is set", remark, advice
+            f"everything that {', '.join(names)} need is there" if names else "none that needs anything is set",
+            remark,
+            advice,
         )
 
     # ---- Globus itself -------------------------------------------------------------------------------------------
@@ -246,14 +248,13 @@ class Checks:
 
         theirs = service_time_seconds()
         ours = self._clock()
-        # The header carries whole seconds, and the answer took a moment.
+        # The header has whole seconds, and the answer took a moment.
         if abs(ours - theirs) <= MOST_CLOCK_SECONDS:
             return Found(f"within {max(2, round(abs(ours - theirs)))} s of Globus's")
         raise ConfigurationProblem(
             f"This machine's clock is {abs(ours - theirs) / 60:,.0f} minutes {'fast' if ours > theirs else 'slow'}",
             why=f"it is {_utc(ours)} here and {_utc(theirs)} at Globus",
-            remedy="Set the clock (for good: turn on NTP); signing in fails with a wrong one, and times of transfers "
-            "mislead.",
+            remedy="Set the clock, best with NTP. While it is wrong, signing in fails and times of transfers mislead.",
         )
 
     def _check_login(self) -> Found:
@@ -293,16 +294,16 @@ class Checks:
         self._login.sign_in(refused=needed)
 
     def _signed_in(self, act: Callable[[], Result]) -> Result:
-        """Do it; when Globus wants a person to sign in for it, let them, and do it once more."""
+        """Do it. If Globus requires a person to sign in for it, have them do so, and do it once more."""
         try:
             return act()
         except SignInNeeded as needed:
             self._sign_in(needed)
         return act()
 
-    # ---- the two ends --------------------------------------------------------------------------------------------
+    # ---- the two collections ----------------------------------------------------------------------------------------
 
-    def _check_end(self, setting: str, collection_id: str) -> Found:
+    def _check_collection(self, setting: str, collection_id: str) -> Found:
         from autotransfer.globus.collections import not_ready
 
         try:
@@ -313,31 +314,31 @@ class Checks:
                 why=problem.why,
                 remedy=f"Correct {setting}: copy the UUID from the collection's page in the Globus web app.",
             ) from problem
-        self._ends[setting] = end
+        self._found_collections[setting] = end
         if refusal := not_ready(end):
             raise refusal
         return Found(f"collection {end.title} is ready")
 
     def _check_consent(self) -> Found:
-        wanting = {end.id: end.title for end in self._ends.values() if end.wants_data_access}
+        wanting = {end.id: end.title for end in self._found_collections.values() if end.wants_data_access}
         if not wanting:
-            return Found("neither collection asks for one of its own" if self._ends else "none is known to be needed")
+            return Found("neither collection requires one" if self._found_collections else "none is known to be needed")
         titles = " and ".join(wanting.values())
         self._login.want_data_access(list(wanting))
         if not self._login.is_service_account and self._signed_in(self._login.is_needed):
             missing = SignInNeeded(
                 f"The data_access consent for {titles} was not given",
-                why="what kind a collection is can only be seen after signing in; this login asks for all consents",
+                why="the kind of a collection is only known after signing in; this sign-in asks for all consents",
             )
             self._sign_in(missing)
             if self._login.is_needed():
                 raise SignInNeeded(
-                    missing.what, remedy="Run test_config.py again and allow all that the page asks for."
+                    missing.what, remedy="Run test_config.py again and allow everything that the page asks for."
                 )
         return Found(f"data_access is given for {titles}")
 
     def _check_src_path(self) -> Found:
-        title = self._ends["SRC_ID"].title
+        title = self._found_collections["SRC_ID"].title
         view = SourceView(self._settings, self._root_fd, self._collections, title=title, signed_in=self._signed_in)
         return Found(view.check())
 

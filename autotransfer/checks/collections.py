@@ -1,4 +1,4 @@
-"""What the two collections show: SRC_DIR as it is on disk, and a DST_DIR that can be written. For test_config.py."""
+"""Whether the source collection shows SRC_DIR, and whether DST_DIR can be written. For test_config.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from autotransfer.scan.folders import open_folder
 if TYPE_CHECKING:
     from autotransfer.globus.collections import Collections
 
-# So many names of SRC_DIR's top are compared; a listing of Globus is cut off there too.
+# The number of names at the top of SRC_DIR that are compared; a listing is cut off there too.
 MOST_NAMES = 1000
 
 
@@ -25,7 +25,7 @@ SHOWN_NAMES = 5
 
 
 # A file server may show another machine's new file a little later.
-SECOND_LOOK_SECONDS = 1.0
+SECOND_LISTING_SECONDS = 1.0
 
 
 TEST_PREFIX = ".globus-automated-transfer-test-"
@@ -35,16 +35,16 @@ TEST_PREFIX = ".globus-automated-transfer-test-"
 NOT_UNICODE = "\ufffd"
 
 
-# Does what it is given; when Globus wants a person to sign in for it, lets them, and does it once more.
+# Calls what it is given. If Globus requires a person to sign in for it, has them do so, and calls it once more.
 SignedIn = Callable[[Callable[[], Any]], Any]
 
 
 class SourceView:
-    """Whether the source collection shows SRC_DIR under SRC_PATH; a wrong SRC_PATH is the classic mistake.
+    """Whether the source collection shows SRC_DIR under SRC_PATH; a wrong SRC_PATH is the most common mistake.
 
     Args:
         root_fd: SRC_DIR, open.
-        title: How messages call the collection.
+        title: What messages call the collection.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class SourceView:
         """What was found, in one clause.
 
         Raises:
-            ConfigurationProblem: The collection shows something else; with the setting to mend.
-            SignInNeeded, GlobusProblem: It could not be asked.
+            ConfigurationProblem: The collection shows something else; the remedy names the setting to correct.
+            SignInNeeded, GlobusProblem: It could not be listed.
         """
         path = self._settings.src_path
         before = [name for name in names_on_disk(self._settings, self._root_fd, MOST_NAMES) if can_be_sent(name)]
@@ -76,7 +76,7 @@ class SourceView:
             raise self._wrong_src_path(f"There is no folder {path} on collection {self._title}", before)
         hidden, foreign = self._differences(before, shown)
         if hidden or foreign:
-            time.sleep(SECOND_LOOK_SECONDS)
+            time.sleep(SECOND_LISTING_SECONDS)
             again = self._signed_in(lambda: self._listed(path)) or []
             still_hidden, still_foreign = self._differences(before, again)
             hidden, foreign = hidden & still_hidden, foreign & still_foreign
@@ -92,7 +92,7 @@ class SourceView:
                 why=why,
             )
         if not shown:
-            return f"{path} on the collection is empty, as SRC_DIR is"
+            return f"{path} on the collection is empty, like SRC_DIR"
         return f"{path} on the collection shows what SRC_DIR holds; names compared: {len(shown):,}"
 
     def _listed(self, path: str) -> Optional[list[str]]:
@@ -100,9 +100,9 @@ class SourceView:
         return self._collections.names(self._settings.src_id, folder, most=MOST_NAMES)
 
     def _differences(self, before: list[str], shown: list[str]) -> tuple[set[str], set[str]]:
-        """Names only on disk, and names only on the collection; what has gone meanwhile is neither."""
+        """Names only on disk, and names only on the collection; not those that have disappeared since."""
         foreign = {name for name in shown if not name.startswith(NOT_UNICODE) and not self._is_on_disk(name)}
-        if len(shown) >= MOST_NAMES:  # cut off, so a name that is missing from it says nothing
+        if len(shown) >= MOST_NAMES:  # cut off, so a missing name means nothing
             return set(), foreign
         return {name for name in set(before).difference(shown) if self._is_on_disk(name)}, foreign
 
@@ -120,7 +120,7 @@ class SourceView:
             remedy = f"Set SRC_PATH = {right!r}: that folder shows the same names."
         elif settings.src_path == settings.src_dir:
             remedy = (
-                "SRC_PATH is not set, so SRC_DIR's own path was taken. Set SRC_PATH to the path under which this "
+                "SRC_PATH is not set, so the path of SRC_DIR was used. Set SRC_PATH to the path under which this "
                 "collection shows SRC_DIR (its file manager in the Globus web app shows it), or correct SRC_ID."
             )
         else:
@@ -131,7 +131,7 @@ class SourceView:
         return ConfigurationProblem(what, why=why, remedy=remedy)
 
     def _right_src_path(self, names: list[str]) -> str | None:
-        """The end of SRC_DIR's path under which the collection shows these names; None when none is."""
+        """The end of SRC_DIR's path under which the collection shows these names; None if there is none."""
         parts = self._settings.src_dir.strip("/").split("/")
         for first in range(len(parts) + 1):
             path = "/" + "/".join(parts[first:])
@@ -145,7 +145,7 @@ class SourceView:
 
 
 class DestinationView:
-    """Whether DST_DIR exists or can be made, and can be written: shown with a folder that is taken away again."""
+    """Whether DST_DIR exists or can be created, and can be written: tested with a folder that is deleted again."""
 
     def __init__(self, settings: Settings, collections: Collections, *, signed_in: SignedIn) -> None:
         self._settings = settings
@@ -156,26 +156,28 @@ class DestinationView:
         """What was found, a remark, and what to do about it.
 
         Raises:
-            ConfigurationProblem: DST_DIR is not a folder and none can be made.
-            SignInNeeded, GlobusProblem: It cannot be written, or could not be asked for.
+            ConfigurationProblem: DST_DIR is not a folder, and none can be created.
+            SignInNeeded, GlobusProblem: It cannot be written or listed.
         """
         dst_dir = self._settings.dst_dir
         try:
             folder = self._signed_in(self._nearest_folder)
         except ConfigurationProblem as problem:
-            remedy = "Correct DST_DIR: it must be a folder, or a path where one can be made."
+            remedy = "Correct DST_DIR: it must be a folder, or a path where one can be created."
             raise ConfigurationProblem(problem.what, why=problem.why, remedy=remedy) from problem
         path = on_collection(folder, TEST_PREFIX + secrets.token_hex(8), is_folder=False)
         try:
             self._signed_in(lambda: self._collections.make_folder(self._settings.dst_id, path))
         except GlobusProblem:
-            if not self._is_at_destination(path):  # if it is, only the answer was lost
+            if not self._is_at_destination(path):  # if it is there, only the answer was lost
                 raise
-        found = f"{dst_dir} can be written" if folder == dst_dir else f"{dst_dir} can be made: {folder} can be written"
+        found = (
+            f"{dst_dir} can be written" if folder == dst_dir else f"{dst_dir} can be created: {folder} can be written"
+        )
         try:
             self._collections.remove_folder(self._settings.dst_id, path)
         except Problem as problem:
-            return (found, f"The empty folder {path} was left there: {problem}", "Delete it by hand.")
+            return (found, f"The empty folder {path} was not deleted: {problem}", "Delete it by hand.")
         return found, "", ""
 
     def _nearest_folder(self) -> str:
@@ -184,7 +186,7 @@ class DestinationView:
         while not self._is_at_destination(folder):
             if folder == "/":
                 raise GlobusProblem(
-                    f"DST_DIR {self._settings.dst_dir} cannot be made",
+                    f"DST_DIR {self._settings.dst_dir} cannot be created",
                     why="the collection shows no folder above it",
                     remedy="Correct DST_DIR: its path as the destination collection shows it in the Globus web app.",
                 )
@@ -197,7 +199,7 @@ class DestinationView:
 
 
 def names_on_disk(settings: Settings, root_fd: int, most: int) -> list[str]:
-    """At most so many names at the top of SRC_DIR, in no certain order.
+    """At most `most` names at the top of SRC_DIR, in no particular order.
 
     Raises:
         ConfigurationProblem: It cannot be listed.

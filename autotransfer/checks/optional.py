@@ -1,4 +1,4 @@
-"""What optional settings need beside Globus: a folder to write in, a program, a package. Nothing is started."""
+"""What optional settings need besides Globus: a writable folder, a program, a package. Nothing is started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
 
-# Setting: the package it needs, the extra that brings it.
+# The package that a setting needs, and the extra that installs it.
 REPORT_NEEDS = ("jinja2", "report")
 
 
@@ -19,23 +19,23 @@ EXECUTOR_NEEDS = ("distributed", "dask")
 
 
 def options_set(settings: Settings) -> list[str]:
-    """The names of those settings that are set."""
+    """The names of these settings that are set."""
     names = ("METRICS_FILE", "REPORT_FILE", "PING_URL", "ON_PROBLEM", "SCAN_EXECUTOR")
     return [name for name in names if getattr(settings, name.lower())]
 
 
 def refuse_unmet(settings: Settings) -> None:
-    """Make sure that what they need is there. PING_URL is not tried: a ping would say that a run went well.
+    """Make sure that what they need is there. PING_URL is not tried: a ping would report a successful run.
 
     Raises:
-        ConfigurationProblem: With everything that is missing.
+        ConfigurationProblem: Something is missing; the details list everything.
     """
     findings = tuple(_unmet(settings))
     if findings:
         raise ConfigurationProblem(
             "What some settings need is not there",
             details=findings,
-            remedy="Mend it, or take the setting out. Till then each run warns; without the package that SCAN_EXECUTOR "
+            remedy="Fix it, or remove the setting. Until then each run warns; without the package that SCAN_EXECUTOR "
             "needs, the scan of a large tree ends it and nothing is sent.",
         )
 
@@ -54,7 +54,7 @@ def _unmet(settings: Settings) -> Iterator[str]:
         # It is started in the folder "/".
         if shutil.which(os.path.join("/", program) if "/" in program else program) is None:
             path = os.environ.get("PATH") or os.defpath
-            yield f"ON_PROBLEM: {display(program)} is no program that this user may run (PATH is {path})"
+            yield f"ON_PROBLEM: {display(program)} is not a program that this user may run (PATH is {path})"
 
 
 def _unwritable(name: str, path: str) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _unwritable(name: str, path: str) -> Iterator[str]:
     if not os.path.isdir(folder):
         yield f"{name}: there is no folder {display(folder)}"
     elif not os.access(folder, os.W_OK | os.X_OK):
-        yield f"{name}: this user may not write in {display(folder)}"
+        yield f"{name}: this user may not write to {display(folder)}"
     elif os.path.isdir(path):
         yield f"{name}: {display(path)} is a folder"
 

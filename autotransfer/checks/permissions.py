@@ -1,4 +1,4 @@
-"""Who may read our secrets and write what we run: the modes of our own files."""
+"""Who can read the secrets and change what is run: the owners and modes of our own files."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def refuse_open_files(settings: Settings) -> None:
     """Make sure that no other user of this machine can read a secret or change what is run.
 
     Raises:
-        ConfigurationProblem: Some can; with every file, and the commands that close them.
+        ConfigurationProblem: Some can. The details list every file; the remedy has the commands that close them.
     """
     findings, commands = [], []
     for path in filter(None, (settings.config_file, settings.local_file, settings.code_path)):
         if owner := _another_owner(path):
-            findings.append(f"{path} belongs to {owner}, and what they write would be run or trusted")
+            findings.append(f"{path} belongs to {owner}, and what they write is run or trusted")
             commands.append(f"sudo chown {os.geteuid()} {shlex.quote(path)}")
         if _others_can_write(path):
-            findings.append(f"{path} can be written by others, and what they write would be run or trusted")
+            findings.append(f"{path} can be written by others, and what they write is run or trusted")
             commands.append(f"chmod go-w {shlex.quote(path)}")
     for path, folder in _folders_of(settings):
         if owner := _another_owner(folder):
-            findings.append(f"{folder} belongs to {owner}, who can put something else in the place of {path}")
+            findings.append(f"{folder} belongs to {owner}, who can replace {path}")
             commands.append(f"sudo chown {os.geteuid()} {shlex.quote(folder)}")
         elif _others_can_write(folder) and not os.stat(folder).st_mode & stat.S_ISVTX:
-            findings.append(f"{folder} can be written by others, who can put something else in the place of {path}")
+            findings.append(f"{folder} can be written by others, who can replace {path}")
             commands.append(f"chmod go-w {shlex.quote(folder)}")
     for path in (*map(settings.state_file, NAMES), settings.client_secret_file):
         if path and _others_can_read(path):
@@ -47,17 +47,17 @@ def refuse_open_files(settings: Settings) -> None:
 
 
 def _folders_of(settings: Settings) -> list[tuple[str, str]]:
-    """The configuration and CODE_PATH, each with the folder it is in; each folder once, and not CODE_PATH itself."""
+    """The configuration and CODE_PATH, each with its folder; each folder once, and not CODE_PATH itself."""
     folders = {os.path.dirname(os.path.realpath(path)): path for path in (settings.code_path, settings.config_file)}
     return [(path, folder) for folder, path in folders.items() if folder != os.path.realpath(settings.code_path)]
 
 
 def _another_owner(path: str) -> str:
-    """The owner's name, if it is neither this user nor root; else nothing."""
+    """The owner's name if it is neither this user nor root, otherwise ""."""
     try:
         owner = os.stat(path).st_uid
     except OSError:
-        return ""  # another check says that it is missing
+        return ""  # another check reports that it is missing
     if owner in (0, os.geteuid()):
         return ""
     try:
@@ -70,13 +70,13 @@ def _others_can_write(path: str) -> bool:
     try:
         status = os.stat(path)
     except OSError:
-        return False  # another check says that it is missing
+        return False  # another check reports that it is missing
     mode = stat.S_IMODE(status.st_mode)
     return bool(mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _is_private_group(status)))
 
 
 def _is_private_group(status: os.stat_result) -> bool:
-    """Whether the group is the owner's alone: with the usual umask of RHEL every file is group-writable so."""
+    """Whether the group has no member but the owner. With the usual umask of RHEL every file is writable by it."""
     try:
         owner, group = pwd.getpwuid(status.st_uid), grp.getgrgid(status.st_gid)
     except KeyError:
@@ -90,7 +90,7 @@ def _others_can_read(path: str) -> bool:
     except OSError:
         return False
     if not stat.S_ISREG(status.st_mode):
-        return False  # another check says that it is no file
-    # A secret that root owns can reach this user by its group only.
+        return False  # another check reports that it is not a file
+    # This user can read a secret that root owns only through its group.
     forbidden = 0o037 if status.st_uid != os.geteuid() else 0o077
     return bool(stat.S_IMODE(status.st_mode) & forbidden)

@@ -1,4 +1,4 @@
-"""The two ends: what kind of collection each is, whether it is ready, and what its folders show."""
+"""The two collections: of which kind each is, whether it is ready, and what its folders hold."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from autotransfer.globus.failures import NEXT_RUN, document_in, explained
 
 
 class Collection(NamedTuple):
-    """What matters of a collection's document.
+    """What is needed of a collection's document.
 
     Args:
-        wants_data_access: Whether it is a mapped collection that is only reached with a consent of its own.
+        wants_data_access: Whether it is a mapped collection, which requires the data_access consent.
         is_connected, is_paused: For Globus Connect Personal; others are always connected.
     """
 
@@ -35,7 +35,7 @@ class Collections:
     """Asks Transfer about collections and their folders.
 
     Args:
-        again: Who asks for a collection again when that failed, and when.
+        again: A sentence on who repeats a failed request, and when.
     """
 
     def __init__(self, client: globus_sdk.TransferClient, *, again: str = NEXT_RUN) -> None:
@@ -47,7 +47,7 @@ class Collections:
 
         Raises:
             ConfigurationProblem: It does not exist.
-            SignInNeeded, GlobusProblem: It could not be asked for.
+            SignInNeeded, GlobusProblem: Globus did not show it.
         """
         with explained(
             "show the collection {}", about=collection_id, effect="Nothing was sent or recorded.", again=self._again
@@ -66,7 +66,7 @@ class Collections:
             )
 
     def names(self, collection_id: str, path: str, *, most: int) -> list[str] | None:
-        """The names in a folder, hidden ones too, at most `most` of them; None when there is no such folder.
+        """The names in a folder, including hidden ones, at most `most` of them; None if there is no such folder.
 
         Raises:
             ConfigurationProblem: The path is not a folder.
@@ -89,12 +89,12 @@ class Collections:
             return [str(entry["name"]) for entry in entries["DATA"]]
 
     def make_folder(self, collection_id: str, path: str) -> None:
-        """Make a folder whose parent exists."""
-        with explained(f"make the folder {path} on collection {collection_id}", effect="Nothing was changed."):
+        """Create a folder whose parent exists."""
+        with explained(f"create the folder {path} on collection {collection_id}", effect="Nothing was changed."):
             self._client.operation_mkdir(collection_id, path)
 
     def remove_folder(self, collection_id: str, path: str) -> None:
-        """Ask for a folder to be deleted with all in it; only for the folder that test_config.py made itself."""
+        """Have a folder deleted with all its contents; only for the one that test_config.py created itself."""
         document = globus_sdk.DeleteData(
             endpoint=collection_id,
             recursive=True,  # without it Globus deletes no folder, not even an empty one

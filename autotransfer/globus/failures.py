@@ -1,4 +1,4 @@
-"""One table from Globus errors to our problems and remedies.
+"""One table that maps errors of Globus to problems and remedies.
 
 Every message carries Globus's own words with the HTTP status, the code and the request_id, so that support can trace
 it. Source of the codes: docs.globus.org/api/transfer and the SDK's recorded responses; they are matched by parts,
@@ -92,7 +92,7 @@ def _needs_session(error: Api) -> bool:
     return isinstance(error.raw_json, dict) and bool(error.info.authorization_parameters)
 
 
-# The first row that applies is taken.
+# The first row that applies counts.
 TABLE = (
     Row(_auth("invalid_grant"), SignInNeeded, f"The stored login is no longer valid. {SIGN_IN}"),
     Row(
@@ -103,18 +103,18 @@ TABLE = (
     Row(
         _needs_consent,
         SignInNeeded,
-        "The collection wants a consent that was not given yet. Run {sign_in} in a terminal once: it asks for it.",
+        "The collection requires a consent that was not given yet. Run {sign_in} in a terminal once: it asks for it.",
     ),
     Row(
         _needs_session,
         SignInNeeded,
-        "The collection wants a login of its own kind or a more recent one. Run {sign_in} in a terminal. If that "
-        "comes back every few days, ask its administrator for a guest collection that lasts longer.",
+        "The collection requires a login of its own kind or a more recent one. Run {sign_in} in a terminal. If this "
+        "happens every few days, ask its administrator for a guest collection that lasts longer.",
     ),
     Row(_status(401), SignInNeeded, f"Globus did not accept the stored login. {SIGN_IN}"),
-    Row(_timers(404), UsageProblem, "`timer.py job list` shows the timers of who is signed in now."),
+    Row(_timers(404), UsageProblem, "`timer.py job list` shows the timers of the identity that is signed in now."),
     Row(_timers(400, 422), UsageProblem, "Correct that, and try again."),
-    Row(_code("TaskNotFound"), TaskUnknown, "It may belong to another identity than the one now signed in."),
+    Row(_code("TaskNotFound"), TaskUnknown, "It may belong to another identity than the one that is signed in now."),
     Row(
         _any(_code("EndpointNotFound"), _text("endpoint not found", "no such endpoint")),
         ConfigurationProblem,
@@ -151,9 +151,9 @@ TABLE = (
         "Ask the collection's administrator to give the signed-in identity access, then run test_config.py. "
         f"{NEXT_RUN}",
     ),
-    Row(_status(500, 502, 503, 504), GlobusProblem, f"Nothing need be done. {NEXT_RUN}"),
-    Row(_status(400), RequestRefused, f"{NEXT_RUN} If it says the same, run test_config.py."),
-    Row(lambda error: True, GlobusProblem, f"{NEXT_RUN} If it says the same, run test_config.py."),
+    Row(_status(500, 502, 503, 504), GlobusProblem, f"You need not do anything. {NEXT_RUN}"),
+    Row(_status(400), RequestRefused, f"{NEXT_RUN} If the same happens, run test_config.py."),
+    Row(lambda error: True, GlobusProblem, f"{NEXT_RUN} If the same happens, run test_config.py."),
 )
 
 
@@ -170,20 +170,20 @@ MOST_QUOTED = 80
 
 
 def _is_away(http_status: int) -> bool:
-    """Whether an answer only means that Globus is busy or out of order."""
+    """Whether an answer only means that Globus is busy or out of service."""
     return http_status in (408, 429) or http_status >= 500
 
 
 def may_have_run(http_status: int) -> bool:
-    """Whether a POST answered so may have been carried out nevertheless."""
+    """Whether a POST with this answer may have been carried out nevertheless."""
     return http_status >= 500 or http_status == 408
 
 
 def document_in(response: globus_sdk.GlobusHTTPResponse) -> dict[str, Any]:
-    """The JSON object that an answer holds.
+    """The JSON object in an answer.
 
     Raises:
-        ValueError: It holds something else; the words say what.
+        ValueError: There is none; the text says what there is.
     """
     document = response.data
     if not isinstance(document, dict):
@@ -205,18 +205,18 @@ def explained(
     sign_in: str = "test_config.py",
     again: str = NEXT_RUN,
 ) -> Iterator[None]:
-    """Turn what Globus, the network or the token file raises under the block into a Problem.
+    """Turn what Globus, the network or the token file raises in the block into a Problem.
 
     Args:
         doing: The end of the sentence "Globus did not ...", such as "accept task {}".
-        about: What is put in place of {}: an ID or a label.
+        about: What replaces {}: an ID or a label.
         effect: What was or was not sent or recorded.
-        refused_effect: The same for a clear refusal, where that differs.
-        is_submission: Whether a lost answer leaves it open if the block's request was carried out.
-        was_lost: Whether the answer to an earlier try of the same submission was lost, so that it may have been carried
-            out though the last try was refused.
-        sign_in: The command that lets a person sign in for this.
-        again: Who tries again, and when.
+        refused_effect: The same for a clear refusal, if it differs.
+        is_submission: Whether a lost answer leaves it unknown if the block's request was carried out.
+        was_lost: Whether the answer to an earlier attempt at the same submission was lost. It may then have been
+            carried out although the last attempt was refused.
+        sign_in: The command for signing in.
+        again: A sentence on who tries again, and when.
     """
     code, doing = doing, doing.replace("{}", about, 1)
     try:
@@ -225,8 +225,8 @@ def explained(
         raise
     except globus_sdk.GlobusAPIError as error:
         is_open = is_submission and (was_lost() or may_have_run(error.http_status))
-        told = effect if is_open or refused_effect is None else refused_effect
-        problem = _from_answer(error, doing, told, is_open, sign_in, again)
+        outcome = effect if is_open or refused_effect is None else refused_effect
+        problem = _from_answer(error, doing, outcome, is_open, sign_in, again)
         problem.code = f"{code}: HTTP {error.http_status} {error.code or ''}".rstrip()
         if _is_away(error.http_status):
             problem.kind = GLOBUS_AWAY
@@ -243,7 +243,7 @@ def explained(
         ) from error
     except jwt.exceptions.PyJWTError as error:
         raise SignInNeeded(
-            "Globus's proof of who signed in does not hold here",
+            "Globus's proof of identity is not valid here",
             why=str(error),
             remedy="The usual cause is a wrong clock on this machine: set it, then run test_config.py.",
         ) from error
@@ -260,7 +260,7 @@ def explained(
             f"Globus did not {doing} in words that can be understood",
             why=_answer_reason(error),
             code=f"{code}: no document",
-            remedy=_joined(effect, "A proxy between here and Globus is a usual cause.", again),
+            remedy=_joined(effect, "A proxy between this machine and Globus is a common cause.", again),
         ) from error
 
 
@@ -272,7 +272,7 @@ def _from_answer(error: Api, doing: str, effect: str, is_open: bool, sign_in: st
 
 
 def answer_words(error: Api) -> str:
-    """A refusal in Globus's own words, with all that support needs to trace it."""
+    """A refusal in Globus's own words, with everything that support needs to trace it."""
     body = error.raw_json if isinstance(error.raw_json, dict) else {}
     message = error.message or str(body.get("error_description") or body.get("error") or "") or error.http_reason
     labels = [f"HTTP {error.http_status}"]
@@ -289,14 +289,14 @@ def _from_token(error: Union[TokenValidationError, Exception], sign_in: str) -> 
         return SignInNeeded(
             "The stored login belongs to another identity",
             why=str(error),
-            remedy="Sign in as the first one; if another one is meant, delete tokens.db in CODE_PATH and run "
+            remedy="Sign in as the first one; if you mean another one, delete tokens.db in CODE_PATH and run "
             "test_config.py in a terminal. Nothing was changed.",
         )
     return SignInNeeded("Not signed in to Globus", why=str(error), remedy=SIGN_IN.replace("{sign_in}", sign_in))
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """What the network library has wrapped, several times: it holds causes as `reason` or as an argument."""
+    """The cause that the network library has wrapped, often several times, as `reason` or as an argument."""
     inner: BaseException | None = error
     while inner is not None:
         error = inner

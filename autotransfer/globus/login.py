@@ -29,28 +29,28 @@ TOKEN_FILE = "tokens.db"  # noqa: S105 - a file name
 SECRET_VARIABLE = "GLOBUS_CLIENT_SECRET"  # noqa: S105 - a variable's name
 
 
-# The next run tries again anyway, so a run gives up after 4 tries, not after the SDK's 6.
+# The next run tries again anyway, so a run gives up after 4 attempts, not after the SDK's 6.
 MAX_RETRIES = 3
 
 
 SDK_VERSION = globus_sdk.__version__
 
 
-# The whole of what may be said, since clients differ in what they make of the rest.
+# No more than this is accepted, since clients differ in how they read the rest of a URL.
 LOCAL = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[\w./~-]*)?", re.ASCII)
 
 
 HTTPS = re.compile(r"https://[\w.-]+(:\d+)?(/[\w./~-]*)?", re.ASCII)
 
 
-# The SDK's way to trust anyone who answers; source: globus_sdk.config, "GLOBUS_SDK_VERIFY_SSL".
+# With it the SDK can be made to trust anyone who answers; source: globus_sdk.config, "GLOBUS_SDK_VERIFY_SSL".
 VERIFY_VARIABLE = "GLOBUS_SDK_VERIFY_SSL"
 
 
 TRUSTS = ("y", "yes", "t", "true", "on", "1")
 
 
-# Shows the link to a person and gives the code they bring back.
+# Shows the link to a person, and returns the code that they enter.
 AskForCode = Callable[[str], str]
 
 
@@ -59,10 +59,10 @@ class Login:
 
     Args:
         settings: Whose CLIENT_ID, secret and CODE_PATH are used.
-        ask: How to reach a person; None where there is none: then nothing ever prompts.
-        wants_timers: Whether the login must reach the Timers service, and let it transfer in its own time.
-        sign_in_command: What messages tell a person to run.
-        again: Who asks Globus again when that failed, and when.
+        ask: Asks a person to sign in; None: there is nobody to ask.
+        wants_timers: Whether the login must reach the Timers service, and let it start transfers by itself.
+        sign_in_command: The command that messages name for signing in.
+        again: A sentence on who repeats a failed request, and when.
 
     Raises:
         ConfigurationProblem: The secret or the token file cannot be read, or a service URL is not safe.
@@ -96,12 +96,12 @@ class Login:
 
     @property
     def is_service_account(self) -> bool:
-        """Whether client credentials are used, so that no person ever needs to sign in."""
+        """Whether client credentials are used, so that no person has to sign in."""
         return self._secret is not None
 
     @property
     def timers(self) -> globus_sdk.TimersClient:
-        """The client of the Timers service; only a login that wants timers has one."""
+        """The client of the Timers service; there is one only if wants_timers was set."""
         assert self._timers is not None
         return self._timers
 
@@ -117,9 +117,9 @@ class Login:
             self._storage.close()
 
     def want_data_access(self, collection_ids: list[str]) -> None:
-        """Ask for the consent that mapped collections want, in this process's logins from now on.
+        """Require the data_access consent for these mapped collections in this process's logins from now on.
 
-        A service account gives it to itself at once.
+        A service account grants it to itself at once.
 
         Raises:
             ConfigurationProblem, GlobusProblem: A service account's grant was refused.
@@ -127,44 +127,44 @@ class Login:
         if not collection_ids:
             return
         self.transfer.add_app_data_access_scope(collection_ids)
-        if self._timers is not None:  # a timer acts by itself, so the consent belongs into its own chain
+        if self._timers is not None:  # a timer acts by itself, so the consent belongs in its own chain
             self._timers.add_app_transfer_data_access_scope(collection_ids)
         if self.is_service_account:
-            doing = "give the service account the collection's consent"
+            doing = "grant the service account the collection's consent"
             with explained(doing, effect="Nothing was sent or recorded.", again=self._again):
                 self._app.login(force=True)
 
     def is_needed(self) -> bool:
-        """Whether a person must sign in; a local check unless consents are wanted.
+        """Whether a person must sign in. A local check, unless consents are required.
 
         Raises:
             GlobusProblem, SignInNeeded: The check itself was refused.
         """
-        with explained("tell which consents were given", again=self._again):
+        with explained("report which consents were given", again=self._again):
             return self._app.login_required()
 
     def must_hold(self) -> None:
-        """Make sure that a person need not sign in first.
+        """Make sure that nobody has to sign in first.
 
         Raises:
             SignInNeeded: They must.
         """
         if not self.is_service_account and self.is_needed():
             raise SignInNeeded(
-                "Not signed in to Globus with all that this needs",
-                remedy=f"Run {self._sign_in_command} in a terminal once; then it goes on by itself. Nothing was sent "
+                "Not signed in to Globus with all the consents that this needs",
+                remedy=f"Run {self._sign_in_command} in a terminal once; it then continues by itself. Nothing was sent "
                 "or recorded.",
             )
 
     def sign_in(self, *, refused: Problem | None = None, demand: dict[str, Any] | None = None) -> None:
-        """Let a person sign in, asking for every wanted scope at once; stores the tokens.
+        """Have a person sign in for all required scopes at once, and store the tokens.
 
         Args:
-            refused: What Globus refused before, if anything: the consents, session or identity it named are asked for.
-            demand: The same, as a timer's document names it.
+            refused: What Globus refused before, if anything. It names what to ask for.
+            demand: The same, as it stands in a timer's document.
 
         Raises:
-            SignInNeeded, GlobusProblem: It did not work.
+            SignInNeeded, GlobusProblem: The sign-in failed.
         """
         cause = refused.__cause__ if refused else None
         named = demand or (cause if isinstance(cause, globus_sdk.GlobusAPIError) else None)
@@ -173,12 +173,12 @@ class Login:
             self._app.login(auth_params=found.authorization_parameters if found else None, force=True)
 
     def prove(self) -> None:
-        """Make Globus accept the login now.
+        """Make sure that Globus accepts the login now.
 
-        A person's access token is dropped first: the refresh token, on which cron lives, must give a new one.
+        A person's access token is dropped first: the refresh token, which cron's runs depend on, must yield a new one.
 
         Raises:
-            SignInNeeded, ConfigurationProblem, GlobusProblem: It did not.
+            SignInNeeded, ConfigurationProblem, GlobusProblem: Globus did not accept it.
         """
         with explained("accept the login", effect="Nothing was changed.", again=self._again):
             if not self.is_service_account:
@@ -190,16 +190,16 @@ class Login:
             self.transfer.get_submission_id()
 
     def identity(self) -> str:
-        """The user name of who is signed in, such as researcher@example.org."""
+        """The user name of the signed-in identity, such as researcher@example.org."""
         return self.who()["preferred_username"]
 
     def who(self) -> dict[str, str]:
-        """The name, email, preferred_username and organization of who is signed in; "" where Globus does not say."""
+        """The name, email, preferred_username and organization of the signed-in identity; "" where Globus has none."""
         if self.is_service_account:
             user_name = f"{self._app.client_id}@clients.auth.globus.org"
             return {"name": APP_NAME, "email": "", "preferred_username": user_name, "organization": ""}
         client = globus_sdk.AuthClient(app=self._app)
-        with explained("tell who is signed in", again=self._again):
+        with explained("report who is signed in", again=self._again):
             try:
                 found = client.userinfo().data
                 identities = found.get("identity_set") or []
@@ -211,11 +211,11 @@ class Login:
             return {name: str(value or "") for name, value in {**fields, "organization": organization}.items()}
 
     def revoke(self) -> int:
-        """Make Globus refuse every stored token, and make sure that it does; gives how many could be refreshed.
+        """Revoke every stored token, and make sure that Globus refuses it. Returns the number of refresh tokens.
 
         Raises:
             SignInNeeded: Nothing is stored.
-            GlobusProblem: Globus could not be reached, or still takes one.
+            GlobusProblem: Globus could not be reached, or still accepts one.
         """
         stored = self._storage.get_token_data_by_resource_server().values()
         refresh_tokens = [one.refresh_token for one in stored if one.refresh_token]
@@ -243,16 +243,16 @@ class Login:
                     return
                 raise
         raise GlobusProblem(
-            "Globus still takes a stored refresh token", remedy="Withdraw the consent in the Globus web app."
+            "Globus still accepts a stored refresh token", remedy="Withdraw the consent in the Globus web app."
         )
 
     def forget(self) -> bool:
-        """Delete the stored login, without asking Globus; gives whether there was one.
+        """Delete the stored login, without contacting Globus. Returns whether there was one.
 
         Raises:
             ConfigurationProblem: The file cannot be written.
         """
-        with explained("forget the login"):
+        with explained("delete the login"):
             stored = list(self._storage.get_token_data_by_resource_server())
             for resource_server in stored:
                 self._storage.remove_token_data(resource_server)
@@ -267,7 +267,7 @@ class Login:
                 )
             config = globus_sdk.GlobusAppConfig(
                 request_refresh_tokens=True,
-                # The default handler prompts; under cron nobody answers.
+                # The default handler asks a person; under cron nobody answers.
                 token_validation_error_handler=None,
                 token_storage=self._storage,
                 login_flow_manager=_flow(settings.client_id, ask),
@@ -281,9 +281,9 @@ def _be_patient(client: globus_sdk.BaseClient) -> None:
 
 
 def _renew_late(context: RetryContext) -> RetryCheckResult:
-    """Ask again with a new token when Globus refuses the old one after another fault.
+    """Retry with a new token when Globus refuses the old one after another fault.
 
-    The SDK does so only when the very first answer is the refusal; otherwise a person would be told to sign in.
+    The SDK does so only if the first answer is the refusal. Otherwise a person would have to sign in for no reason.
     """
     is_refused = context.response is not None and context.response.status_code == 401
     authorizer = context.caller_info.authorizer
@@ -293,7 +293,7 @@ def _renew_late(context: RetryContext) -> RetryCheckResult:
 
 
 class _AskAPerson(LoginFlowManager):
-    """The command-line login of a native app, with the asking left to the script."""
+    """The command-line login of a native app; the script asks the person."""
 
     def __init__(self, login_client: globus_sdk.AuthLoginClient, ask: AskForCode) -> None:
         super().__init__(login_client, request_refresh_tokens=True, native_prefill_named_grant=APP_NAME)
@@ -310,22 +310,22 @@ class _AskAPerson(LoginFlowManager):
             raise SignInNeeded(
                 "Globus did not accept the code",
                 why=f"invalid_grant (HTTP {error.http_status})",
-                remedy="Start again and copy the whole code from the page; it is good once, for a few minutes. Nothing "
-                "was changed.",
+                remedy="Start again and copy the complete code. It can be used once, within a few minutes. "
+                "Nothing was changed.",
             ) from error
 
 
 def service_time_seconds() -> float:
-    """The clock of Globus Auth, in seconds since the epoch, to the second; needs no login.
+    """The time at Globus Auth, in whole seconds since the epoch; needs no login.
 
     Raises:
-        GlobusProblem: It could not be asked.
+        GlobusProblem: Globus did not report it.
         ConfigurationProblem: A service URL is not safe.
     """
     _refuse_unsafe_urls(os.environ)
     client = globus_sdk.AuthClient()
     client.retry_config.max_retries = MAX_RETRIES
-    with explained("tell the time"):
+    with explained("report the time"):
         try:
             return parsedate_to_datetime(client.get_openid_configuration().headers["Date"]).timestamp()
         finally:
@@ -358,16 +358,16 @@ def client_secret(settings: Settings) -> str | None:
 
 
 def _flow(client_id: str, ask: AskForCode | None) -> Any:
-    # Without a person the default stays in place: it is never called, because the handler that calls it is off.
+    # Without a person the default is kept. It is never called, because the handler that would call it is off.
     if ask is None:
         return None
     return _AskAPerson(globus_sdk.NativeAppAuthClient(client_id, app_name=APP_NAME), ask)
 
 
 def _token_storage(path: str) -> SQLiteTokenStorage:
-    """The SDK's SQLite storage: transactional, where its JSON storage is rewritten in place."""
+    """The SDK's SQLite storage, which is transactional; its JSON storage is rewritten in place."""
     try:
-        # Owner-only from its first instant, and again where it existed with a looser mode.
+        # Owner-only from the moment it exists, and made so again if its mode was looser.
         if os.path.exists(path):
             if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
                 os.chmod(path, 0o600)
@@ -384,7 +384,7 @@ def _token_storage(path: str) -> SQLiteTokenStorage:
 
 
 def _is_unfinished(path: str) -> bool:
-    """Whether the file's first write was cut short, as by a full disk: the SDK makes its tables only in a new file."""
+    """Whether the first write was cut off, as by a full disk. The SDK creates its tables only in a new file."""
     connection = sqlite3.connect(path)
     try:
         return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
@@ -398,12 +398,12 @@ def _refuse_unsafe_urls(environment: Union[os._Environ[str], dict[str, str]]) ->
             continue
         if not LOCAL.fullmatch(url) and not HTTPS.fullmatch(url):
             raise ConfigurationProblem(
-                f"{variable} is {url}, which would send the login unencrypted, or cannot be understood",
+                f"{variable} is {url}, which would send the login unencrypted, or is not a plain URL",
                 remedy="Use https, or unset it to reach Globus itself. Nothing was sent or recorded.",
             )
     trusted = environment.get(VERIFY_VARIABLE, "yes")
     if trusted.lower() not in TRUSTS and not os.path.isfile(trusted):
         raise ConfigurationProblem(
-            f"{VERIFY_VARIABLE} is {trusted!r}, which would give the login to whoever answers",
-            remedy="Unset it, or give the file of the certificates to trust. Nothing was sent or recorded.",
+            f"{VERIFY_VARIABLE} is {trusted!r}, which would send the login to anyone who answers",
+            remedy="Unset it, or name a file of certificates to trust. Nothing was sent or recorded.",
         )

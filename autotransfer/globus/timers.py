@@ -1,6 +1,6 @@
-"""Recurring transfers hosted by the Globus Timers service.
+"""The timers of the Globus Timers service: recurring transfers.
 
-Two interfaces meet here: POST /v2/timer makes transfer timers; everything else, also of those, goes through /jobs/.
+It has two interfaces: POST /v2/timer creates transfer timers; everything else goes through /jobs/, for these too.
 Source: the service's OpenAPI description and docs.globus.org/api/timers.
 """
 
@@ -24,7 +24,7 @@ NOTHING_CREATED = "Nothing was created."
 UNCHANGED = "Nothing was changed."
 
 
-# Nothing here runs by itself: a person does it again.
+# Nothing here runs by itself: a person has to try again.
 TRY_LATER = "Try again later."
 
 
@@ -32,7 +32,7 @@ class Timers:
     """Asks the Timers service.
 
     Args:
-        sign_in: The command that lets a person sign in for this, for the messages.
+        sign_in: The command for signing in that messages name.
     """
 
     def __init__(self, client: globus_sdk.TimersClient, *, sign_in: str) -> None:
@@ -40,10 +40,10 @@ class Timers:
         self._sign_in = sign_in
 
     def create_transfer(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Make a transfer timer (POST /v2/timer); gives its document.
+        """Create a transfer timer (POST /v2/timer). Returns its document.
 
         Raises:
-            UsageProblem: The service says what is wrong with it.
+            UsageProblem: The service reports a mistake in it.
             SignInNeeded, ConfigurationProblem, GlobusProblem: It was refused.
             OutcomeUnknown: The answer was lost.
         """
@@ -52,12 +52,12 @@ class Timers:
             return timer
 
     def create_generic(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Make a timer that calls any action provider (POST /jobs/); gives its document. Raises as the other."""
+        """Create a timer that calls an action provider (POST /jobs/). Returns its document; raises the same."""
         with self._created(document["name"]):
             return dict(self._client.create_job(document).data)
 
     def all(self, *, with_deleted: bool) -> list[dict[str, Any]]:
-        """The documents of this identity's timers (GET /jobs/); deleted ones too, as far as the service gives them."""
+        """The documents of this identity's timers (GET /jobs/); also deleted ones, as far as the service lists them."""
         with self._explained("list the timers"):
             query = {"show_deleted": "true"} if with_deleted else {}
             return list(self._client.list_jobs(query_params=query)["jobs"])
@@ -67,35 +67,35 @@ class Timers:
 
         Raises:
             UsageProblem: There is no such timer.
-            SignInNeeded, GlobusProblem: It could not be asked for.
+            SignInNeeded, GlobusProblem: The service did not show it.
         """
         with self._explained(f"show the timer {job_id}"):
             return dict(self._client.get_job(job_id).data)
 
     def update(self, job_id: str, changes: dict[str, Any]) -> dict[str, Any]:
-        """Change a timer (PATCH /jobs/ID); gives its document. The service may leave out what it does not change."""
+        """Change a timer (PATCH /jobs/ID). Returns its document. The service may silently ignore a change."""
         with self._explained(f"update the timer {job_id}", effect=UNCHANGED):
             return dict(self._client.update_job(job_id, changes).data)
 
     def delete(self, job_id: str) -> dict[str, Any]:
-        """Take a timer out of operation (DELETE /jobs/ID); gives its last document."""
+        """Delete a timer (DELETE /jobs/ID). Returns its last document."""
         with self._explained(f"delete the timer {job_id}", effect=UNCHANGED):
             return dict(self._client.delete_job(job_id).data)
 
     def pause(self, job_id: str) -> None:
-        """Keep a timer from running until it is resumed."""
+        """Suspend a timer until it is resumed."""
         with self._explained(f"pause the timer {job_id}", effect=UNCHANGED):
             self._client.pause_job(job_id)
 
     def resume(self, job_id: str, *, update_credentials: bool) -> None:
-        """Let a timer run again, with this login in place of the one it was made with when told so."""
+        """Resume a timer, with update_credentials under this login in place of the one it was created with."""
         with self._explained(f"resume the timer {job_id}", effect=UNCHANGED):
             self._client.resume_job(job_id, update_credentials=update_credentials)
 
     @contextmanager
     def _created(self, name: str) -> Iterator[None]:
         # The service knows no submission_id: a creation whose answer was lost must not be repeated by the SDK, or there
-        # would be two timers. Only a request refused for an expired token is sent again.
+        # would be two timers. Only a request that was refused for an expired token is repeated.
         usual = self._client.retry_config
         checks = RetryCheckCollection()
         checks.register_check(check_expired_authorization)
@@ -107,7 +107,7 @@ class Timers:
             raise OutcomeUnknown(
                 f"It is not known whether Globus created the timer {name!r}",
                 why=problem.why,
-                remedy="`timer.py job list` shows whether it did; if not, do the same again.",
+                remedy="`timer.py job list` shows whether it did; if not, run the same command again.",
             ) from problem
         finally:
             self._client.retry_config = usual

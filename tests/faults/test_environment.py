@@ -116,7 +116,7 @@ def test_few_descriptors_suffice_for_a_deep_and_wide_tree(route: Route, fault: F
 
 @pytest.mark.fault(
     "memory runs out (ulimit -v)",
-    sees="Memory ran out. ... What was recorded stands; the next run goes on from there.",
+    sees="Memory ran out. ... What was recorded is kept; the next run continues from there.",
     status=5,
     recorded=DELIVERED,
 )

@@ -130,7 +130,7 @@ def test_a_login_lost_under_way_keeps_the_task(person: Route, globus: Emulator, 
 @pytest.mark.fault(
     "consent missing",
     sees=f"Globus did not accept task ...: Missing required data_access consent (HTTP 403, code "
-    f"ConsentRequired, request_id ...). {REFUSED} The collection wants a consent that was not given yet. Run "
+    f"ConsentRequired, request_id ...). {REFUSED} The collection requires a consent that was not given yet. Run "
     "test_config.py in a terminal once: it asks for it.",
     status=4,
     recorded="nothing",
@@ -146,7 +146,7 @@ def test_a_missing_consent_is_told(person: Route, globus: Emulator, fault: Fault
 
 @pytest.mark.fault(
     "consent missing, with a service account",
-    sees="Globus did not give the service account the collection's consent: The scope is not allowed (HTTP 400, code "
+    sees="Globus did not grant the service account the collection's consent: The scope is not allowed (HTTP 400, code "
     f"invalid_scope). {UNSENT}",
     status=6,
     recorded="nothing",
@@ -168,7 +168,7 @@ def test_a_consent_that_is_refused_to_a_service_account_is_told(
 @pytest.mark.fault(
     "session expired",
     sees="Globus did not accept task ...: Session reauthentication required (HTTP 403, code AuthPolicyFailed, "
-    f"request_id ...). {REFUSED} The collection wants a login of its own kind or a more recent one. Run "
+    f"request_id ...). {REFUSED} The collection requires a login of its own kind or a more recent one. Run "
     "test_config.py in a terminal.",
     status=4,
     recorded="nothing",
@@ -201,7 +201,7 @@ def test_an_identity_that_the_collection_does_not_know(person: Route, globus: Em
 @pytest.mark.fault(
     "wrong identity: somebody else signs in",
     sees="The stored login belongs to another identity ... Detected a change in identity ... Sign in as the "
-    "first one; if another one is meant, delete tokens.db in CODE_PATH and run test_config.py in a terminal. Nothing "
+    "first one; if you mean another one, delete tokens.db in CODE_PATH and run test_config.py in a terminal. Nothing "
     "was changed.",
     status=4,
     recorded="1 path under way",

@@ -65,7 +65,7 @@ FAILURES = [(500, "Internal"), (502, "BadGateway"), (503, "ServiceUnavailable"),
                 ASKING,
                 answer(status, code),
                 sees=f"Globus did not show the collection ...: Not now (HTTP {status}, code {code}, request_id "
-                f"oRk4lxkbD). {UNSENT} Nothing need be done. The next run tries again.",
+                f"oRk4lxkbD). {UNSENT} You need not do anything. The next run tries again.",
                 recorded=NOT_SENT,
             )
             for status, code in FAILURES
@@ -460,7 +460,7 @@ def test_a_server_without_tls(hasty: Route, globus: Emulator, fault: FaultCheck)
 @pytest.mark.fault(
     "an answer that comes a byte at a time and never ends (the run waits until it is stopped, here by SIGTERM; after a "
     "day the others tell of it)",
-    sees="Interrupted. What was recorded stands; the next run goes on from there.",
+    sees="Interrupted. What was recorded is kept; the next run continues from there.",
     status=130,
     recorded="nothing",
 )

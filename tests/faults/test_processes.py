@@ -17,7 +17,7 @@ from emulator.http.server import Emulator
 RUNS = 100 if os.environ.get("PROVE") else 20
 DELIVERED = "2 paths delivered; 1 task succeeded"
 ON_ITS_WAY = "2 paths delivered, 1 path under way; 1 task succeeded"
-INTERRUPTED = "Interrupted. What was recorded stands; the next run goes on from there."
+INTERRUPTED = "Interrupted. What was recorded is kept; the next run continues from there."
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: str(n.name))
 
 
@@ -47,7 +47,7 @@ def test_a_second_run_ends_at_once_and_in_silence(ready: Route, fault: FaultChec
 
 @pytest.mark.fault(
     "a person starts a script while a run is under way",
-    sees="Another run of this route is active (pid ...). Nothing was done; nothing need be.",
+    sees="Another run of this route is active (pid ...). Nothing was done, and you need not do anything.",
     status=7,
     recorded=DELIVERED,
 )
@@ -206,7 +206,7 @@ def test_what_cannot_be_told_still_has_its_exit_status(ready: Route, fault: Faul
 
 @pytest.mark.fault(
     "stdout is a full disk",
-    sees="Cannot print: no space left on device. What was done stands.",
+    sees="Cannot print: no space left on device. What was done is kept.",
     status=0,
     recorded=ON_ITS_WAY,
 )

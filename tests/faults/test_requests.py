@@ -123,7 +123,7 @@ def test_a_conflict_with_no_task_is_told(route: Route, globus: Emulator, fault: 
 @pytest.mark.fault(
     "one task of several is refused for what is in it",
     sees="Globus did not accept task ...: The path is too long (HTTP 400, code ClientError.BadRequest, request_id "
-    f"oRk4lxkbD). {REFUSED} The next run tries again. If it says the same, run test_config.py.",
+    f"oRk4lxkbD). {REFUSED} The next run tries again. If the same happens, run test_config.py.",
     status=6,
     recorded="2 paths under way",
 )

@@ -217,7 +217,7 @@ def test_a_run_that_is_told_to_stop_says_that_what_was_recorded_stands(route: Ro
     hold.release()
 
     assert process.returncode == 130
-    assert "What was recorded stands" in stderr
+    assert "What was recorded is kept" in stderr
     assert "Traceback" not in stderr
     assert route.deliver()["delivered"] == 1
 

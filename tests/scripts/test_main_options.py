@@ -194,7 +194,7 @@ def test_an_output_that_cannot_be_written_does_not_stop_the_run(route: Route, wo
     done = _shell(route, words, 'exec "$@" > /dev/full')
 
     assert done.returncode == 0
-    assert done.stderr.splitlines() == ["main.py: Cannot print: no space left on device. What was done stands."]
+    assert done.stderr.splitlines() == ["main.py: Cannot print: no space left on device. What was done is kept."]
     assert len(route.sent()) == (words[-1] != "--help")
 
 

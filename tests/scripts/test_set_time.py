@@ -185,7 +185,7 @@ def test_an_interrupted_question_changes_nothing(lonely_route: Route) -> None:
     status, shown = on_a_terminal(lonely_route, b"", interrupt=True)
 
     assert status == 130
-    assert "What was recorded stands" in shown
+    assert "What was recorded is kept" in shown
     assert "Traceback" not in shown
     assert waiting(lonely_route) == ["a.txt"]
 
@@ -356,7 +356,7 @@ def test_what_a_task_carries_is_left_alone_and_counted(route: Route) -> None:
     route.write("a.txt")
     route.summary()
 
-    route.run("set_time.py", "never", says="1 is in flight and left alone")
+    route.run("set_time.py", "never", says="1 is in flight and not changed")
 
     assert route.summary()["in_flight_tasks"] == 1
     assert len(route.sent()) == 1

@@ -115,7 +115,7 @@ def test_an_empty_src_dir_is_only_a_remark(route: Route) -> None:
 def test_a_destination_that_is_missing_but_can_be_made_is_fine(route: Route) -> None:
     route.configure(DST_DIR=str(route.folder / "not" / "yet" / "there"))
 
-    route.run("test_config.py", status=0, says=f"can be made: {route.folder} can be written")
+    route.run("test_config.py", status=0, says=f"can be created: {route.folder} can be written")
 
     assert not (route.folder / "not").exists()
     assert list(route.folder.glob(".globus-automated-transfer-test-*")) == []
@@ -326,7 +326,7 @@ def test_all_that_optional_settings_lack_is_told_at_once_and_keeps_no_other_chec
     assert (failed.name, failed.not_made) == ("options", set())
     assert f"METRICS_FILE: there is no folder {route.folder}/nowhere" in failed.words
     assert f"REPORT_FILE: {route.folder}/folder.html is a folder" in failed.words
-    assert "ON_PROBLEM: no-such-pager is no program that this user may run (PATH is " in failed.words
+    assert "ON_PROBLEM: no-such-pager is not a program that this user may run (PATH is " in failed.words
     assert "PING_URL" not in failed.words
 
 
@@ -342,7 +342,7 @@ def test_optional_settings_that_have_what_they_need_are_named_and_no_one_is_told
     printed = route.run("test_config.py", "--json").json["checks"]
 
     (options,) = (check for check in printed if check["name"] == "options")
-    assert options["what"] == "what METRICS_FILE, REPORT_FILE, PING_URL, ON_PROBLEM need is there"
+    assert options["what"] == "everything that METRICS_FILE, REPORT_FILE, PING_URL, ON_PROBLEM need is there"
     assert "PING_URL was not tried" in options["why"]
     assert options["remedy"] == ""
     assert not any((route.folder / name).exists() for name in ("told.txt", "route.prom", "page.html"))
@@ -359,7 +359,7 @@ def test_a_program_is_looked_for_where_a_run_would_start_it(route: Route) -> Non
     route.configure(ON_PROBLEM=["bin/tell"])
     assert failure(route, status=5).name == "options"
     route.configure(ON_PROBLEM=["logger"])
-    assert "by its whole path" in route.run("test_config.py", status=0).stdout
+    assert "with its full path" in route.run("test_config.py", status=0).stdout
 
 
 @pytest.mark.parametrize(
@@ -810,7 +810,7 @@ def test_a_guest_collection_that_shows_only_its_own_folder_is_fine(tmp_path: Pat
     with Emulator(ends) as globus:
         route = Route(tmp_path, globus)
         route.configure(DST_ID=guest_id, DST_DIR="/deep/er")
-        route.run("test_config.py", status=0, says="/deep/er can be made: / can be written")
+        route.run("test_config.py", status=0, says="/deep/er can be created: / can be written")
 
     assert list(shared.iterdir()) == []
 

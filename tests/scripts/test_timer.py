@@ -646,7 +646,7 @@ def test_no_job_command_ever_prompts(person: Route, globus: Emulator) -> None:
 
 
 def test_logout_does_not_say_that_it_did_what_it_did_not(person: Route, globus: Emulator) -> None:
-    person.run("timer.py", "session", "logout", says="there was nothing to forget")
+    person.run("timer.py", "session", "logout", says="there was nothing to delete")
     sign_in(person, "timer.py", "session", "login")
     (person.code_path / "tokens.db").write_bytes(b"garbage" * 1000)
 

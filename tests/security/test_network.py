@@ -67,7 +67,7 @@ def test_a_variable_that_turns_certificates_off_is_refused(route: Route, globus:
     route.write("a")
     route.environment["GLOBUS_SDK_VERIFY_SSL"] = value
 
-    route.run("main.py", status=5, says="would give the login to whoever answers")
+    route.run("main.py", status=5, says="would send the login to anyone who answers")
 
     assert globus.world.requests == []
 

@@ -102,7 +102,7 @@ def test_a_configuration_or_code_path_that_others_can_write_is_reported(route: R
 
     said = failed_permissions(route).stdout
 
-    assert f"{path} can be written by others, and what they write would be run or trusted" in said
+    assert f"{path} can be written by others, and what they write is run or trusted" in said
     subprocess.run(["sh", "-ec", said[said.index("chmod") :].split("\n")[0]], check=True)
     route.run("test_config.py", "--no-login", says="ok    permissions")
 
@@ -115,7 +115,7 @@ def test_a_configuration_or_code_path_of_another_user_is_reported(route: Route, 
 
     said = failed_permissions(route).stdout
 
-    assert f"{path} belongs to user {STRANGER}, and what they write would be run or trusted" in said
+    assert f"{path} belongs to user {STRANGER}, and what they write is run or trusted" in said
     assert f"sudo chown {os.geteuid()} {path}" in said
 
 
@@ -127,7 +127,7 @@ def test_a_folder_in_which_others_can_replace_the_configuration_is_reported(rout
 
     said = failed_permissions(route).stdout
 
-    assert f"{folder} can be written by others, who can put something else in the place of {route.config}" in said
+    assert f"{folder} can be written by others, who can replace {route.config}" in said
     folder.chmod(0o1777)  # as /tmp: only owners can move what is in it
     route.run("test_config.py", "--no-login", says="ok    permissions")
 
@@ -141,4 +141,4 @@ def test_a_folder_of_another_user_that_holds_the_configuration_is_reported(route
 
     said = failed_permissions(route).stdout
 
-    assert f"{folder} belongs to user {STRANGER}, who can put something else in the place of {route.config}" in said
+    assert f"{folder} belongs to user {STRANGER}, who can replace {route.config}" in said
