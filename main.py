@@ -77,7 +77,7 @@ def arguments() -> argparse.Namespace:
 
 
 class Console(Watcher):
-    """Tells a run to whoever watches; silent under cron."""
+    """Shows a run to whoever watches it; silent under cron."""
 
     def __init__(self, *, is_talking: bool, lists_changes: bool) -> None:
         self._is_talking = is_talking
@@ -135,11 +135,11 @@ class Console(Watcher):
 
 
 def main() -> int:
-    """Do one run; gives the exit status."""
+    """Do one run; returns the exit status."""
     chosen = arguments()
     try:
         return _run(chosen)
-    except Problem as problem:  # it came before there was anything to count
+    except Problem as problem:  # before there was anything to count
         if chosen.json:
             _say_json({}, int(problem.exit_status), problem, chosen)
         raise
@@ -170,14 +170,14 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _renew_report(settings: Settings, summary: Summary, status: int) -> None:
-    """Make REPORT_FILE anew where that is due. It is made of what was committed, and the lock is free again."""
+    """Renew REPORT_FILE where that is due, from what was committed; the lock is free again."""
     from autotransfer.status.html.refresh import refresh
 
     try:
         if refresh(settings, summary, status, clock_ns=time.time_ns):
             utils.log.info("wrote %s", display(settings.report_file))
     except Exception as error:  # noqa: BLE001 - a page must never make a run look as if it had failed
-        utils.log.warning("REPORT_FILE was not made anew: %s", display(str(error)))
+        utils.log.warning("REPORT_FILE was not renewed: %s", display(str(error)))
 
 
 def _names(file: str) -> list[str]:
@@ -307,11 +307,11 @@ def _words(summary: Summary) -> str:
             f"{counted(summary.submitted, 'task')}: {_reasons(summary)}."
         )
     elif summary.changes:
-        first = f"{counted(summary.changes, 'path')} to be sent, which wait for the next run."
+        first = f"{counted(summary.changes, 'path')} to be sent, which wait for a later run."
     else:
         first = "Nothing to send."
     parts = [first, *_sides(summary)]
-    parts.append(f"Looked at {counted(summary.files, 'path')}; the run took {summary.seconds:.2f} s.")
+    parts.append(f"Read {counted(summary.files, 'path')}; the run took {summary.seconds:.2f} s.")
     return " ".join(parts)
 
 
@@ -343,13 +343,13 @@ def _sides(summary: Summary) -> list[str]:
     for count, words in (
         (summary.outside, "named outside SRC_DIR"),
         (summary.in_flight_tasks, "task under way" if summary.in_flight_tasks == 1 else "tasks under way"),
-        (summary.unsettled, "touched too recently"),
-        (summary.waiting, "waiting for a task under way or for room"),
-        (summary.backing_off, "resting after failures"),
+        (summary.unsettled, "modified too recently"),
+        (summary.waiting, "waiting for a task to end"),
+        (summary.backing_off, "backing off after failures"),
         (summary.vanished, "gone from disk"),
-        (summary.links, "symlink left out" if summary.links == 1 else "symlinks left out"),
-        (summary.special_files, "special file left out" if summary.special_files == 1 else "special files left out"),
-        (summary.errors, "skipped"),
+        (summary.links, "symlink skipped" if summary.links == 1 else "symlinks skipped"),
+        (summary.special_files, "special file skipped" if summary.special_files == 1 else "special files skipped"),
+        (summary.errors, "not sent because of errors"),
     ):
         if count:
             sides.append(f"{count:,} {words}.")

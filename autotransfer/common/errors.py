@@ -3,7 +3,7 @@
 Problem
 ├── UsageProblem           2  the command line
 ├── SignInNeeded           4  a person must sign in
-├── ConfigurationProblem   5  a setting, a folder or a file of ours must be mended
+├── ConfigurationProblem   5  a setting, a folder or a file of ours must be fixed
 ├── GlobusProblem          6  Globus refused or is unreachable
 │   ├── Unreachable           no answer came
 │   ├── TaskUnknown           Globus does not know a task
@@ -36,7 +36,7 @@ class ExitStatus(IntEnum):
 
     @property
     def meaning(self) -> str:
-        """The status in the words of the README's table."""
+        """The status in words, as in the README's table."""
         return MEANINGS[self]
 
 
@@ -53,7 +53,7 @@ MEANINGS = {
 
 
 def reason(error: Exception) -> str:
-    """Why something failed, in the system's own words, as the middle of a sentence."""
+    """Why something failed, in the system's own words, to be put into a sentence."""
     return str(getattr(error, "strerror", None) or error).lower()
 
 
@@ -94,14 +94,14 @@ class Problem(Exception):
 
 
 class UsageProblem(Problem):
-    """The command line asks for something that cannot be."""
+    """The command line asks for something that cannot be done."""
 
     exit_status = ExitStatus.USAGE
     kind = "usage"
 
 
 class SignInNeeded(Problem):
-    """No usable login; only a person can mend that."""
+    """There is no usable login; only a person can fix that."""
 
     exit_status = ExitStatus.SIGN_IN
     kind = "sign_in"
@@ -162,10 +162,10 @@ class OutcomeUnknown(GlobusProblem):
 
 
 class RunActive(Problem):
-    """Another run holds the lock; `is_silent` when nobody cares to hear of it, as under cron.
+    """Another run holds the lock; `is_silent` when nobody needs to know, as under cron.
 
     Args:
-        is_overlong: Whether it has done so for so long that somebody should look.
+        is_overlong: Whether it has held it for so long that somebody should check.
     """
 
     exit_status = ExitStatus.ACTIVE

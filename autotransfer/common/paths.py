@@ -44,7 +44,7 @@ def can_be_sent(name: str) -> bool:
     string CR LF in names. U+FFFD in front of a name tells Globus that the rest stands for bytes, so for a file whose
     name begins so it would take another one. Source: docs.globus.org/api/transfer/file_operations, "Path Encoding".
 
-    Several names may be looked at together, joined by "/".
+    Several names may be checked together, joined by "/".
     """
     if name.isascii():
         return "\r\n" not in name

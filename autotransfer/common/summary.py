@@ -1,4 +1,4 @@
-"""What one run saw and did, counted; the notices a person should read. Pure."""
+"""What one run found and did, counted; the notices that a person should read. Pure."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ class Summary:
     """The counts of one run, by the names of the log's closing line and of `--json`.
 
     Attributes:
-        scan: "full", "quick", or "paths" when only what a change feed named was looked at.
-        folders, files: Seen by the scan; files include empty folders.
-        named, outside: Names that a change feed gave, and those of them that lead out of SRC_DIR.
+        scan: "full", "quick", or "paths" when only what a change feed named was read.
+        folders, files: Found by the scan; files include empty folders.
+        named, outside: Names from a change feed, and those of them that lead out of SRC_DIR.
         new, modified, older, retried: Paths found to be sent, by reason.
-        unsettled: Touched too recently, or gone while they were looked at.
+        unsettled: Modified too recently, or gone while they were read.
         waiting: Changed while a task carries them, or beyond what may be in flight.
-        backing_off: Failed before, and resting until their next try.
+        backing_off: Failed before, and waiting until their next try.
         vanished: Recorded, and gone from disk.
-        links, special_files: Symlinks, and devices, sockets and pipes, that were left out.
-        errors: Paths that could not be looked at or cannot be sent.
+        links, special_files: Symlinks, and devices, sockets and pipes, that were skipped.
+        errors: Paths that could not be read or cannot be sent.
         submitted, items, sent_files, sent_bytes: Tasks that Globus accepted in this run, and what they carry.
         succeeded, failed: Tasks found ended in this run.
-        delivered, retrying: Paths recorded in this run as delivered, and as to be sent again.
+        delivered, retrying: Paths recorded in this run as delivered, and as to be retried.
         in_flight_tasks: Tasks open at the end.
     """
 
@@ -92,17 +92,17 @@ class Summary:
 
     @property
     def is_quick(self) -> bool:
-        """Whether folders were left out because of their own times."""
+        """Whether folders were skipped because of their own times."""
         return self.scan == "quick"
 
     @property
     def changes(self) -> int:
-        """How many paths are to be sent."""
+        """The number of paths to be sent."""
         return self.new + self.modified + self.older + self.retried
 
     @property
     def exit_status(self) -> ExitStatus:
-        """PARTIAL when a person should look, else DONE."""
+        """PARTIAL when a person should read the notices, else DONE."""
         return ExitStatus.PARTIAL if self.has_trouble else ExitStatus.DONE
 
     def notice(self, kind: str, subject: str, text: str, *, cause: str = "") -> None:
@@ -156,7 +156,7 @@ class Summary:
         }
 
     def as_line(self, status: int) -> str:
-        """The log's closing line: key=value, zeros left out but for the main counts; `status` is the exit status."""
+        """The log's closing line: key=value, without zeros except for the main counts; `status` is the exit status."""
         shown = {name: count for name, count in self.counts().items() if count or name in ("files", "submitted")}
         pairs = [f"{name}={count}" for name, count in shown.items()]
         scan = "" if self.scan == "full" else f"scan={self.scan} "

@@ -1,4 +1,4 @@
-"""Amounts, ages and names as a person reads them, and tables that names of any script do not break. Pure."""
+"""Amounts, ages and names as a person reads them, and tables that stay aligned with names of any script. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autotransfer.common.times import DAY, HOUR, MINUTE, local_text
 
 
 def moment_text(moment_ns: int) -> str:
-    """The moment as a person here reads it, also where no calendar has it."""
+    """The moment in local time; the number of nanoseconds where no calendar has it."""
     try:
         return local_text(moment_ns)
     except (ValueError, OverflowError, OSError):
@@ -65,7 +65,7 @@ def _columns(character: str) -> int:
 
 
 def shortened(path: str, columns: int) -> str:
-    """The path on one line, without control characters; its front is cut off where it is wider than that."""
+    """The path on one line, without control characters; the front of a wider one is cut off."""
     text = display(path)
     if width(text) <= columns:
         return text

@@ -1,4 +1,4 @@
-"""Moments and ages: everything inside is integer nanoseconds since the epoch, UTC; text only at the edges."""
+"""Moments and durations. A moment is an integer of nanoseconds since the epoch, UTC; text is for people only."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def utc_text(moment_ns: int) -> str:
 
 
 def local_text(moment_ns: int) -> str:
-    """The moment as a person here reads it, with the offset from UTC: 2026-03-01 06:00:00 +0100."""
+    """The moment in local time, with the offset from UTC: 2026-03-01 06:00:00 +0100."""
     moment = datetime.fromtimestamp(moment_ns // NS_PER_SECOND, timezone.utc).astimezone()
     return f"{moment.replace(tzinfo=None)} {moment:%z}"
 
@@ -68,7 +68,7 @@ def duration_text(seconds: int) -> str:
 
 
 def parse_date_ns(text: str) -> int:
-    """The moment of an ISO 8601 date or time, past or future; local time unless it carries an offset or Z.
+    """The moment of an ISO 8601 date or time, past or future; local time unless it has an offset or Z.
 
     Raises:
         UsageProblem: It is anything else.
@@ -85,7 +85,7 @@ def parse_moment_ns(text: str, *, now_ns: int) -> int:
     """The moment that a person wrote, in nanoseconds since the epoch.
 
     Args:
-        text: ISO 8601 (local time unless it carries an offset or Z), `now`, or an age before now.
+        text: ISO 8601 (local time unless it has an offset or Z), `now`, or a duration before now.
         now_ns: What the clock says.
 
     Raises:

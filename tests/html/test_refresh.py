@@ -106,7 +106,7 @@ def test_a_page_that_cannot_be_made_is_a_line_in_the_log_and_nothing_else(route:
 
     assert (result.stdout, result.stderr) == ("", "")
     (line,) = [line for line in (route.code_path / "log").read_text().splitlines() if "REPORT_FILE" in line]
-    assert " WARNING REPORT_FILE was not made anew: " in line
+    assert " WARNING REPORT_FILE was not renewed: " in line
     if obstacle == "no jinja":
         assert page.read_text() == "the last one"
 
