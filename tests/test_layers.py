@@ -55,7 +55,7 @@ ONLY_IN: dict[str, set[str]] = {
     "jwt": {"globus"},
     "sqlite3": {"datastore.shelf", "datastore.store", "globus.login", "globus.failures"},
     "shelve": {"datastore.shelf"},
-    "pickle": {"datastore.pickles", "datastore.shelf"},
+    "pickle": {"datastore.pickles"},
     "ctypes": {"scan.linux"},
     "marshal": set(),
     "dbm": set(),

@@ -1,11 +1,11 @@
-"""Marks of the quick scan: the times that folders had when they held exactly what is recorded. Pure.
+"""The times that folders had when they held exactly what is recorded, for quick scans. Pure.
 
-A folder whose own times are still those of its mark has lost and gained no entry since, so a quick scan does not list
-it. One shelf entry for the folders in a folder, so that a million files need a few hundred entries to be read:
+A folder that still has these times has lost and gained no entry since, so a quick scan does not list it. One shelf
+entry holds those of all folders in a folder, so that a million files take a few hundred entries:
 
-    (names, mtimes_ns, ctimes_ns, files, has_folders), four columns beside the names
+    (names, mtimes_ns, ctimes_ns, files, has_folders): the names, and four columns beside them
 
-A folder's mark falls when its record changes; that is the trie's doing. An mtime of 0 is no mark.
+The trie drops a folder's times when its record changes. An mtime of 0 stands for none.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from autotransfer.common.paths import join, split
-from autotransfer.datastore.columns import SEPARATOR, pack_column, unpack_column
+from autotransfer.datastore.columns import SEPARATOR, pack_columns, unpack_column
+from autotransfer.datastore.record import names_in
 from autotransfer.datastore.trie import Shelf
 
 PREFIX = "quick /"
-
 
 # How many entries are held before they are written.
 HELD = 500
 
 
-class Mark(NamedTuple):
-    """One folder's times and how many files it held; has_folders: whether there are folders in it to go into."""
+class Times(NamedTuple):
+    """One folder's own times, the number of files in it, and whether there are folders in it to go into."""
 
     mtime_ns: int
     ctime_ns: int
@@ -33,26 +33,34 @@ class Mark(NamedTuple):
     has_folders: bool
 
 
-class Marks:
-    """The marks of the folders of a tree, kept in the shelf of its trie; written by `flush`."""
+NONE = Times(0, 0, 0, False)
+
+
+class FolderTimes:
+    """The times of the folders of a tree, kept in the shelf of its trie; `flush` writes them."""
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._held: dict[str, dict[str, Mark | None]] = {}
+        self._held: dict[str, dict[str, Times | None]] = {}
         self._is_used: bool | None = None
 
     @property
     def is_used(self) -> bool:
-        """Whether there are any. Cost: one look into the shelf, once."""
+        """Whether there are any. Cost: the shelf is asked once."""
         if self._is_used is None:
             self._is_used = next(self._shelf.keys_below(PREFIX), None) is not None
         return self._is_used
 
-    def of(self, rel_path: str) -> dict[str, Mark | None]:
-        """The folders in a folder by name, each with its mark or None."""
+    def of(self, rel_path: str) -> dict[str, Times | None]:
+        """The folders in a folder by name, each with its times or None."""
         held = self._held.get(rel_path)
         if held is None:
-            held = self._held[rel_path] = _unpacked(self._shelf.get(PREFIX + rel_path))
+            names, *columns = self.columns(rel_path) or ([],)
+            times = (
+                Times(mtime_ns, ctime_ns, files, bool(has_folders)) if mtime_ns else None
+                for mtime_ns, ctime_ns, files, has_folders in zip(*columns)
+            )
+            held = self._held[rel_path] = dict(zip(names, times))
         return held
 
     def columns(self, rel_path: str) -> tuple[list[str], list[int], list[int], list[int], list[int]] | None:
@@ -61,12 +69,12 @@ class Marks:
         value = self._shelf.get(PREFIX + rel_path) if held is None else _packed(held)
         if value is None:
             return None
-        names = value[0].split(SEPARATOR)
+        names = names_in(value[0])
         mtimes_ns, ctimes_ns, files, has_folders = (unpack_column(column, len(names)) for column in value[1:])
         return names, mtimes_ns, ctimes_ns, files, has_folders
 
     def set_folders(self, rel_path: str, names: Sequence[str]) -> None:
-        """Note which folders are in a folder; marks of others, and of what is below those, are gone."""
+        """Keep which folders are in a folder; the times of others, and of all below those, are dropped."""
         before = self.of(rel_path)
         for name in before.keys() - set(names):
             self._drop_below(join(rel_path, name))
@@ -74,34 +82,24 @@ class Marks:
             self._held[rel_path] = {name: before.get(name) for name in names}
         self._is_used = True
 
-    def set(self, rel_path: str, mark: Mark) -> None:
-        """Mark a folder, if the one above has noted it."""
-        above, name = split(rel_path)
-        siblings = self.of(above)
-        if name in siblings:
-            siblings[name] = mark
-        if len(self._held) > HELD:
-            self.flush()
+    def set(self, rel_path: str, times: Times) -> None:
+        """Keep a folder's times, if it is among those that `set_folders` named for the folder above."""
+        self._replace(rel_path, times)
 
     def drop(self, rel_path: str) -> None:
-        """Take a folder's mark away: it is listed by the next scan."""
+        """Drop a folder's times: the next scan lists it."""
         if rel_path and self.is_used:
-            above, name = split(rel_path)
-            siblings = self.of(above)
-            if siblings.get(name) is not None:
-                siblings[name] = None
-            if len(self._held) > HELD:
-                self.flush()
+            self._replace(rel_path, None)
 
     def clear(self) -> None:
-        """Take all marks away."""
+        """Drop all times."""
         self._held.clear()
         for key in self._shelf.keys_below(PREFIX):
             self._shelf.pop(key, None)
         self._is_used = False
 
     def flush(self) -> None:
-        """Write what changed."""
+        """Write what has changed."""
         for rel_path, folders in self._held.items():
             key, packed = PREFIX + rel_path, _packed(folders)
             if packed is None:
@@ -111,9 +109,17 @@ class Marks:
         self._held.clear()
 
     def forget_unwritten(self) -> None:
-        """Drop what was not written, as when the transaction it belongs to is taken back."""
+        """Drop what was not written, as when its transaction is rolled back."""
         self._held.clear()
         self._is_used = None
+
+    def _replace(self, rel_path: str, times: Times | None) -> None:
+        above, name = split(rel_path)
+        siblings = self.of(above)
+        if name in siblings:
+            siblings[name] = times
+        if len(self._held) > HELD:
+            self.flush()
 
     def _drop_below(self, rel_path: str) -> None:
         for key in [*self._shelf.keys_below(f"{PREFIX}{rel_path}/"), PREFIX + rel_path]:
@@ -123,19 +129,8 @@ class Marks:
             del self._held[held]
 
 
-def _packed(folders: dict[str, Mark | None]) -> tuple[Any, ...] | None:
+def _packed(folders: dict[str, Times | None]) -> tuple[Any, ...] | None:
     if not folders:
         return None
-    marks = [mark or Mark(0, 0, 0, False) for mark in folders.values()]
-    return (SEPARATOR.join(folders), *(pack_column([int(mark[field]) for mark in marks]) for field in range(4)))
-
-
-def _unpacked(value: tuple[Any, ...] | None) -> dict[str, Mark | None]:
-    if value is None:
-        return {}
-    names = value[0].split(SEPARATOR)
-    columns = (unpack_column(column, len(names)) for column in value[1:])
-    return {
-        name: Mark(mtime_ns, ctime_ns, files, bool(has_folders)) if mtime_ns else None
-        for name, mtime_ns, ctime_ns, files, has_folders in zip(names, *columns)
-    }
+    rows = [[int(number) for number in times or NONE] for times in folders.values()]
+    return (SEPARATOR.join(folders), *pack_columns(rows, len(NONE)))

@@ -1,6 +1,6 @@
-"""What is kept of the tasks that ended: the latest whole, the others packed in blocks, and of these only what counts.
+"""The tasks that ended: the latest are kept whole, and of the others, packed in blocks, what records refer to.
 
-Keys: "task N" for each that is kept whole, "ended K" for a block of those before, HISTORY (how many of either).
+Keys: "task N" for each that is kept whole, "ended K" for a block of those before, HISTORY (how many of each).
 """
 
 from __future__ import annotations
@@ -19,16 +19,14 @@ from autotransfer.datastore.trie import PathTrie
 
 MOST_DIGITS = 10
 
-
-# How many ended tasks are kept whole: the latest, and of those before them that failed lately the latest again. The
-# others are packed, this many or more at a time, in blocks of as many numbers.
+# How many of the latest ended tasks are kept whole, and how many of those before them that failed recently. The others
+# are packed, this many or more at a time, in blocks of as many numbers.
 KEPT_WHOLE = 1_000
-
 
 FAILED_LATELY_NS = 90 * DAY * NS_PER_SECOND
 
-
-# Those that no record names are dropped when there are this many packed ones, and twice as many as were left last time.
+# Packed tasks that no record names are dropped once there are this many packed ones, and again when there are twice as
+# many as were left.
 SWEPT_FROM = 10_000
 
 
@@ -44,8 +42,7 @@ class History:
     """The ended tasks on a shelf.
 
     Args:
-        shelf: Where they are kept.
-        trie: The records on the same shelf; a packed task is kept as long as one of them names it.
+        trie: The records on the same shelf; a packed task is kept while one of them names it.
     """
 
     def __init__(self, shelf: Shelf, trie: PathTrie) -> None:
@@ -70,10 +67,10 @@ class History:
         return None if packed is None else find_task(packed, number)
 
     def tasks(self, *, newest_first: bool = True, limit: int | None = None) -> Iterator[AnyTask]:
-        """The ended tasks by their numbers, at most `limit` of them; Task for those that are kept whole.
+        """The ended tasks in the order of their numbers, at most `limit` of them.
 
-        A task is an EndedTask once 1,000 and more came after it, and is dropped some time after no path's record names
-        it any more. Failed ones stay whole for 90 days, as long as they are not more than 1,000.
+        The latest 1,000 or more are Tasks, and so are up to 1,000 before them that failed within 90 days. Of the others
+        those are left, as EndedTasks, that a path's record names, or named when the last sweep was made.
         """
         tasks = merge(
             self._whole_tasks(newest_first), self._packed_tasks(newest_first), key=_number, reverse=newest_first
@@ -132,7 +129,7 @@ class History:
             self._shelf.pop(f"ended {block}", None)
 
     def _drop_unnamed(self) -> int:
-        """Drop the packed tasks that no path's record names; gives how many are left."""
+        """Drop the packed tasks that no path's record names; returns how many are left."""
         named: set[int] = set()
         for rel_path in self._trie.below(""):
             folder = self._trie.folder(rel_path)

@@ -1,7 +1,7 @@
-"""The datastore for those who only look: reading never holds up a run.
+"""The datastore for those who only read it, which never holds up a run.
 
-The records are read in short pieces, and no lock is held between them; so what is read of a datastore that a run is
-writing is not the state of one instant, but each folder's record is one that was committed.
+Records are read in short pieces, and no lock is held between them. What is read while a run writes is therefore not the
+state of one instant, but each folder's record is one that was committed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,12 @@ from autotransfer.datastore.trie import PathTrie
 
 Answer = TypeVar("Answer")
 
-
-# What SQLite says while a run commits, after the store has waited for it.
+# SQLite's message while a run commits, after the store has waited for it.
 LOCKED = "database is locked"
-
 
 PATIENCE_SECONDS = 60.0
 
-
-# Few enough to read at once that a run's commit never waits for long, and that little memory is used.
+# Few enough that a run's commit never waits long for those who read them, and that they take little memory.
 KEYS_AT_A_TIME, RECORDS_AT_A_TIME = 500, 16
 
 
@@ -41,13 +38,13 @@ def patiently(
     patience_seconds: float = PATIENCE_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Answer:
-    """What `read` gives, once no run is in the middle of writing; each try itself waits for 5 seconds.
+    """Call `read` until no run is writing, and return its result. Each attempt itself waits for up to 5 seconds.
 
     Args:
-        on_wait: Told once, when the first try had to be given up.
+        on_wait: Called once, when the first attempt failed.
 
     Raises:
-        RunActive: A run has been writing all the time.
+        RunActive: A run was writing all the time.
     """
     until: float | None = None
     while True:
@@ -68,11 +65,11 @@ def patiently(
 
 
 class Reader:
-    """The datastore for those who only look; it can be used as the shelf of a PathTrie.
+    """The datastore for those who only read it; it can be the shelf of a PathTrie.
 
     Args:
-        store: Open read-only.
-        on_wait: Told when a run's commit has to be waited for.
+        store: Open for reading.
+        on_wait: Called when a run's commit has to be waited for.
     """
 
     def __init__(self, store: Store, *, on_wait: Callable[[], None] = lambda: None) -> None:
@@ -82,7 +79,7 @@ class Reader:
         self._task_id = lru_cache(maxsize=4096)(self._look_up_task_id)
 
     def read(self, what: Callable[[Store], Answer]) -> Answer:
-        """What a short look at the store gives, once no run is in the middle of writing."""
+        """The result of a short reading of the store, once no run is writing."""
 
         def once() -> Answer:
             with self._store.explained():
@@ -104,32 +101,28 @@ class Reader:
 
     def keys_below(self, prefix: str) -> Iterator[str]:
         """The keys that begin with the prefix, in order."""
-        first = prefix.encode()
-        end = first[:-1] + bytes([first[-1] + 1])
-
-        def piece(store: Store) -> list[str]:
-            return [_text(key, store.path) for key in islice(store.shelf.table.keys_from(first, end), KEYS_AT_A_TIME)]
-
-        while keys := self.read(piece):
+        keys = self._some_keys(prefix, "")
+        while keys:
             yield from keys
-            if len(keys) < KEYS_AT_A_TIME:
-                return
-            first = keys[-1].encode() + b"\0"
+            keys = self._some_keys(prefix, keys[-1])
+
+    def _some_keys(self, prefix: str, after: str) -> list[str]:
+        return self.read(lambda store: list(islice(store.shelf.keys_below(prefix, after=after), KEYS_AT_A_TIME)))
 
     def folders(self, top: str = "") -> Iterator[tuple[str, Record]]:
-        """The rel_path and the record of a folder and of every one below it, in the order of their keys."""
+        """The rel_path and the record of a folder and of each one below it, in the order of their keys."""
         rel_paths = self.trie.below(top)
         while batch := list(islice(rel_paths, RECORDS_AT_A_TIME)):
             records = self.read(lambda store, batch=batch: list(map(store.trie.record, batch)))  # type: ignore[misc]
-            # A run may have dropped one meanwhile.
+            # A run may have dropped one in the meantime.
             yield from ((rel_path, record) for rel_path, record in zip(batch, records) if record is not None)
 
     def task(self, number: int) -> AnyTask | None:
-        """The task with this number, as far as it is kept."""
+        """The task with this number, or what is kept of it; None for 0."""
         return self.read(lambda store: store.task(number)) if number else None
 
     def task_id(self, number: int) -> str:
-        """The task_id of the task with this number; "" when set_time.py said so, or when it is no longer kept."""
+        """The task_id of the task with this number; "" for 0 (set_time.py), and when it is no longer kept."""
         return self._task_id(number)
 
     def _look_up_task_id(self, number: int) -> str:
@@ -145,9 +138,9 @@ def open_reader(settings: Settings, *, on_wait: Callable[[], None] = lambda: Non
     """The route's datastore, open for reading; an empty one where there is none yet. The caller closes the store.
 
     Raises:
-        ConfigurationProblem: CODE_PATH is missing, or the datastore is damaged, of another format or about another
+        ConfigurationProblem: CODE_PATH is missing, or the datastore is damaged, in another format or about another
             route.
-        RunActive: A run has been writing all the time.
+        RunActive: A run was writing all the time.
     """
     path = settings.state_file("datastore")
     if not os.path.lexists(path):
@@ -167,14 +160,3 @@ def open_reader(settings: Settings, *, on_wait: Callable[[], None] = lambda: Non
         store.close()
         raise
     return store, reader
-
-
-def _text(key: bytes, path: str) -> str:
-    try:
-        return key.decode()
-    except UnicodeDecodeError:
-        raise ConfigurationProblem(
-            f"The datastore {path} cannot be used",
-            why=f"a key in it is not UTF-8: {key!r}",
-            remedy="Restore it from a backup, or move it away and tell a new one what has arrived with set_time.py.",
-        ) from None

@@ -1,7 +1,7 @@
-"""The form of what each key of the datastore holds: a damaged value is refused here, before anything trusts it. Pure.
+"""The form of what each key of the datastore holds; a value of another form is damaged. Pure.
 
-A form is a type, a check, a tuple (so many members, each of its form), a list of one (any number of them), or a dict of
-one pair (the forms of its keys and values).
+A form is a type, a check, a tuple of forms (one for each member), a list of one form (for any number of members), or a
+dict of one pair (the forms of its keys and values).
 """
 
 from __future__ import annotations
@@ -14,22 +14,18 @@ from autotransfer.datastore.tasks import PREPARED, ROW_BYTES, SUBMITTED, Task
 
 Check = Callable[[Any], bool]
 
-
 Form = Union[type, Check, "tuple[Form, ...]", "list[Form]", "dict[Form, Form]"]
-
 
 LAST_NS = (1 << 63) - 1
 
-
 MOST_NUMBER = (1 << 32) - 1
-
 
 # How many fields a folder's record had in the oldest format that is read.
 FEWEST_FIELDS = 10
 
 
 def fits(value: Any, form: Form) -> bool:
-    """Whether a value has a form. Types are meant exactly: True is no number."""
+    """Whether a value has a form. Types are meant exactly: True is not an int."""
     if isinstance(form, type):
         return type(value) is form
     if isinstance(form, tuple):
@@ -43,7 +39,7 @@ def fits(value: Any, form: Form) -> bool:
 
 
 def is_sound(key: str, value: Any) -> bool:
-    """Whether a value may stand under this key of the datastore; under an unknown key any may."""
+    """Whether a value has the form of what this key holds; an unknown key may hold anything."""
     if key.startswith("/"):
         return _is_record(value)
     if key.startswith("quick /"):
@@ -56,7 +52,7 @@ def _is_anything(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether it is text that UTF-8 can carry."""
+    """Whether it is text that UTF-8 can encode."""
     if type(value) is not str:
         return False
     try:
@@ -99,18 +95,18 @@ def _are_counts(value: Any) -> bool:
 
 
 def _is_below(value: Any) -> bool:
-    """Whether it is a rel_path that stays below SRC_DIR."""
+    """Whether it is a rel_path that does not leave SRC_DIR."""
     return _is_text(value) and not value.startswith("/") and ".." not in value.split("/")
 
 
 def _are_below(value: Any) -> bool:
-    """Whether it is some rel_paths, each as the scan would write it, joined by NUL; "." for SRC_DIR itself."""
+    """Whether it is rel_paths, each as the scan writes it, joined by NUL; "." stands for SRC_DIR itself."""
     if not value or value == ".":
         return type(value) is str
     return _is_text(value) and not {"", ".", ".."}.intersection(value.replace("\0", "/").split("/"))
 
 
-# What Task holds, by field.
+# The fields of Task.
 TASK_FORMS: dict[str, Form] = {
     "number": _is_number,
     "submission_id": _is_text,
@@ -203,7 +199,7 @@ def _is_record(value: Any) -> bool:
 
 
 def _are_moments(column: Any) -> bool:
-    """Whether they are all within 64 bits, so that they can be told as dates."""
+    """Whether all its numbers are within 64 bits, so that they can be shown as dates."""
     return type(column) is tuple or _is_moment(column)
 
 
@@ -225,7 +221,7 @@ def _are_columns(names: Any, columns: Any) -> bool:
 
 
 def _are_in_flight(value: Any) -> bool:
-    if type(value) is dict:  # as format 1 of the datastore has it
+    if type(value) is dict:  # format 1
         return fits(value, {str: (int, int, int)})
     return type(value) is tuple and (not value or (len(value) == 4 and _are_columns(value[0], value[1:])))
 
@@ -247,8 +243,7 @@ FORMS: dict[str, Form] = {
     "FEED": _are_below,
 }
 
-
-# Of keys that are a word and a number.
+# The same for keys that are a word and a number.
 FORMS_BY_WORD: dict[str, Form] = {
     "task": _is_task,
     "ended": _are_packed_tasks,

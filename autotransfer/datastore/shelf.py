@@ -1,15 +1,13 @@
-"""The file of the datastore: a shelf of plain values over one table on SQLite, and how it is opened.
+"""The file of the datastore: a shelf of builtins over one table of SQLite, and how it is opened.
 
-The shelf is a `shelve.Shelf` over the table of the standard library's `dbm.sqlite3`, so `shelve.open` of Python 3.13
-reads the file, and on older Pythons it is just as safe. Why not plain `shelve.open`: where only dbm.dumb exists, a
-process killed during an update leaves every record unreadable. What the keys mean is not known here (see store).
+The shelf is a `shelve.Shelf` over the table of the standard library's `dbm.sqlite3`: `shelve.open` of Python 3.13 reads
+the file, and on older Pythons it is just as safe. Plain `shelve.open` is not: where only dbm.dumb exists, a process
+killed during an update leaves every record unreadable. What the keys mean is not known here (see store).
 """
 
 from __future__ import annotations
 
-import io
 import os
-import pickle
 import shelve
 import sqlite3
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -19,34 +17,27 @@ from typing import Any
 from autotransfer.common.files import open_own
 from autotransfer.common.paths import display
 from autotransfer.datastore import pickles
+from autotransfer.datastore.pickles import DamagedValue
 from autotransfer.datastore.schema import is_sound
 
-# 32 KiB pages: a folder's record is a few KB, and with small pages most of each would stay empty.
+# 32 KiB pages: a folder's record is a few KB, and most of a small page would stay empty.
 PAGE_BYTES = 32768
-
-
 CACHE_KIB = 8192
-
 
 KEYS_AT_A_TIME = 500
 
-
-# A file of this size or more is shrunk when three quarters of it are empty, as after a large tree was removed.
+# A file of this size or more is shrunk when three quarters of it are free, as after a large tree was removed.
 SHRUNK_FROM_BYTES = 32_000_000
 
-
 LOCKED_WAIT_SECONDS = 30
-
-
 READER_WAIT_SECONDS = 5
 
-
-# What SQLite keeps of the making of the table, in lower case and without blanks.
+# The table's definition as SQLite keeps it, in lower case and without blanks.
 TABLE = "createtabledict(keyblobuniquenotnull,valueblobnotnull)"
 
 
 class Table(MutableMapping[bytes, bytes]):
-    """bytes to bytes in the table of dbm.sqlite3."""
+    """The table of dbm.sqlite3 as a mapping from bytes to bytes."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -57,7 +48,7 @@ class Table(MutableMapping[bytes, bytes]):
             raise KeyError(key)
         value: bytes = row[0]
         if type(value) is not bytes:
-            raise pickles.DamagedValue("a value in it is no bytes")
+            raise DamagedValue("a value in it is not bytes")
         return value
 
     def __contains__(self, key: object) -> bool:
@@ -78,7 +69,7 @@ class Table(MutableMapping[bytes, bytes]):
         return count
 
     def many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The values of those of the keys that are there."""
+        """Those of the keys that exist, with their values."""
         found: dict[bytes, bytes] = {}
         for at in range(0, len(keys), KEYS_AT_A_TIME):
             some = keys[at : at + KEYS_AT_A_TIME]
@@ -87,7 +78,7 @@ class Table(MutableMapping[bytes, bytes]):
         return found
 
     def keys_from(self, first: bytes, end: bytes | None) -> Iterator[bytes]:
-        """The keys from `first` to before `end`, in order; fetched in pieces, so the table may change meanwhile."""
+        """The keys from `first` up to but without `end`, in order; the table may change meanwhile."""
         comparison = ">="
         while True:
             limit = "" if end is None else "AND key < ?"
@@ -96,7 +87,7 @@ class Table(MutableMapping[bytes, bytes]):
             keys = self._connection.execute(query, (first,) if end is None else (first, end)).fetchall()
             for (key,) in keys:
                 if type(key) is not bytes:  # the file is damaged
-                    raise pickles.DamagedValue("a key in it is no bytes")
+                    raise DamagedValue("a key in it is not bytes")
                 yield key
             if len(keys) < KEYS_AT_A_TIME:
                 return
@@ -104,7 +95,7 @@ class Table(MutableMapping[bytes, bytes]):
 
 
 class Shelf(shelve.Shelf[Any]):
-    """A shelf of builtins that reads nothing else, and keeps no cache."""
+    """A shelf of builtins: it reads nothing else, checks the form of what it reads, and keeps no cache."""
 
     dict: Table
 
@@ -127,7 +118,7 @@ class Shelf(shelve.Shelf[Any]):
                 return value
         except RecursionError:  # it is nested too deep, or holds itself
             pass
-        raise pickles.DamagedValue(f"its entry {display(key)} has not the form that it should have")
+        raise DamagedValue(f"its entry {display(key)} has not the form that it should have")
 
     def get(self, key: str, default: Any = None) -> Any:
         try:
@@ -136,11 +127,7 @@ class Shelf(shelve.Shelf[Any]):
             return default
 
     def __setitem__(self, key: str, value: Any) -> None:
-        pickled = io.BytesIO()
-        pickler = pickle.Pickler(pickled, protocol=4)
-        pickler.fast = True  # nothing is written as the same as something before it: such values are not read
-        pickler.dump(value)
-        self.table[key.encode()] = pickled.getvalue()
+        self.table[key.encode()] = pickles.dump(value)
 
     def __delitem__(self, key: str) -> None:
         del self.table[key.encode()]
@@ -148,29 +135,33 @@ class Shelf(shelve.Shelf[Any]):
     def __iter__(self) -> Iterator[str]:
         return map(_text, iter(self.table))
 
-    def keys_below(self, prefix: str) -> Iterator[str]:
-        """The keys that begin with the prefix, in order; the shelf may change meanwhile."""
+    def keys_below(self, prefix: str, *, after: str = "") -> Iterator[str]:
+        """The keys that begin with the prefix, in order; the shelf may change meanwhile.
+
+        Args:
+            after: Where to begin: behind this key.
+        """
         first = prefix.encode()
         end = first[:-1] + bytes([first[-1] + 1])
-        return map(_text, self.table.keys_from(first, end))
+        return map(_text, self.table.keys_from(after.encode() + b"\0" if after else first, end))
 
 
 def _text(key: bytes) -> str:
     try:
         return key.decode()
     except UnicodeDecodeError:
-        raise pickles.DamagedValue(f"a key in it is not UTF-8: {key!r}") from None
+        raise DamagedValue(f"a key in it is not UTF-8: {key!r}") from None
 
 
 def connect(path: str, *, is_read_only: bool) -> sqlite3.Connection:
-    """The file, open; it is made where there is none, unless it is only to be read.
+    """The file, open; it is created where there is none, unless it is only to be read.
 
     Raises:
-        OSError, sqlite3.Error: It cannot be opened, or another program made it.
+        OSError, sqlite3.Error: It cannot be opened, or another program created it.
     """
     if is_read_only:
-        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # the system's own words when it cannot be read
-        # A killed run may leave a journal, which even a reader must roll back; so it may write where it is allowed to.
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # raises the system's own error when it cannot be read
+        # A killed run may leave a journal, which even a reader must roll back, so it needs to write where it may.
         mode = "rw" if os.access(path, os.W_OK) else "ro"
         connection = sqlite3.connect(f"file:{_quoted(path)}?mode={mode}", uri=True, timeout=READER_WAIT_SECONDS)
         try:
@@ -190,10 +181,10 @@ def connect_in_memory() -> sqlite3.Connection:
 
 
 def shrink(connection: sqlite3.Connection) -> None:
-    """Give room back to the disk that only the file's free pages take; until then new records fill it again."""
+    """Return the space of free pages to the disk when they are most of the file; else new records fill them."""
     pages, free = (connection.execute(f"PRAGMA {name}_count").fetchone()[0] for name in ("page", "freelist"))
     if pages * PAGE_BYTES >= SHRUNK_FROM_BYTES and free * 4 >= pages * 3:
-        with suppress(sqlite3.OperationalError):  # a full disk or a busy reader puts it off
+        with suppress(sqlite3.OperationalError):  # on a full disk, or while someone reads, it waits for a later run
             connection.execute("VACUUM")
 
 
@@ -204,8 +195,8 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
         connection.execute("PRAGMA fullfsync = ON")  # macOS: without it a write need not have reached the disk
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        # Not FULL: unless the folder is synced too, a power cut can bring the journal back, and with it take back what
-        # was committed: a batch that was posted would be sent a second time.
+        # Not FULL, which does not sync the folder: a power failure could bring the journal back, and so undo a commit;
+        # a task that was submitted would then be submitted a second time.
         connection.execute("PRAGMA synchronous = EXTRA")
         _refuse_foreign(connection)
         connection.execute("CREATE TABLE IF NOT EXISTS Dict (key BLOB UNIQUE NOT NULL, value BLOB NOT NULL)")
@@ -217,7 +208,7 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _refuse_foreign(connection: sqlite3.Connection) -> None:
-    """Refuse a file with anything in it but our table: a view, a trigger or a computed column can run for ever."""
+    """Refuse a file that holds anything but our table: a view, a trigger or a computed column can run for ever."""
     for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master"):
         words = "".join(str(sql).split()).lower()
         if not (name == "sqlite_autoindex_Dict_1" or (name, words) == ("Dict", TABLE)):

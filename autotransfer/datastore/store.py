@@ -1,9 +1,9 @@
 """The datastore: the records of one route in one file in CODE_PATH, one transaction per commit point.
 
-The file is the shelf `datastore` (see shelf); this room says what is on it, of what format and about which route.
+The file is the shelf `datastore` (see shelf). This module defines what is on it, in which format and about which route.
 
-Keys: FORMAT_VERSION, ROUTE (what the records are about), LEDGER (open tasks), LAST_RUN, FEED (see feed); "items N" for
-each open task; those of the tasks that ended (see history); "/" and a folder's rel_path for each folder (see trie).
+Keys: FORMAT_VERSION, ROUTE (what the records are about), LEDGER (open tasks), and those defined here; "items N" for
+each open task; those of the tasks that ended (see history); "/" and a folder's rel_path for its record (see record).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Callable, Optional
 
 from autotransfer.common.errors import ConfigurationProblem, Problem, reason
 from autotransfer.datastore import pickles
-from autotransfer.datastore.folder_times import Marks
+from autotransfer.datastore.folder_times import FolderTimes
 from autotransfer.datastore.history import History
 from autotransfer.datastore.record import Record
 from autotransfer.datastore.shelf import Shelf, Table, connect, connect_in_memory, shrink
@@ -24,36 +24,29 @@ from autotransfer.datastore.trie import PathTrie
 
 FORMAT_VERSION = 2
 
-
-# The key of the most items a request may hold, once Globus has refused one as too large.
+# Keys of the shelf: the most items that a request may hold, once Globus has refused one as too large;
 ITEM_LIMIT = "ITEM_LIMIT"
 
-
-# The key of the summary of the last run; the key of when the last full scan was, for quick ones.
+# the summary of the last run; when the last full scan was, for quick ones;
 LAST_RUN = "LAST_RUN"
-
-
 FULL_SCAN = "FULL_SCAN"
 
-
-# The key of what the next run with a change feed looks at although none names it again (see feed).
+# the paths that the next run with a change feed reads although none names them again (see plan/rescan);
 RESCAN = "FEED"
 
-
-# The key that says that a person has confirmed an empty SRC_DIR; it holds until something is there again.
+# that a person has confirmed an empty SRC_DIR; it is dropped when something is in SRC_DIR again.
 EMPTY_IS_MEANT = "EMPTY_IS_MEANT"
 
-
-# A store that leaves no file, for a dry run where there is none yet.
+# The path of a store that leaves no file, as for a dry run where there is none yet.
 IN_MEMORY = ":memory:"
 
 
 class Store:
-    """The datastore, open. Use it in a `with` block; nothing is kept but what `commit` was called for.
+    """The datastore, open. Use it in a `with` block; only what `commit` was called for is kept.
 
     Raises:
-        ConfigurationProblem: The file cannot be opened or written, is damaged, or has an unknown format. Nothing in it
-            was changed then.
+        ConfigurationProblem: The file cannot be opened or written, is damaged, or has an unknown format. It is
+            unchanged then.
     """
 
     def __init__(self, path: str, *, is_read_only: bool = False) -> None:
@@ -74,8 +67,8 @@ class Store:
                 ) from None
             try:
                 self.shelf = Shelf(Table(self._connection))
-                self.marks = Marks(self.shelf)
-                self.trie = PathTrie(self.shelf, on_put=self.marks.drop)
+                self.folder_times = FolderTimes(self.shelf)
+                self.trie = PathTrie(self.shelf, on_put=self.folder_times.drop)
                 self._history = History(self.shelf, self.trie)
                 self._check_version()
                 if not is_read_only:
@@ -91,30 +84,30 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file; what was not committed is gone."""
+        """Close the file; what was not committed is lost."""
         try:
             self._connection.rollback()
         except sqlite3.Error:
-            pass  # the disk may be gone; nothing can be lost that was committed
+            pass  # the disk may be gone; what was committed is not lost
         self._connection.close()
 
     def commit(self) -> None:
-        """Make everything since the last commit durable, in one step."""
+        """Make all changes since the last commit durable, in one step."""
         with self._explained("write"):
-            self.marks.flush()
+            self.folder_times.flush()
             self._connection.commit()
 
     def rollback(self) -> None:
-        """Forget everything since the last commit."""
+        """Undo all changes since the last commit."""
         with self._explained("read"):
             if self._connection.in_transaction:
                 self._ledger = None
-            self.marks.forget_unwritten()
+            self.folder_times.forget_unwritten()
             self._connection.rollback()
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
-        """Take back what the block wrote when it fails; what was written before it stays, and nothing is committed."""
+        """Undo what the block wrote if it fails; what was written before it stays. Nothing is committed."""
         if not self._connection.in_transaction:
             self._connection.execute("BEGIN")  # else the release would commit
         self._connection.execute("SAVEPOINT block")
@@ -129,15 +122,15 @@ class Store:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn the faults of the file under the block into a problem with its remedy."""
+        """Turn the errors of the file in the block into a problem with its remedy."""
         with self._explained("read or write"):
             yield
 
     def claim(self, route: dict[str, str], *, is_anew: bool = False) -> None:
-        """Make sure that the records are about this route; note it when there are none yet, or when told to.
+        """Check that the records are about this route; store it when there are none yet, or when `is_anew`.
 
         Raises:
-            ConfigurationProblem: They are about another one.
+            ConfigurationProblem: They are about another route.
         """
         known = self.shelf.get("ROUTE")
         if known == route:
@@ -192,7 +185,7 @@ class Store:
         self.drop(task.number)
 
     def drop(self, number: int) -> None:
-        """Take a task off the open ones."""
+        """Remove a task from the open ones."""
         ledger = self.ledger
         open_tasks = {other: task for other, task in ledger.open.items() if other != number}
         self.ledger = ledger._replace(open=open_tasks)
@@ -208,11 +201,7 @@ class Store:
         return self._history.task(number) or self.ledger.open.get(number)
 
     def history(self, *, newest_first: bool = True, limit: int | None = None) -> Iterator[AnyTask]:
-        """The ended tasks by their numbers, at most `limit` of them; Task for those that are kept whole.
-
-        A task is an EndedTask once 1,000 and more came after it, and is dropped some time after no path's record names
-        it any more. Failed ones stay whole for 90 days, as long as they are not more than 1,000.
-        """
+        """The ended tasks in the order of their numbers (see History.tasks)."""
         return self._history.tasks(newest_first=newest_first, limit=limit)
 
     def _check_version(self) -> None:
@@ -225,7 +214,7 @@ class Store:
                 self._connection.commit()
             return
         if type(found) is not int:
-            raise self._damaged("its FORMAT_VERSION is no number")
+            raise self._damaged("its FORMAT_VERSION is not a number")
         while found != FORMAT_VERSION and found in UPGRADES and not self._is_read_only:
             UPGRADES[found](self)
             found += 1
@@ -269,11 +258,11 @@ class Store:
             raise self._damaged(str(error)) from None
 
 
-def _pack_what_is_in_flight(store: Store) -> None:
-    """Format 1 kept what is in flight as a dict by name, which Folder.unpack still reads."""
+def _rewrite_records(store: Store) -> None:
+    """Store each record in the present form; `Record.from_builtins` reads the older ones."""
     for rel_path in store.trie.below(""):
         store.trie.put(rel_path, store.trie.folder(rel_path))
 
 
-# version -> the step that makes the next one out of it.
-UPGRADES: dict[int, Callable[[Store], None]] = {1: _pack_what_is_in_flight}
+# A format to the step that turns it into the next one. Format 1 kept what is in flight by name.
+UPGRADES: dict[int, Callable[[Store], None]] = {1: _rewrite_records}

@@ -1,9 +1,9 @@
-"""The ledger: tasks prepared, in flight, ended. Pure: what Globus says comes in as documents, the clock as an argument.
+"""Tasks: prepared, submitted, ended; and how they are stored. Pure.
 
     prepared ──POST answered──> submitted ──> succeeded | failed | canceled | expired | lost
-        └──POST refused──> (struck out)
+        └──POST refused──> (withdrawn)
 
-A prepared task whose answer was lost is posted again with the same submission_id; Globus runs an id once.
+A prepared task whose answer was lost is posted again with the same submission_id, which Globus runs once only.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ from autotransfer.common.paths import FOLDER_ITSELF, join, split
 
 PREPARED, SUBMITTED = "prepared", "submitted"
 
-
 SUCCEEDED, FAILED, CANCELED, EXPIRED, LOST = "succeeded", "failed", "canceled", "expired", "lost"
 
-
-# Where a task is looked at by a person: below this, by its task_id.
+# The page of a task on the web: this and its task_id.
 WEB_APP = "https://app.globus.org/activity"
 
 
@@ -27,15 +25,16 @@ class Task(NamedTuple):
     """One task of ours, open or ended.
 
     Args:
-        number: Ours, counted from 1; the trie refers to it.
+        number: Ours, counted from 1; records refer to it.
         submission_id: Fetched before the first POST and used for every POST of this task.
         document: What is posted, without its items and submission_id.
-        src_path, dst_dir: The roots its items lie under.
-        files, size_bytes, items: What it carries; has_failed: whether that has failed before.
-        is_adopted: Whether task_id is an older task with the same paths that Globus would not run twice.
-        progress: The counters that move when Globus gets on with it; progress_at_ns: when they last did.
-        trouble: What Globus last said was wrong, or "".
-        arrived, returned: When ended: how many of its paths were recorded as delivered, and as to be sent again.
+        src_path, dst_dir: The roots of its items.
+        files, size_bytes, items: What it carries; has_failed: whether sending that has failed before.
+        is_adopted: Whether task_id is an older task with the same paths, which Globus refused to run twice.
+        progress: Counters that increase while Globus makes progress; progress_at_ns: when one last did.
+        trouble: What Globus last reported as wrong, or "".
+        arrived, returned: Of an ended task, how many of its paths were recorded as delivered, and how many will be
+            retried.
     """
 
     number: int
@@ -65,7 +64,7 @@ class Task(NamedTuple):
 
     @property
     def title(self) -> str:
-        """How messages call it."""
+        """Its name in messages."""
         return f"Task {self.task_id} ({self.label})"
 
     def accepted(self, task_id: str, *, now_ns: int, is_adopted: bool = False) -> Task:
@@ -75,7 +74,7 @@ class Task(NamedTuple):
         )
 
     def ended(self, state: str, *, now_ns: int, reason: str, arrived: int, returned: int) -> Task:
-        """The task as it goes into the history."""
+        """The task as the history keeps it."""
         return self._replace(
             state=state,
             ended_at_ns=now_ns,
@@ -130,7 +129,7 @@ class Item(NamedTuple):
 
 
 class EndedTask(NamedTuple):
-    """What is kept of a task that ended long ago: enough to say which task delivered a path, and when."""
+    """What is kept of a task that ended long ago: which task delivered a path, and when."""
 
     number: int
     task_id: str
@@ -141,18 +140,16 @@ class EndedTask(NamedTuple):
 AnyTask = Union[Task, EndedTask]
 
 
-# (rows, the states that they index, and the task_ids that are no UUIDs, by number)
+# The rows, the states that they refer to by index, and by number the task_ids that are not UUIDs.
 PackedTasks = tuple[bytes, tuple[str, ...], dict[int, str]]
 
-
 ROW_BYTES = 29  # number, ended_at_ns, state, UUID: 4 + 8 + 1 + 16
-
 
 LAST_NS = (1 << 63) - 1
 
 
 def pack_tasks(tasks: Iterable[AnyTask]) -> PackedTasks:
-    """Ended tasks as builtins, 29 bytes each, in the order of their numbers."""
+    """Ended tasks as builtins, in the order of their numbers. Cost: 29 bytes each."""
     in_order = sorted(tasks, key=lambda task: task.number)
     states = tuple(sorted({task.state for task in in_order}))
     rows, odd_ids = bytearray(), {}
@@ -168,12 +165,12 @@ def pack_tasks(tasks: Iterable[AnyTask]) -> PackedTasks:
 
 
 def unpack_tasks(value: PackedTasks) -> list[EndedTask]:
-    """The tasks that `pack_tasks` was given."""
+    """The tasks that `pack_tasks` packed."""
     return [_unpacked(value, start) for start in range(0, len(value[0]), ROW_BYTES)]
 
 
 def find_task(value: PackedTasks, number: int) -> EndedTask | None:
-    """The one of them with this number, or None; looks at a few rows only."""
+    """The one of them with this number, or None. Cost: a few rows are read."""
     rows = value[0]
     low, high = 0, len(rows) // ROW_BYTES
     while low < high:
@@ -209,7 +206,7 @@ def _uuid_text(uuid: bytes) -> str:
 
 
 class Ledger(NamedTuple):
-    """The open tasks by number, and the number the next one gets."""
+    """The open tasks by number, and the number that the next one gets."""
 
     open: dict[int, Task]
     next_number: int
@@ -220,7 +217,7 @@ class Ledger(NamedTuple):
 
     @classmethod
     def from_builtins(cls, value: Mapping[str, Any] | None) -> Ledger:
-        """The ledger that `as_builtins` gave; an empty one for None."""
+        """The ledger from the shelf; an empty one for None."""
         if value is None:
             return cls({}, 1)
         return cls({number: Task(**fields) for number, fields in value["open"].items()}, value["next_number"])

@@ -39,7 +39,7 @@ class PathTrie:
         return None if value is None else Record.from_builtins(value)
 
     def folder(self, rel_path: str) -> Folder:
-        """The folder, blank when nothing is known of it."""
+        """The folder; a blank one when there is no record."""
         record = self.record(rel_path)
         return Folder() if record is None else Folder.unpack(record)
 
@@ -56,7 +56,7 @@ class PathTrie:
             self._shelf.pop("/" + rel_path, None)
 
     def below(self, rel_path: str) -> Iterator[str]:
-        """The rel_path of the folder, if it has a record, and of every one below it; safe to change meanwhile."""
+        """The rel_path of the folder, if it has a record, and of each one below it; the trie may change meanwhile."""
         if rel_path in self:
             yield rel_path
         prefix = f"/{rel_path}/" if rel_path else "/"
@@ -74,7 +74,7 @@ class PathTrie:
         return 0, 0
 
     def link(self, rel_path: str, top: str = "") -> None:
-        """Make each folder from `top` down to this one name the next, so that it is missed once it is gone."""
+        """Make each folder from `top` down to this one name the next, so that a scan notices when it is gone."""
         while rel_path != top:
             above, _, name = rel_path.rpartition("/")
             record = self.record(above)

@@ -1,6 +1,6 @@
-"""A quick scan's look at folders: which of them, and of those below, must be listed. Their own times tell.
+"""Which folders a quick scan must list: those whose own times have changed since they were found as recorded.
 
-What it cannot see: a file that is rewritten in place, which changes no folder's times. A full scan finds it.
+A file that is rewritten in place changes no folder's times, so only a full scan finds it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from autotransfer.common.paths import join
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND
-from autotransfer.datastore.folder_times import Mark, Marks
+from autotransfer.datastore.folder_times import FolderTimes, Times
 from autotransfer.datastore.store import FULL_SCAN, Store
 from autotransfer.scan.listing import FolderResult, Listing, Unchanged
 
@@ -24,11 +24,11 @@ RACY_SECONDS = 2.0
 
 
 class Marking:
-    """The marks of one scan: which are trusted, which are made.
+    """The folder times of one scan: which are trusted, and which are kept for the next.
 
     Args:
         now_ns: When the scan starts.
-        is_full: Whether none is trusted, whatever SCAN says.
+        is_full: Whether none are trusted, whatever SCAN says.
     """
 
     def __init__(self, settings: Settings, store: Store, *, now_ns: int, is_full: bool) -> None:
@@ -37,8 +37,8 @@ class Marking:
         self._is_marking = settings.scan == "quick"
         self._basis = [*settings.exclude, settings.symlinks]
         self._racy_from_ns = now_ns - int(max(settings.settle_seconds, RACY_SECONDS) * NS_PER_SECOND)
-        if not self._is_marking and store.marks.is_used:
-            store.marks.clear()
+        if not self._is_marking and store.folder_times.is_used:
+            store.folder_times.clear()
             store.shelf.pop(FULL_SCAN, None)
         last = store.shelf.get(FULL_SCAN) if self._is_marking else None
         self.is_quick = (
@@ -49,23 +49,23 @@ class Marking:
         )
 
     def note(self, rel_path: str, result: FolderResult) -> None:
-        """Which folders are in one, and whether it is as recorded."""
+        """Keep the folder's times if it is as recorded, and which folders are in it."""
         if not self._is_marking:
             return
-        marks = self._store.marks
+        folder_times = self._store.folder_times
         if not isinstance(result, Listing) or result.is_readable:
-            marks.set_folders(rel_path, result.folders)
+            folder_times.set_folders(rel_path, result.folders)
         if (
             isinstance(result, Unchanged)
             and result.is_plain
             and max(result.mtime_ns, result.ctime_ns) < self._racy_from_ns
         ):
-            marks.set(rel_path, Mark(result.mtime_ns, result.ctime_ns, result.files, bool(result.folders)))
-        else:  # what is in it may differ from its record for long without its own times moving
-            marks.drop(rel_path)
+            folder_times.set(rel_path, Times(result.mtime_ns, result.ctime_ns, result.files, bool(result.folders)))
+        else:  # it may stay different from its record without a change of its own times
+            folder_times.drop(rel_path)
 
     def finish(self) -> None:
-        """The scan went through."""
+        """The scan is complete."""
         if self._is_marking and not self.is_quick:
             self._store.shelf[FULL_SCAN] = {"at_ns": self._now_ns, "basis": self._basis}
 
@@ -73,9 +73,7 @@ class Marking:
 # From this on a call is slow enough for several to be made at a time.
 SLOW_SECONDS = 50e-6
 
-
 SAMPLE = 50
-
 
 THREADS = 32
 
@@ -85,7 +83,7 @@ class StaleFolders(NamedTuple):
 
     Args:
         stale: rel_paths to list, in the order of a walk.
-        folders, files: How many need not be: by the marks.
+        folders, files: How many folders, with how many files, need not be listed.
     """
 
     stale: list[str]
@@ -93,14 +91,14 @@ class StaleFolders(NamedTuple):
     files: int
 
 
-def stale_folders(root_fd: int, marks: Marks, rel_path: str, names: Sequence[str]) -> StaleFolders:
+def stale_folders(root_fd: int, folder_times: FolderTimes, rel_path: str, names: Sequence[str]) -> StaleFolders:
     """Which folders in a folder, and below those, may have changed; `names` are those found in it, in order.
 
-    Cost: one look at each folder that has a mark, none at files.
+    Cost: one stat of each folder whose times are kept, none of files.
     """
     stale: list[str] = []
     folders = files = 0
-    levels = [_entries(root_fd, marks, rel_path, names)]
+    levels = [_entries(root_fd, folder_times, rel_path, names)]
     while levels:
         entry = next(levels[-1], None)
         if entry is None:
@@ -112,8 +110,8 @@ def stale_folders(root_fd: int, marks: Marks, rel_path: str, names: Sequence[str
         folders += 1
         files += entry.files
         if entry.has_folders:
-            below = marks.columns(entry.rel_path)
-            levels.append(_entries(root_fd, marks, entry.rel_path, below[0] if below else ()))
+            below = folder_times.columns(entry.rel_path)
+            levels.append(_entries(root_fd, folder_times, entry.rel_path, below[0] if below else ()))
     return StaleFolders(stale, folders, files)
 
 
@@ -124,8 +122,8 @@ class _Entry(NamedTuple):
     has_folders: int
 
 
-def _entries(root_fd: int, marks: Marks, above: str, names: Sequence[str]) -> Iterator[_Entry]:
-    columns = marks.columns(above)
+def _entries(root_fd: int, folder_times: FolderTimes, above: str, names: Sequence[str]) -> Iterator[_Entry]:
+    columns = folder_times.columns(above)
     paths = [join(above, name) for name in names]
     if columns is None:
         yield from (_Entry(path, False, 0, 0) for path in paths)

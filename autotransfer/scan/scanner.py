@@ -134,7 +134,7 @@ class Scanner:
     def _to_read_below(self, rel_path: str, names: Sequence[str]) -> list[str]:
         if not (self._is_quick and names):
             return [join(rel_path, name) for name in names]
-        found = stale_folders(self._root_fd, self._store.marks, rel_path, names)
+        found = stale_folders(self._root_fd, self._store.folder_times, rel_path, names)
         self.unread_folders += found.folders
         self.unread_files += found.files
         return found.stale

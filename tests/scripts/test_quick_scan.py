@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from suite import LONG_AGO, Route
 
-from autotransfer.datastore.folder_times import Mark, Marks
+from autotransfer.datastore.folder_times import FolderTimes, Times
 from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.scan.listing import Unchanged
 from autotransfer.scan.quick import Marking
@@ -114,7 +114,7 @@ def test_a_folder_that_changed_within_the_time_step_of_its_file_system_is_not_ma
         marking.note("odd", Unchanged(1, 0, 0, [], old_ns, old_ns, False))
         marking.note("old", Unchanged(1, 0, 0, [], old_ns, old_ns, True))
 
-        assert [name for name, mark in store.marks.of("").items() if mark] == ["old"]
+        assert [name for name, mark in store.folder_times.of("").items() if mark] == ["old"]
 
 
 def test_what_failed_is_sent_again_by_quick_scans(quick: Route, globus: Emulator) -> None:
@@ -159,7 +159,7 @@ def test_without_quick_scans_no_marks_are_kept(quick: Route) -> None:
     assert quick.deliver()["modified"] == 1
 
     with Store(str(quick.code_path / "datastore"), is_read_only=True) as store:
-        assert not store.marks.is_used
+        assert not store.folder_times.is_used
         assert "FULL_SCAN" not in store.shelf
 
 
@@ -171,13 +171,13 @@ def test_a_dry_run_leaves_no_marks(route: Route) -> None:
     route.run("main.py", "--dry-run", "--full")
 
     with Store(str(route.code_path / "datastore"), is_read_only=True) as store:
-        assert store.marks.of("").get("run") is None
+        assert store.folder_times.of("").get("run") is None
 
 
 def test_marks_are_of_folders_that_are_noted_and_fall_with_their_records() -> None:
     with Store(IN_MEMORY) as store:
-        marks = store.marks
-        mark = Mark(5, 6, 7, False)
+        marks = store.folder_times
+        mark = Times(5, 6, 7, False)
         marks.set("a/unknown", mark)
         assert not marks.of("a")
         marks.set_folders("", ["a", "b"])
@@ -185,15 +185,15 @@ def test_marks_are_of_folders_that_are_noted_and_fall_with_their_records() -> No
         for rel_path in ("a", "b", "a/x", "a/y"):
             marks.set(rel_path, mark)
         store.commit()
-        assert Marks(store.shelf).of("a") == {"x": mark, "y": mark}
+        assert FolderTimes(store.shelf).of("a") == {"x": mark, "y": mark}
 
         store.trie.link("a/x/new")  # writes records of a/x and, above it, of a and of SRC_DIR
         assert marks.of("a") == {"x": None, "y": mark}
         assert marks.of("") == {"a": None, "b": mark}
         store.commit()
-        assert Marks(store.shelf).of("a") == {"x": None, "y": mark}
+        assert FolderTimes(store.shelf).of("a") == {"x": None, "y": mark}
 
         marks.set_folders("", ["b", "c"])
         store.commit()
-        assert Marks(store.shelf).of("") == {"b": mark, "c": None}
-        assert Marks(store.shelf).of("a") == {}
+        assert FolderTimes(store.shelf).of("") == {"b": mark, "c": None}
+        assert FolderTimes(store.shelf).of("a") == {}

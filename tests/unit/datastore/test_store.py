@@ -229,8 +229,8 @@ def test_the_forms_know_every_field_of_a_task() -> None:
         ((b"/\xff", b"N."), "is not UTF-8"),
         ((b"task x", b"N."), "has no number"),
         ((b"task 99999999999", b"N."), "has no number"),
-        ((b"ROUTE", "text"), "is no bytes"),
-        ((b"ROUTE", 5), "is no bytes"),
+        ((b"ROUTE", "text"), "is not bytes"),
+        ((b"ROUTE", 5), "is not bytes"),
     ],
 )
 def test_a_row_of_another_kind_is_a_problem(path: str, row: tuple[Any, Any], why: str) -> None:
@@ -332,7 +332,7 @@ def test_a_key_that_damage_made_something_else_is_a_problem() -> None:
         def fetchall(self) -> list[tuple[None]]:
             return [(None,)]
 
-    with pytest.raises(DamagedValue, match="a key in it is no bytes"):
+    with pytest.raises(DamagedValue, match="a key in it is not bytes"):
         list(Table(Damaged()).keys_from(b"", None))  # type: ignore[arg-type]
 
 
