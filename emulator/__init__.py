@@ -1,8 +1,8 @@
 """A local Globus: Auth, Transfer and Timers over HTTP on loopback, with state behind it and real bytes in real folders.
 
-Wire and world are apart. A route unpacks a request, calls one method of the world, and renders what it gives.
+HTTP and the world are kept apart. A route unpacks a request, calls one method of the world, and renders the result.
 
-    http/       the services on the wire: the server, what happens around every request (middleware), the private
+    http/       the services over HTTP: the server, what happens around every request (middleware), the private
                 prefix /_emulator/ (control), five files of routes
     auth/       people, clients, codes, tokens, consents, scopes
     transfer/   collections, listings, submissions, tasks and their queue, bytes on their way
@@ -15,5 +15,5 @@ Wire and world are apart. A route unpacks a request, calls one method of the wor
 
 Shapes are graded where they are made: *recorded* (in the SDK's fixtures), *documented* (docs.globus.org), *observed*
 (seen in public reports of the real service) or *assumed*. What is not built answers 501 by name. Time moves by
-`World.advance`, which every request begins with: timers fire at the moments they were due, then tasks get on.
+`World.advance`, which every request begins with: timers fire at the moments they were due, then tasks progress.
 """

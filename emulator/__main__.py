@@ -125,7 +125,7 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "--progress",
         default="immediate",
         metavar="MODE",
-        help="how tasks get on: immediate (the default), polls:N (done when asked for N times), seconds:S",
+        help="how tasks progress: immediate (the default), polls:N (done when asked for N times), seconds:S",
     )
     parser.add_argument(
         "--version", action="version", version=versions(), help="print the versions of the suite, globus-sdk, Python"
@@ -139,7 +139,7 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve, or run a command; gives the exit status."""
+    """Serve, or run a command; returns the exit status."""
     try:
         parsed, command = _parse(arguments)
         if not parsed.collection:

@@ -23,7 +23,7 @@ class Clock:
         return time.time() + self._offset_seconds
 
     def advance(self, seconds: float) -> None:
-        """Move the present by so many seconds; negative moves it back."""
+        """Move the present by this number of seconds; a negative one moves it back."""
         self._offset_seconds += seconds
 
     def set(self, moment: datetime) -> None:
@@ -71,5 +71,5 @@ def spaced_iso(moment: datetime) -> str:
 
 
 def hours(count: float) -> timedelta:
-    """So many hours."""
+    """A number of hours as a timedelta."""
     return timedelta(hours=count)

@@ -148,10 +148,10 @@ def not_built(method: str, path: str) -> TransferRefusal:
 
 
 def task_not_found(task_id: str) -> TransferRefusal:
-    """404 for a task nobody knows (documented code, assumed text)."""
+    """404 for an unknown task (documented code, assumed text)."""
     return TransferRefusal(404, "TaskNotFound", f"No task with id '{task_id}'")
 
 
 def endpoint_not_found(collection_id: str) -> TransferRefusal:
-    """404 for a collection nobody knows (documented code, assumed text)."""
+    """404 for an unknown collection (documented code, assumed text)."""
     return TransferRefusal(404, "EndpointNotFound", f"No such endpoint '{collection_id}'")

@@ -25,7 +25,7 @@ class LoggedRequest:
 
 @dataclass
 class Fault:
-    """What shall go wrong with requests that match `route`, "METHOD /path-pattern" ("*" is every method).
+    """A failure of requests that match `route`, "METHOD /path-pattern" ("*" is every method).
 
     Attributes:
         times: How often it acts; None is always.

@@ -43,7 +43,7 @@ def _state(world: World) -> dict[str, Any]:
     ]
     return {
         "now": iso(world.clock.now()),
-        "progress": str(world.board.progress),
+        "progress": str(world.queue.progress),
         "tasks": [task_state(task) for task in world.tasks.values()],
         "conflicts": [conflict.path for conflict in world.conflicts],
         "conflict_details": details,

@@ -21,7 +21,7 @@ from .timers.scheduler import THROUGH, Timer, Timers
 from .transfer.collection import Collection
 from .transfer.documents import task_document
 from .transfer.outcome_rules import OutcomeRule, OutcomeRules
-from .transfer.queue import Board, PathConflict, Progress
+from .transfer.queue import PathConflict, Progress, TaskQueue
 from .transfer.submission import Limits, Submission
 from .transfer.task import Task
 
@@ -39,7 +39,7 @@ class World:
     Attributes:
         clock: The present; move it with `clock.advance(seconds)` or `clock.set(moment)`.
         collections: By id.
-        board: The queue and its tasks.
+        queue: The queue and its tasks.
         auth: People, clients, tokens, consents.
         limits: How large requests may be; no limit by default.
         page_size: Entries on a page of successful_transfers and skipped_errors.
@@ -62,13 +62,13 @@ class World:
 
     def __post_init__(self) -> None:
         self.auth = AuthState(self.clock, self._has_scope)
-        self.board = Board(self.clock, self._outcomes, self.collection, Progress("immediate"))
+        self.queue = TaskQueue(self.clock, self._outcomes, self.collection, Progress("immediate"))
         self.timers = Timers(
             clock=self.clock,
-            board=self.board,
+            queue=self.queue,
             consents=self.auth.consents,
             submit=self.submit,
-            render=lambda task: task_document(task, self.board, self.auth, self.clock),
+            render=lambda task: task_document(task, self.queue, self.auth, self.clock),
             submission_of=lambda document, run: submission(document, self.limits, run=run),
         )
         self._followed_until = self.clock.now()
@@ -78,12 +78,12 @@ class World:
     @property
     def tasks(self) -> dict[str, Task]:
         """All tasks by id, in the order they were accepted."""
-        return self.board.tasks
+        return self.queue.tasks
 
     @property
     def conflicts(self) -> list[PathConflict]:
         """Every path that two open tasks carried at once."""
-        return self.board.conflicts
+        return self.queue.conflicts
 
     @property
     def faults(self) -> list[Fault]:
@@ -92,7 +92,7 @@ class World:
 
     @property
     def fault_rules(self) -> FaultRules:
-        """The HTTP faults, as the gate asks for them."""
+        """The HTTP faults, as the middleware asks for them."""
         return self._faults
 
     @property
@@ -193,12 +193,12 @@ class World:
         raise TransferRefusal(403, "AuthPolicyFailed", message, authorization_parameters=parameters)
 
     def submit(self, submission: Submission, caller: Caller) -> tuple[Task, bool]:
-        """The task a submission makes, and whether it is new. The same submission id gives the same task for ever.
+        """The task a submission makes, and whether it is new. The same submission id always returns the same task.
 
         Raises:
             TransferRefusal: A collection is unknown, not usable or offline, or the paths are in a task already.
         """
-        known = self.board.duplicate_of(submission.submission_id)
+        known = self.queue.duplicate_of(submission.submission_id)
         if known is not None:
             return known, False
         for collection_id in (submission.source_id, submission.destination_id):
@@ -211,7 +211,7 @@ class World:
             if side.is_halted:
                 message = f"The Globus Connect Personal endpoint '{side.title}' is paused"
                 raise TransferRefusal(409, "GCPausedException", message)  # assumed
-        return self.board.accept(submission, caller.identity_id), True
+        return self.queue.accept(submission, caller.identity_id), True
 
     def add_timer(self, timer: Timer) -> None:
         """Let a new timer run, if its owner may use the collections now (assumed: unknown ones show at the runs).
@@ -234,9 +234,9 @@ class World:
         Raises:
             TransferRefusal: 404 or 403.
         """
-        task = self.board.find(task_id, caller.identity_id)
-        self.board.poll(task)
-        return self.board.find(task_id, caller.identity_id)
+        task = self.queue.find(task_id, caller.identity_id)
+        self.queue.poll(task)
+        return self.queue.find(task_id, caller.identity_id)
 
     def advance(self) -> None:
         """Let everything that follows the clock catch up with it, timers at the moments they were due."""
@@ -245,19 +245,19 @@ class World:
             moment = self.timers.next_moment(min(self._followed_until, now))
             while moment is not None and moment <= now:
                 with self.clock.at(moment + timedelta(microseconds=_JUST_AFTER_MICROSECONDS)):
-                    self.board.advance()
+                    self.queue.advance()
                     self.timers.run_due()
                 moment = self.timers.next_moment(moment)
             self._followed_until = now
-            self.board.advance()
+            self.queue.advance()
             self.timers.settle()
 
     # --- what tests do ----------------------------------------------------------------------------------------------
 
     def set_progress(self, mode: str) -> None:
-        """How tasks get on from now: `immediate`, `polls:N`, `seconds:S`."""
+        """How tasks progress from now: `immediate`, `polls:N`, `seconds:S`."""
         with self.lock:
-            self.board.progress = Progress.parse(mode)
+            self.queue.progress = Progress.parse(mode)
 
     def advance_clock(self, seconds: float) -> None:
         """Move the present, and let everything follow."""
@@ -312,17 +312,17 @@ class World:
             TransferRefusal: 404, no such task.
         """
         with self.lock:
-            task = self.board.find(task_id)
+            task = self.queue.find(task_id)
             if pause is not None:
-                self.board.pause(task, pause)
+                self.queue.pause(task, pause)
             if inactive is not None:
-                self.board.set_inactive(task, inactive)
+                self.queue.set_inactive(task, inactive)
             if cancel_by_admin is not None:
-                self.board.cancel(task, by_admin=cancel_by_admin, message=message)
+                self.queue.cancel(task, by_admin=cancel_by_admin, message=message)
             if history_deleted:
                 task.forget_details()
             if forget:
-                self.board.forget(task)
+                self.queue.forget(task)
             self.advance()
 
     def change_collection(self, collection_id: str, **fields: Any) -> Collection:

@@ -131,9 +131,11 @@ class Minutes:
             for _ in range(self._ill):
                 self._minute(cron, status=3)
             self.mails_when_not = len(cron.mails()) - self.mails_when_well
-            told = "\n".join(cron.mails())
-            self._expect(self.mails_when_not == 1, f"there were {self.mails_when_not} mails about a problem:\n{told}")
-            self._expect("To: beamline-staff@example.org" in told and "rename it" in told, f"the mail says: {told}")
+            mailed = "\n".join(cron.mails())
+            self._expect(self.mails_when_not == 1, f"there were {self.mails_when_not} mails about a problem:\n{mailed}")
+            self._expect(
+                "To: beamline-staff@example.org" in mailed and "rename it" in mailed, f"the mail says: {mailed}"
+            )
             bad.unlink()
             before = len(cron.mails())
             self._minute(cron, status=0)

@@ -18,8 +18,9 @@ from prove.proof import Effort, Proof
 ROOT = Path(__file__).resolve().parent.parent
 CLAIM = """\
 Each fault below is brought about through real sockets and real files. The user reads what happened, why and what to do;
-the exit status tells a script; no output and no log holds a traceback. When the fault is over, the next runs deliver
-everything byte for byte, and nothing is submitted twice. `...` stands for names, ids and Globus's own words."""
+the exit status is the right one for scripts; no output and no log holds a traceback. When the fault is over, the next
+runs deliver everything byte for byte, and nothing is submitted twice. `...` stands for names, ids and Globus's own
+words."""
 HEADER = ("fault", "what the user sees", "exit status", "what is recorded")
 
 

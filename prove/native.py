@@ -1,4 +1,4 @@
-"""The library that stands between a script and the system, interpose.c: built, told where to kill, its log read."""
+"""The library that stands between a script and the system, interpose.c: how it is built, aimed and read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Call(NamedTuple):
     """A call that a script made.
 
     Args:
-        when: "after" it came back; "before" when the process was killed instead.
+        when: "after" it returned; "before" when the process was killed instead.
         call: open, create, pwrite, write, ftruncate, sync, unlink, rename, flock, connect, send or recv.
         name: Of the file in CODE_PATH, or of the request (see interpose.c).
         number: The offset of a write, the length of ftruncate.
@@ -35,7 +35,7 @@ class Call(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What it is called by those who list where a script was killed."""
+        """Its name in the list of where scripts were killed."""
         return f"{self.call} {self.name}"
 
 
@@ -72,7 +72,7 @@ def build(folder: Path) -> Path:
 
 
 def environment(library: Path, *, code_path: Path, src: Path, log: Path, point: Point | None = None) -> dict[str, str]:
-    """What makes a script load the library, note its calls in `log`, and die at a point."""
+    """The environment with which a script loads the library, logs its calls, and dies at a point."""
     words = {
         "LD_PRELOAD": str(library),
         "PROVE_FOLDER": str(code_path),
@@ -83,7 +83,7 @@ def environment(library: Path, *, code_path: Path, src: Path, log: Path, point: 
 
 
 def calls(log: Path) -> Iterator[Call]:
-    """The calls in a log, in order; a last one that the process did not live to write whole is left out."""
+    """The calls in a log, in order; without a last one that the process was killed in writing."""
     content = log.read_bytes() if log.exists() else b""
     position = 0
     while (end := content.find(b"\n", position)) >= 0:

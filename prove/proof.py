@@ -1,4 +1,4 @@
-"""What every part of the proof is given, and what it gives back."""
+"""The arguments and the result of every part of the proof."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Effort(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """What a part has shown.
+    """The result of a part.
 
     Args:
         title: Of its section on the page.

@@ -1,7 +1,7 @@
 """Attacks that need no luck: pickles that name code, files open to others, forged lines, services without TLS, leaks.
 
 They are the tests of tests/security, run here as in `make test`; the pickles are read once more, one by one, to show
-what each came to. Fuzzing is a part of its own.
+the outcome of each. Fuzzing is a part of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def prove(effort: Effort) -> Proof:
     )
     reasons = Counter(said.split(REFUSED)[1].split(". Restore")[0] for said in outcomes.values() if REFUSED in said)
     rows = [(reason, str(count)) for reason, count in sorted(reasons.items())]
-    table = (("what the owner is told", "pickles"), *rows)
+    table = (("what the owner reads", "pickles"), *rows)
     return Proof("Security", CLAIM, figures, table, (*failures, *tests_failed))
 
 
@@ -68,5 +68,5 @@ def _tests(effort: Effort) -> tuple[int, list[str]]:
     cases = list(ElementTree.parse(report).getroot().iter("testcase"))
     failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
     skipped = [case for case in cases if case.find("skipped") is not None]
-    told = [f"{case.get('classname')}::{case.get('name')}" for case in failed]
-    return len(cases) - len(failed) - len(skipped), told or ([] if cases else ["no test of security was found"])
+    failures = [f"{case.get('classname')}::{case.get('name')}" for case in failed]
+    return len(cases) - len(failed) - len(skipped), failures or ([] if cases else ["no test of security was found"])

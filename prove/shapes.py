@@ -31,8 +31,8 @@ CLAIM = """\
 Every tree below was sent by `main.py`, compared with its copy byte for byte, and then left alone by a second run and by
 one after `set_time.py now`. Where Globus itself draws the line is not documented today (in 2011 it was a path of 1,024
 characters, soon to be raised); the emulator has no such line, so this shows that the tool has none. What an endpoint
-cannot take comes back as a path left out, and is reported as such. Names that are not UTF-8, hold CR LF or begin with
-U+FFFD cannot be written in a request: the summary names them, and the exit status is 3."""
+cannot take becomes a path that the task skipped, and is reported as such. Names that are not UTF-8, hold CR LF or begin
+with U+FFFD cannot be written in a request: the summary names them, and the exit status is 3."""
 DEEP_NAME = "a_level_of_a_deep_tree"
 Row = tuple[str, str, str]
 
@@ -110,8 +110,8 @@ def _names(route: Route) -> str:
         route.write(f"folders/{name}/{name}", f"below {name!r}")
     deliver(route, new=2 * len(NAMES))
     _equal(route, files=2 * len(NAMES))
-    told = route.run("set_time.py", "never", *(f"--path={route.src}/files/{name}" for name in NAMES)).stdout
-    assert f"{len(NAMES)} count" not in told, told
+    printed = route.run("set_time.py", "never", *(f"--path={route.src}/files/{name}" for name in NAMES)).stdout
+    assert f"{len(NAMES)} count" not in printed, printed
     again = route.deliver()
     assert again["delivered"] == len(NAMES), again
     return "equal; each was sent again when `set_time.py never --path` named it"

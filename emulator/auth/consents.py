@@ -1,4 +1,4 @@
-"""What people (and service identities) have allowed clients to do: trees of consents."""
+"""Trees of consents: what people (and service identities) have allowed clients to do."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Consent:
         }
 
 
-class ConsentBook:
+class Consents:
     """All consents, by the identity that gave them and the client at the root."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from emulator.clock import Clock
 from emulator.errors import OAuthRefusal
 
 from . import signing
-from .consents import ConsentBook
+from .consents import Consents
 from .scopes import AUTH, Scope, ScopeError, merge_scopes, parse_scopes, resource_server_of
 
 ACCESS_TOKEN_LIFETIME_SECONDS = 172_800  # recorded
@@ -117,7 +117,7 @@ class AuthState:
     deleted_clients: set[str] = field(default_factory=set)
     codes: dict[str, Code] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
-    consents: ConsentBook = field(default_factory=ConsentBook)
+    consents: Consents = field(default_factory=Consents)
     access_token_lifetime_seconds: int = ACCESS_TOKEN_LIFETIME_SECONDS
     are_consents_refused: bool = False
     is_login_required: bool = False

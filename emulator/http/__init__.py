@@ -1,1 +1,1 @@
-"""The services on the wire."""
+"""The services over HTTP."""

@@ -1,4 +1,4 @@
-"""Globus Auth on the wire: identities, consents, clients."""
+"""Globus Auth over HTTP: identities, consents, clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Globus Auth on the wire: discovery, the authorize page, tokens."""
+"""Globus Auth over HTTP: discovery, the authorize page, tokens."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def _dependent_tokens(world: World, client_id: str) -> list[dict[str, Any]]:
 
 
 def _introspection(world: World, token: Token) -> dict[str, Any]:
-    """What a token is (recorded)."""
+    """The document of token introspection (recorded)."""
     person = world.auth.identity(token.identity_id)
     begin = int(token.made_at.timestamp())
     document: dict[str, Any] = {

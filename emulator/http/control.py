@@ -59,7 +59,7 @@ def control_blueprint(world: World) -> Blueprint:
     @routes.post("/progress")
     def progress() -> Response:
         world.set_progress(str(_body()["mode"]))
-        return json_response({"mode": str(world.board.progress)})
+        return json_response({"mode": str(world.queue.progress)})
 
     @routes.post("/faults")
     def add_fault() -> Response:

@@ -1,4 +1,4 @@
-"""Globus Transfer on the wire: collections, and operations on their files."""
+"""Globus Transfer over HTTP: collections, and operations on their files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens around every request: path clean-up, the log, faults on demand, one request at a time in the world."""
+"""The middleware around every request: cleans up its path, logs it, applies faults, and locks the world for it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Answer:
         self.body = body
 
 
-class Gate:
+class Middleware:
     """A WSGI application around another one. Requests to the private prefix are neither logged nor struck by faults."""
 
     def __init__(self, app: WSGIApplication, world: World) -> None:
@@ -92,7 +92,7 @@ class Gate:
 
 
 def _read_body(environ: WSGIEnvironment) -> None:
-    """Take the body off the wire before the world is locked, so that a slow client holds up nobody else."""
+    """Read the body before the world is locked, so that a slow client blocks no other."""
     if environ.get("wsgi.input_terminated"):
         body = environ["wsgi.input"].read()  # chunked
     else:

@@ -22,7 +22,7 @@ from .auth_api_routes import auth_api_blueprint
 from .auth_routes import auth_blueprint
 from .control import control_blueprint
 from .file_routes import file_blueprint
-from .middleware import Gate
+from .middleware import Middleware
 from .requests import json_response
 from .timer_routes import timer_blueprint
 from .transfer_routes import transfer_blueprint
@@ -140,7 +140,7 @@ class Emulator:
 
     Args:
         collections: The folders it shows.
-        progress: How tasks get on: `immediate`, `polls:N` or `seconds:S`.
+        progress: How tasks progress: `immediate`, `polls:N` or `seconds:S`.
         port: 0 picks a free one.
         options: Fields of `World`, such as `limits` or `page_size`.
     """
@@ -149,7 +149,7 @@ class Emulator:
         self, collections: Iterable[Collection] = (), *, progress: str = "immediate", port: int = 0, **options: Any
     ) -> None:
         self.world = make_world(collections, progress, options)
-        self._server = _Server(port, Gate(create_app(self.world), self.world), self.world.clock)
+        self._server = _Server(port, Middleware(create_app(self.world), self.world), self.world.clock)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
@@ -158,7 +158,7 @@ class Emulator:
         return f"http://{HOST}:{self._server.port}/"
 
     def environment(self) -> dict[str, str]:
-        """What aims the SDK, and everything built on it, at this emulator."""
+        """The environment variables that aim the SDK, and everything built on it, at this emulator."""
         variables = {f"GLOBUS_SDK_SERVICE_URL_{name}": self.url for name in ("AUTH", "TRANSFER", "TIMER")}
         return {**variables, "NO_PROXY": HOST}
 

@@ -1,4 +1,4 @@
-"""Globus Timers on the wire: POST /v2/timer makes transfer timers, everything else goes through /jobs/."""
+"""Globus Timers over HTTP: POST /v2/timer makes transfer timers, everything else goes through /jobs/."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def timer_blueprint(world: World) -> Blueprint:
 
     @routes.errorhandler(TransferRefusal)
     def refuse(refusal: TransferRefusal) -> Response:
-        """What other rooms refuse in Transfer's words, in those of this service (assumed)."""
+        """The refusals of other modules, which are in Transfer's form, in the form of this service (assumed)."""
         code = refusal.code if refusal.extra else "ERROR"
         translated = TimersRefusal(refusal.status, refusal.message, code, **refusal.extra)
         return json_response(translated.body(request.path), translated.status)

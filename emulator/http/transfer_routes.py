@@ -1,4 +1,4 @@
-"""Globus Transfer on the wire: submission and tasks."""
+"""Globus Transfer over HTTP: submission and tasks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def transfer_blueprint(world: World) -> Blueprint:
         return world.transfer_caller(bearer())
 
     def render(task: Task) -> dict[str, Any]:
-        return documents.task_document(task, world.board, world.auth, world.clock)
+        return documents.task_document(task, world.queue, world.auth, world.clock)
 
     @routes.get("/submission_id")
     def submission_id() -> Response:
@@ -57,7 +57,7 @@ def transfer_blueprint(world: World) -> Blueprint:
 
     @routes.put("/task/<task_id>")
     def update(task_id: str) -> Response:
-        return json_response(_update(world.board.find(task_id, caller().identity_id), json_body()))
+        return json_response(_update(world.queue.find(task_id, caller().identity_id), json_body()))
 
     @routes.get("/task_list")
     def task_list() -> Response:
@@ -65,16 +65,16 @@ def transfer_blueprint(world: World) -> Blueprint:
 
     @routes.post("/task/<task_id>/cancel")
     def cancel(task_id: str) -> Response:
-        found = world.board.find(task_id, caller().identity_id)
+        found = world.queue.find(task_id, caller().identity_id)
         code, message = "Canceled", "The task has been cancelled successfully."  # recorded
-        if not world.board.cancel(found):
+        if not world.queue.cancel(found):
             code, message = "TaskComplete", "The task completed before the cancel request was processed."  # observed
         world.advance()
         return json_response(documents.result("result", code, message, f"/task/{task_id}/cancel"))
 
     @routes.get("/task/<task_id>/event_list")
     def event_list(task_id: str) -> Response:
-        events: list[Event] = list(reversed(world.board.find(task_id, caller().identity_id).events))
+        events: list[Event] = list(reversed(world.queue.find(task_id, caller().identity_id).events))
         if request.args.get("filter"):
             wanted = parse_filter(request.args["filter"], {"is_error": "flag", "code": "exact"})
             events = [event for event in events if wanted(event._asdict())]
@@ -82,7 +82,7 @@ def transfer_blueprint(world: World) -> Blueprint:
 
     @routes.get("/task/<task_id>/successful_transfers")
     def successful_transfers(task_id: str) -> Response:
-        found = world.board.find(task_id, caller().identity_id)
+        found = world.queue.find(task_id, caller().identity_id)
         if found.is_open:
             message = f"Task '{task_id}' is still in progress, successful transfers are not yet available"  # observed
             raise bad_request(message, "ClientError.BadRequest")
@@ -93,13 +93,13 @@ def transfer_blueprint(world: World) -> Blueprint:
 
     @routes.get("/task/<task_id>/skipped_errors")
     def skipped_errors(task_id: str) -> Response:
-        found = world.board.find(task_id, caller().identity_id)
+        found = world.queue.find(task_id, caller().identity_id)
         return json_response(_marker_page(world, "skipped_errors", found.skipped, documents.skipped_document))
 
     @routes.get("/task/<task_id>/pause_info")
     def pause_info(task_id: str) -> Response:
-        found = world.board.find(task_id, caller().identity_id)
-        return json_response(documents.pause_info_document(found, world.board, world.clock))
+        found = world.queue.find(task_id, caller().identity_id)
+        return json_response(documents.pause_info_document(found, world.queue, world.clock))
 
     return routes
 
@@ -152,7 +152,7 @@ def _task_list(world: World, caller: Caller, render: Any) -> dict[str, Any]:
 
     def show(record: Any) -> dict[str, Any]:
         task = record["task"]
-        world.board.poll(task)
+        world.queue.poll(task)
         return _chosen_fields(render(task))
 
     return page("task_list", in_order, show)

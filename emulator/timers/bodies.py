@@ -1,4 +1,4 @@
-"""What a timer runs: transfer documents as both interfaces of the service write them.
+"""The bodies of timers: transfer documents as both interfaces of the service write them.
 
 The fields of the second interface are documented in the service's OpenAPI description; fields it does not know
 (`recursive_symlinks`, `submission_id`) are dropped in silence, as services of its making do (assumed). The first
@@ -79,7 +79,7 @@ def _checked_item(item: object, where: Location) -> dict[str, Any]:
 
 
 def submission(document: Mapping[str, Any], limits: Limits, *, run: int) -> Submission:
-    """What a run submits: the document, a submission id of its own, and a label that counts (recorded for v1).
+    """The document that a run submits: with a submission id of its own, and a label that counts (recorded for v1).
 
     Raises:
         TransferRefusal: 400 or 413, what is wrong with the document.

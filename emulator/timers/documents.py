@@ -80,7 +80,7 @@ def _common(timer: Timer, timers: Timers) -> dict[str, Any]:
 
 
 def _activity(timer: Timer, timers: Timers) -> dict[str, Any] | None:
-    """What a timer is doing (documented); null once it has ended."""
+    """The activity of a timer (documented); null once it has ended."""
     if timer.status in ("deleted", "ended"):
         return None
     if timer.inactive_reason is not None:

@@ -17,7 +17,7 @@ from .schedule import check_first_interface, check_interval, check_schedule, che
 from .scheduler import Timer, Timers
 
 # What PATCH may change. The OpenAPI description of today has `name` alone; the service's former command line and
-# documentation changed the rest as well. A world can be told to keep to `name`: other fields are then ignored.
+# documentation changed the rest as well. A setting of the world keeps to `name`: other fields are then ignored.
 UPDATABLE = frozenset(
     {"name", "start", "interval", "stop_after", "stop_after_n", "callback_url", "callback_body", "scope"}
 )

@@ -46,7 +46,7 @@ class Schedule:
         return None if self.end_at is not None and moment > self.end_at else moment
 
     def is_spent(self, runs: int) -> bool:
-        """Whether so many runs are all there shall be."""
+        """Whether this number of runs is all that are due."""
         most = 1 if self.interval_seconds is None else self.end_runs
         return most is not None and runs >= most
 

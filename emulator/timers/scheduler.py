@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from emulator.auth.consents import ConsentBook
+from emulator.auth.consents import Consents
 from emulator.auth.scopes import TIMER, TRANSFER_ALL, chain_text
 from emulator.auth.state import Caller
 from emulator.clock import Clock
 from emulator.errors import TimersRefusal, TransferRefusal
-from emulator.transfer.queue import Board
+from emulator.transfer.queue import TaskQueue
 from emulator.transfer.submission import Submission
 from emulator.transfer.task import Task
 
@@ -35,7 +35,7 @@ Submit = Callable[[Submission, Caller], "tuple[Task, bool]"]
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to, as the service saw it when it submitted: it does not follow the task."""
+    """The result of a run, as the service saw it when it submitted: it does not follow the task."""
 
     ran_at: datetime
     status: int
@@ -90,13 +90,13 @@ class Timer:
 
     @property
     def due(self) -> datetime | None:
-        """When it acts next, if nobody stops it."""
+        """When it acts next, unless it is stopped."""
         if self.is_deleted or self.inactive_reason is not None:
             return None
         return self.next_run if self.next_try is None else self.next_try
 
     def transfer_document(self) -> Mapping[str, Any] | None:
-        """What it submits to Transfer; None when it calls something else.
+        """The document that it submits to Transfer; None when it calls something else.
 
         Raises:
             TransferRefusal: 400, the body of its action holds no transfer.
@@ -111,8 +111,8 @@ class Timers:
     """All timers, in the order they came."""
 
     clock: Clock
-    board: Board
-    consents: ConsentBook
+    queue: TaskQueue
+    consents: Consents
     submit: Submit
     render: Callable[[Task], dict[str, Any]]
     submission_of: Callable[[Mapping[str, Any], int], Submission]
@@ -198,7 +198,7 @@ class Timers:
         moments = [timer.due for timer in self.timers.values()]
         for timer in self.timers.values():
             task = self.running_task(timer)
-            end = None if task is None else self.board.expected_end(task)
+            end = None if task is None else self.queue.expected_end(task)
             if end is not None and end > after:
                 moments.append(end)
         return min((moment for moment in moments if moment is not None), default=None)
@@ -217,7 +217,7 @@ class Timers:
 
     def running_task(self, timer: Timer) -> Task | None:
         """The task of the last run, if it has not ended."""
-        task = self.board.tasks.get(timer.task_ids[-1]) if timer.task_ids else None
+        task = self.queue.tasks.get(timer.task_ids[-1]) if timer.task_ids else None
         return task if task is not None and task.is_open else None
 
     def _tick(self, timer: Timer, now: datetime) -> None:
@@ -248,7 +248,7 @@ class Timers:
         self._check_credentials(timer)
         document = timer.transfer_document()
         if document is None:
-            message = f"The emulator calls nobody: POST {timer.callback_url} was not made"
+            message = f"The emulator makes no calls: POST {timer.callback_url} was not made"
             raise TransferRefusal(501, "NotImplemented", message)
         task, _ = self.submit(self.submission_of(document, timer.n_runs + 1), timer.owner)
         timer.task_ids.append(task.task_id)

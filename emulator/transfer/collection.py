@@ -59,7 +59,7 @@ class Collection:
 
     @property
     def display_name(self) -> str:
-        """What people call it."""
+        """Its display name."""
         return self.name or f"Collection {self.id[:8]}"
 
     @property

@@ -14,8 +14,8 @@ from . import copying, filters
 from .collection import Collection, decode_name
 from .copying import ItemFault, Permissions, fault_of
 from .delete_job import remove_extra, remove_tree
-from .destination import Landing
-from .long_paths import Reach
+from .destination import Destination
+from .long_paths import LongPaths
 from .outcome_rules import OutcomeRule, OutcomeRules
 from .submission import Item
 from .task import Arrival, SkippedError, Task
@@ -30,17 +30,17 @@ ROOT, FILE, DIRECTORY = "root", "file", "directory"
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What the work on a task needs of the world.
+class JobContext:
+    """The parts of the world that a job needs.
 
-    `strike` lets a rule have its way with the task; `fail` ends the task with a fatal code.
+    `apply_rule` does to the task what a rule says; `fail` ends the task with a fatal code.
     """
 
     clock: Clock
     rules: OutcomeRules
     source: Collection
     destination: Collection
-    strike: Callable[[Task, OutcomeRule], None]
+    apply_rule: Callable[[Task, OutcomeRule], None]
     fail: Callable[[Task, str], None]
 
 
@@ -54,17 +54,17 @@ class _Unit(NamedTuple):
     destination: bytes
 
 
-class TransferWork:
-    """The work on one transfer. `steps` does it; each step gives its cost: one a path, and one a byte."""
+class CopyJob:
+    """The work on one transfer. `steps` does it, and yields the cost of each step: one a path, and one a byte."""
 
-    def __init__(self, task: Task, around: Surroundings) -> None:
+    def __init__(self, task: Task, context: JobContext) -> None:
         self._task = task
-        self._around = around
+        self._context = context
         self._items = task.submission.items
         self._flags = task.submission.flags
         self._permissions = Permissions()
-        self._landing = Landing(around.destination)
-        self._reach = Reach()
+        self._destination = Destination(context.destination)
+        self._long_paths = LongPaths()
         self._stalled: list[_Unit] = []
         self._pending: list[_Unit] = []
         self._corrupted: set[tuple[int, str]] = set()
@@ -76,19 +76,19 @@ class TransferWork:
         try:
             yield from self._steps()
         finally:
-            self._reach.close()
+            self._long_paths.close()
 
     def _steps(self) -> Iterator[int]:
         task = self._task
         task.subtasks_total = len(self._items)
         for index, item in enumerate(self._items):
-            source = self._reach(self._around.source.local_path(item.source_path))
-            destination = self._reach(self._around.destination.local_path(item.destination_path))
+            source = self._long_paths(self._context.source.local_path(item.source_path))
+            destination = self._long_paths(self._context.destination.local_path(item.destination_path))
             yield from self._attempt(_Unit(ROOT, index, "", source, destination))
         while self._stalled:
             yield STALLED
             self._permissions = Permissions()
-            self._landing = Landing(self._around.destination)
+            self._destination = Destination(self._context.destination)
             again, self._stalled = self._stalled, []
             for unit in again:
                 yield from self._attempt(unit)
@@ -96,16 +96,16 @@ class TransferWork:
                 task.nice_status = "OK"
         if self._flags["delete_destination_extra"]:
             yield from self._remove_extra()
-        rule = self._around.rules.take_for_end(task.task_id, task.label, task.files_done)
+        rule = self._context.rules.take_for_end(task.task_id, task.label, task.files_done)
         if rule is not None:
-            self._around.strike(task, rule)
+            self._context.apply_rule(task, rule)
             yield STALLED
 
     def measure(self) -> int:
         """The cost of all steps, as far as it can be seen now."""
         total = 0
         for item in self._items:
-            local = self._around.source.local_path(item.source_path)
+            local = self._context.source.local_path(item.source_path)
             if not os.path.isdir(local):
                 total += 1 + copying.size_bytes(local)
                 continue
@@ -139,10 +139,10 @@ class TransferWork:
         if self._flags["skip_source_errors"] and fault.is_at_source and fault.code in _SKIPPABLE:
             self._skip(unit, fault.code, fault.details)
             return
-        task.record_fault(fault.code, self._details(unit, fault), self._around.clock.now())
+        task.record_fault(fault.code, self._details(unit, fault), self._context.clock.now())
         is_fatal_quota = fault.code == "QUOTA_EXCEEDED" and self._flags["fail_on_quota_errors"]
         if is_fatal_quota or fault.code in _FATAL:
-            self._around.fail(task, fault.code)
+            self._context.fail(task, fault.code)
             yield STALLED
         else:
             self._stalled.append(unit)
@@ -153,7 +153,7 @@ class TransferWork:
         task.subtasks_succeeded += self._weight(unit) - 1
         self._items_with_skips.add(unit.item)
         source_path, destination_path = self._paths(unit)
-        now = self._around.clock.now()
+        now = self._context.clock.now()
         task.skipped.append(SkippedError(source_path, destination_path, code, details, now, unit.kind == DIRECTORY))
 
     def _root(self, unit: _Unit) -> Iterator[int]:
@@ -172,7 +172,7 @@ class TransferWork:
             raise ItemFault("IS_A_DIRECTORY", "The item is a directory and not recursive", is_at_source=True)
         if not is_directory and item.recursive is True:
             raise ItemFault("NOT_A_DIRECTORY", "The item is recursive and not a directory", is_at_source=True)
-        self._landing.make_parents(unit.destination)
+        self._destination.make_parents(unit.destination)
         if is_directory:
             self._task.subtasks_succeeded += 1
             tree = unit._replace(kind=DIRECTORY)
@@ -187,12 +187,12 @@ class TransferWork:
             raise ItemFault("NOT_A_FILE", "The item is neither a file nor a directory", is_at_source=True)
 
     def _rules_for_missing(self, unit: _Unit) -> Iterator[int]:
-        """Let rules strike a missing file like any other."""
+        """Apply the rules to a missing file as to any other."""
         rule = self._take_rule(unit)
         if rule is not None and rule.outcome == "skip":
             raise ItemFault(rule.code, "Skipped on demand", is_at_source=True)
         if rule is not None and rule.outcome not in ("stall", "corrupt"):
-            self._around.strike(self._task, rule)
+            self._context.apply_rule(self._task, rule)
             yield STALLED
 
     def _directory(self, unit: _Unit) -> Iterator[int]:
@@ -203,7 +203,7 @@ class TransferWork:
             names = sorted(os.listdir(unit.source))
         except OSError as error:
             raise fault_of(error, is_at_source=True) from None
-        self._landing.make_directory(unit.destination)
+        self._destination.make_directory(unit.destination)
         self._task.subtasks_succeeded += 1
         yield 1
         folders = []
@@ -226,8 +226,8 @@ class TransferWork:
         self._pending.append(unit)
 
     def _child(self, parent: _Unit, name: bytes) -> _Unit | None:
-        """What recursion makes of a directory entry; None when it is left out. Special files are never opened."""
-        source = self._reach(os.path.join(parent.source, name))
+        """The unit for a directory entry met in recursion; None when it is skipped. Special files are never opened."""
+        source = self._long_paths(os.path.join(parent.source, name))
         try:
             mode = os.lstat(source).st_mode
             if stat.S_ISLNK(mode):
@@ -240,7 +240,7 @@ class TransferWork:
         if not self._is_wanted(name, "dir" if kind == DIRECTORY else "file"):
             return None
         below = decode_name(name) if not parent.below else f"{parent.below}/{decode_name(name)}"
-        return _Unit(kind, parent.item, below, source, self._reach(os.path.join(parent.destination, name)))
+        return _Unit(kind, parent.item, below, source, self._long_paths(os.path.join(parent.destination, name)))
 
     def _mode_behind_link(self, parent: _Unit, name: bytes, source: bytes) -> int:
         """The mode to go by for a symlink met in recursion: 0 leaves it out (the default, "ignore")."""
@@ -268,7 +268,7 @@ class TransferWork:
         except OSError as error:
             code = "FILE_NOT_FOUND" if isinstance(error, FileNotFoundError) else "NOT_A_SYMLINK"
             raise ItemFault(code, error.strerror or "", is_at_source=True) from None
-        self._landing.make_parents(unit.destination)
+        self._destination.make_parents(unit.destination)
         try:
             if os.path.islink(unit.destination):
                 os.unlink(unit.destination)
@@ -289,7 +289,7 @@ class TransferWork:
         if rule is not None and rule.outcome == "stall":
             raise ItemFault(rule.code, "Faulted on demand", is_at_source=False)
         if rule is not None and rule.outcome not in ("corrupt", "half"):
-            self._around.strike(self._task, rule)
+            self._context.apply_rule(self._task, rule)
             yield STALLED
         name = os.path.basename(unit.source)
         if unit.below and not _is_sendable(name):
@@ -305,12 +305,12 @@ class TransferWork:
             self._task.subtasks_succeeded += self._weight(unit)
             yield 1 + status.st_size
             return
-        self._landing.check_file(unit.destination, status)
+        self._destination.check_file(unit.destination, status)
         if rule is not None and rule.outcome == "half":
             for count in copying.copy_bytes(unit.source, unit.destination, status.st_size // 2):
                 self._task.bytes_transferred += count
                 yield count
-            self._around.strike(self._task, rule)
+            self._context.apply_rule(self._task, rule)
             yield STALLED
         yield from self._copy(unit, status, is_corrupt=rule is not None and rule.outcome == "corrupt")
         self._task.files_transferred += 1
@@ -327,7 +327,7 @@ class TransferWork:
                 copied_bytes += count
                 self._task.bytes_transferred += count
                 yield count
-            self._landing.note_written(copied_bytes)
+            self._destination.note_written(copied_bytes)
             if is_corrupt and key not in self._corrupted:
                 self._corrupted.add(key)
                 copying.flip_a_byte(unit.destination)
@@ -342,7 +342,7 @@ class TransferWork:
             fault = ItemFault("VERIFY_CHECKSUM", "Checksums of source and destination differ", is_at_source=False)
             if is_last_try:
                 raise fault
-            self._task.record_fault(fault.code, self._details(unit, fault), self._around.clock.now())
+            self._task.record_fault(fault.code, self._details(unit, fault), self._context.clock.now())
             self._task.nice_status = "OK"
 
     def _check_external(self, unit: _Unit) -> None:
@@ -365,10 +365,10 @@ class TransferWork:
 
     def _take_rule(self, unit: _Unit) -> OutcomeRule | None:
         task = self._task
-        return self._around.rules.take_for_file(task.task_id, task.label, self._paths(unit)[0], task.files_done)
+        return self._context.rules.take_for_file(task.task_id, task.label, self._paths(unit)[0], task.files_done)
 
     def _remove_other_type(self, unit: _Unit, *, is_directory: bool) -> None:
-        """With delete_destination_extra, what is of another type makes room (documented)."""
+        """With delete_destination_extra, what is of another type is removed (documented)."""
         if not self._flags["delete_destination_extra"] or not unit.below or not os.path.lexists(unit.destination):
             return
         if os.path.isdir(unit.destination) != is_directory:
@@ -378,7 +378,7 @@ class TransferWork:
         for index, tree in self._trees.items():
             if index in self._items_with_skips:
                 details = "Errors at the source were skipped"
-                self._task.record_event("DELETE_DESTINATION_EXTRA_SKIPPED", details, self._around.clock.now())
+                self._task.record_event("DELETE_DESTINATION_EXTRA_SKIPPED", details, self._context.clock.now())
                 continue
             while True:
                 try:
@@ -387,7 +387,7 @@ class TransferWork:
                     break
                 except OSError as error:
                     fault = fault_of(error, is_at_source=False)
-                    self._task.record_fault(fault.code, self._details(tree, fault), self._around.clock.now())
+                    self._task.record_fault(fault.code, self._details(tree, fault), self._context.clock.now())
                 yield STALLED
 
     # --- words ------------------------------------------------------------------------------------------------------
@@ -401,7 +401,7 @@ class TransferWork:
 
     def _details(self, unit: _Unit, fault: ItemFault) -> str:
         """A fault in the form events have (observed)."""
-        side = self._around.source if fault.is_at_source else self._around.destination
+        side = self._context.source if fault.is_at_source else self._context.destination
         path = self._paths(unit)[0 if fault.is_at_source else 1]
         return f"Error (transfer)\nEndpoint: {side.title}\nFile: {path}\nMessage: {fault.details}\n---\n"
 

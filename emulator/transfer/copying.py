@@ -1,4 +1,4 @@
-"""Bytes: when a file counts as the same, copying, comparing, and the faults a file system gives."""
+"""Files: when two count as the same, copying, comparing, and the faults that a file system raises."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CODES = {
 
 
 class ItemFault(Exception):
-    """A path could not be dealt with. The task goes on with others and comes back to it.
+    """A path could not be processed. The task goes on with others and retries it.
 
     Attributes:
         code: An event code.
@@ -56,7 +56,7 @@ def _denied(path: bytes, *, is_at_source: bool) -> ItemFault:
 
 
 class Permissions:
-    """Permission as an ordinary user has it, also when the emulator runs as root: nobody's bit is nobody's right.
+    """Permission as an ordinary user has it, also when the emulator runs as root: a bit that is not set grants nothing.
 
     Looks at modes only, and remembers which directories can be searched; make a new one to look afresh.
     """
@@ -65,13 +65,13 @@ class Permissions:
         self._searchable: dict[bytes, bool] = {}
 
     def check_readable(self, path: bytes, status: os.stat_result) -> None:
-        """Refuse a source nobody may read, or whose directory nobody may search."""
+        """Refuse a source without read permission, or in a directory without search permission."""
         needed = [_EVERY_READ, _EVERY_SEARCH] if stat.S_ISDIR(status.st_mode) else [_EVERY_READ]
         if not all(status.st_mode & bits for bits in needed):
             raise _denied(path, is_at_source=True)
 
     def check_searchable(self, path: bytes, *, is_at_source: bool) -> None:
-        """Refuse a path below a directory nobody may search."""
+        """Refuse a path below a directory without search permission."""
         if not self._is_searchable(os.path.dirname(path)):
             raise _denied(path, is_at_source=is_at_source)
 
@@ -91,7 +91,7 @@ class Permissions:
         return is_searchable
 
     def check_writable(self, path: bytes) -> None:
-        """Refuse a destination nobody may write: the file itself, or the directory it would be made in."""
+        """Refuse a destination without write permission: the file itself, or the directory it would be made in."""
         try:
             status = os.stat(path)
         except OSError:
@@ -104,7 +104,7 @@ class Permissions:
 
 
 def must_copy(level: int | None, source: os.stat_result, destination: bytes) -> bool | None:
-    """Whether a sync level wants a file copied; None when only a comparison of contents can tell.
+    """Whether a sync level wants a file copied; None when that takes a comparison of contents.
 
     Higher levels hold the checks of lower ones; times are compared in whole seconds (documented).
     """
@@ -126,7 +126,7 @@ def must_copy(level: int | None, source: os.stat_result, destination: bytes) -> 
 
 
 def copy_bytes(source: bytes, destination: bytes, stop_after_bytes: int | None = None) -> Iterator[int]:
-    """Copy a file in place, chunk by chunk; gives the size of each chunk once it is written.
+    """Copy a file in place, chunk by chunk; yields the size of each chunk once it is written.
 
     A hole is one chunk however large it is, and becomes a hole. Stopped in the middle (by `stop_after_bytes`, or by
     closing the iterator) it leaves what it has written.

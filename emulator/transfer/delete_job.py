@@ -84,9 +84,9 @@ def remove_tree(path: bytes) -> None:
 
 
 def remove_extra(source: bytes, destination: bytes, is_wanted: Callable[[str, str], bool]) -> Iterator[bytes]:
-    """Remove what the destination has and the source has not; gives each path once it is gone.
+    """Remove what the destination has and the source has not; yields each path once it is gone.
 
-    What the filter rules leave out stays where it is (assumed: no document says).
+    What the filter rules exclude stays where it is (assumed: no document says).
     """
     present = set(os.listdir(source))
     for name in sorted(os.listdir(destination)):

@@ -8,7 +8,7 @@ from .collection import Collection
 from .copying import ItemFault, Permissions, fault_of, size_bytes, used_bytes
 
 
-class Landing:
+class Destination:
     """The destination of one transfer. Remembers permissions and use of the quota; make a new one to look afresh."""
 
     def __init__(self, collection: Collection) -> None:
@@ -24,7 +24,7 @@ class Landing:
         """
         self._check_may_write()
         if _is_file(destination, source):
-            # Opening it for writing would empty it. What Globus does is not known; here nobody loses a file.
+            # Opening it for writing would empty it. What Globus does is not known; here no file is lost.
             raise ItemFault("ENDPOINT_ERROR", "Source and destination are the same file", is_at_source=False)
         self._permissions.check_searchable(destination, is_at_source=False)
         self._permissions.check_writable(destination)

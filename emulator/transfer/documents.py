@@ -12,7 +12,7 @@ from emulator.errors import new_request_id
 
 from .collection import Collection
 from .copy_job import item_paths
-from .queue import Board
+from .queue import TaskQueue
 from .task import Event, SkippedError, Task, describe
 
 
@@ -52,7 +52,7 @@ def submission_result(task: Task, *, is_new: bool) -> dict[str, Any]:
     )
 
 
-def task_document(task: Task, board: Board, auth: AuthState, clock: Clock) -> dict[str, Any]:
+def task_document(task: Task, queue: TaskQueue, auth: AuthState, clock: Clock) -> dict[str, Any]:
     """The whole task (recorded keys; those recorded for transfers only are null for deletions)."""
     submission = task.submission
     is_transfer = task.kind == "TRANSFER"
@@ -104,8 +104,8 @@ def task_document(task: Task, board: Board, auth: AuthState, clock: Clock) -> di
         "canceled_by_admin": task.canceled_by_admin,
         "canceled_by_admin_message": task.canceled_by_admin_message,
         "fatal_error": None,
-        **_side("source", submission.source_id, board),
-        **_side("destination", submission.destination_id, board),
+        **_side("source", submission.source_id, queue),
+        **_side("destination", submission.destination_id, queue),
         **_nice_status(task),
         **submission.local_users,
     }
@@ -117,10 +117,10 @@ def task_document(task: Task, board: Board, auth: AuthState, clock: Clock) -> di
     return document
 
 
-def _side(side: str, collection_id: str | None, board: Board) -> dict[str, Any]:
+def _side(side: str, collection_id: str | None, queue: TaskQueue) -> dict[str, Any]:
     if collection_id is None:
         return {f"{side}_endpoint": None, f"{side}_endpoint_id": None, f"{side}_endpoint_display_name": None}
-    collection = board.collection(collection_id)
+    collection = queue.collection(collection_id)
     return {
         f"{side}_endpoint": canonical_name(collection),
         f"{side}_endpoint_id": collection.id,
@@ -150,7 +150,7 @@ def _nice_status(task: Task) -> dict[str, Any]:
 
 
 def _base_path(paths: list[str]) -> str:
-    """What all paths have in common, ending in a slash (assumed: no document says how Globus finds it)."""
+    """The folder that all paths have in common, with a slash at the end (assumed: not documented)."""
     if len(paths) == 1:
         return paths[0]
     return posixpath.commonpath([posixpath.dirname(path.rstrip("/")) for path in paths]).rstrip("/") + "/"
@@ -200,10 +200,10 @@ def skipped_document(skipped: SkippedError) -> dict[str, Any]:
     }
 
 
-def pause_info_document(task: Task, board: Board, clock: Clock) -> dict[str, Any]:
+def pause_info_document(task: Task, queue: TaskQueue, clock: Clock) -> dict[str, Any]:
     """Why a task is paused (documented); one rule stands for the administrator's, with assumed content."""
     rules = []
-    source = board.collection(task.submission.source_id)
+    source = queue.collection(task.submission.source_id)
     if task.is_paused:
         switches = ("ls", "mkdir", "symlink", "rename", "task_delete", "task_transfer_write", "task_transfer_read")
         rule: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What a collection shows of its folder, and the small changes it makes there at once: ls, stat, mkdir, rename."""
+"""Listings of a collection's folder, and the small changes made there at once: ls, stat, mkdir, rename."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ _OPEN_FOLDERS = b"/proc/self/fd/"  # where there is none, as on macOS, long path
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class Reach:
+class LongPaths:
     """Makes long paths short. The folders it has opened for that stay open until it is closed."""
 
     def __init__(self) -> None:

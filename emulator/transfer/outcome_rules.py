@@ -23,7 +23,7 @@ PER_FILE = {"stall", "skip", "corrupt", "half"}
 
 @dataclass
 class OutcomeRule:
-    """What shall happen to tasks (or files) yet to be worked.
+    """The outcome of tasks (or files) that are still to be processed.
 
     Attributes:
         outcome: A key of DEFAULT_CODES.
@@ -31,7 +31,7 @@ class OutcomeRule:
         label: Pattern for labels; None is every task.
         times: How often the rule acts; None is always.
         code: The code of the fault, skipped error or fatal error; "" is the outcome's default.
-        after_files: Acts once the task has dealt with so many files.
+        after_files: Acts once the task has processed this number of files.
     """
 
     outcome: str

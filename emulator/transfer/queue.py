@@ -1,4 +1,4 @@
-"""The queue: which tasks are worked, how fast, until when, and who sees them."""
+"""The queue: which tasks run, how fast, until when, and who may list them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emulator.clock import Clock, hours
 from emulator.errors import TransferRefusal, task_not_found
 
 from .collection import Collection
-from .copy_job import STALLED, Surroundings, TransferWork
+from .copy_job import STALLED, CopyJob, JobContext
 from .delete_job import DeletionFailed, delete_steps
 from .outcome_rules import OutcomeRule, OutcomeRules
 from .submission import Submission
@@ -23,7 +23,7 @@ HISTORY_DAYS = 30  # documented
 
 @dataclass(frozen=True)
 class Progress:
-    """How tasks get on: at once, over so many polls, or over so many seconds of the emulator's clock.
+    """How tasks progress: at once, over a number of polls, or over a number of seconds of the emulator's clock.
 
     A poll is an answer that holds the task's document. The answer to the last of `polls` is the first that shows the
     end.
@@ -65,7 +65,7 @@ class PathConflict:
 
 
 @dataclass
-class Board:
+class TaskQueue:
     """All tasks, in the order they came."""
 
     clock: Clock
@@ -75,7 +75,7 @@ class Board:
     tasks: dict[str, Task] = field(default_factory=dict)
     conflicts: list[PathConflict] = field(default_factory=list)
     _by_submission: dict[str, str] = field(default_factory=dict)
-    _works: dict[str, TransferWork] = field(default_factory=dict)
+    _jobs: dict[str, CopyJob] = field(default_factory=dict)
     _driven: Task | None = None
 
     # --- coming in --------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ class Board:
         return None if task_id is None else self.tasks[task_id]
 
     def accept(self, submission: Submission, owner_id: str) -> Task:
-        """A new task, queued, and worked at once if there is room and progress is immediate.
+        """A new task, queued; it starts at once if fewer than the most are running.
 
         Raises:
             TransferRefusal: 409: an open task of the owner has identical paths, or too many tasks wait.
@@ -107,10 +107,10 @@ class Board:
         self.advance()
         return task
 
-    # --- getting on -------------------------------------------------------------------------------------------------
+    # --- progress ---------------------------------------------------------------------------------------------------
 
     def advance(self) -> None:
-        """Let time do its work: start, drive, expire, and forget what is old."""
+        """Bring all tasks up to the present: start, drive, expire, and forget old ones."""
         for task in list(self.tasks.values()):
             if task.is_open and task.is_started and self.progress.mode != "polls":
                 self._drive(task)
@@ -132,7 +132,7 @@ class Board:
             self.advance()
 
     def _start_next(self) -> list[Task]:
-        """The queued tasks there is room for now, started."""
+        """Start queued tasks up to the most that may run; returns those."""
         started = []
         working: dict[tuple[str, str], int] = {}
         for task in self.tasks.values():
@@ -168,13 +168,13 @@ class Board:
             task.steps = delete_steps(task, source, self.clock)
             return
         destination = self.collection(task.submission.destination_id or "")
-        around = Surroundings(self.clock, self.rules, source, destination, self.strike, self.fail)
-        work = TransferWork(task, around)
-        self._works[task.task_id] = work
-        task.steps = work.steps()
+        context = JobContext(self.clock, self.rules, source, destination, self.apply_rule, self.fail)
+        job = CopyJob(task, context)
+        self._jobs[task.task_id] = job
+        task.steps = job.steps()
 
     def _drive(self, task: Task) -> None:
-        """Work a started task as far as progress allows now."""
+        """Let a started task do its work as far as progress allows now."""
         if not task.is_open or task.status != ACTIVE or task.is_paused or task.steps is None:
             return
         if task.deadline <= self.clock.now() and (task.is_stalled or not self._ends_in_time(task)):
@@ -244,8 +244,8 @@ class Board:
 
     def _work_total(self, task: Task) -> int:
         if task.work_total is None:
-            work = self._works.get(task.task_id)
-            task.work_total = len(task.submission.items) if work is None else work.measure()
+            job = self._jobs.get(task.task_id)
+            task.work_total = len(task.submission.items) if job is None else job.measure()
         return task.work_total
 
     def _expire(self) -> None:
@@ -290,7 +290,7 @@ class Board:
 
     def _close(self, task: Task) -> None:
         steps, task.steps = task.steps, None
-        self._works.pop(task.task_id, None)
+        self._jobs.pop(task.task_id, None)
         close = getattr(steps, "close", None)
         if close is not None:
             close()
@@ -321,7 +321,7 @@ class Board:
             task.deadline = now + (timedelta(days=90) if is_paused else hours(24))
 
     def set_inactive(self, task: Task, is_inactive: bool) -> None:
-        """Let a task's credentials run out, or come back."""
+        """Let a task's credentials expire, or renew them."""
         if is_inactive and task.status == ACTIVE:
             task.change_status(INACTIVE)
             task.nice_status = "NO_CREDENTIALS"
@@ -336,7 +336,7 @@ class Board:
         self.tasks.pop(task.task_id, None)
         self._by_submission.pop(task.submission.submission_id, None)
 
-    def strike(self, task: Task, rule: OutcomeRule) -> None:
+    def apply_rule(self, task: Task, rule: OutcomeRule) -> None:
         """Let a rule have its way with a task."""
         if rule.outcome in ("fail", "half"):
             self.fail(task, rule.code)

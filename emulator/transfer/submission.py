@@ -88,7 +88,7 @@ class Submission:
 
     @cached_property
     def identity(self) -> tuple[str, str | None, frozenset[tuple[str, str]]]:
-        """What makes two transfers "identical paths": both collections and the set of path pairs."""
+        """The key by which two transfers have "identical paths": both collections and the set of path pairs."""
         pairs = frozenset((item.source_path, item.destination_path) for item in self.items)
         return self.source_id, self.destination_id, pairs
 

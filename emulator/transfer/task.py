@@ -13,7 +13,7 @@ from .submission import Submission
 
 ACTIVE, INACTIVE, SUCCEEDED, FAILED = "ACTIVE", "INACTIVE", "SUCCEEDED", "FAILED"
 
-# Which state may follow which (documented). Pausing is no state of its own: a paused task stays ACTIVE.
+# Which state may follow which (documented). A pause is no state of its own: a paused task stays ACTIVE.
 TRANSITIONS = {
     ACTIVE: {INACTIVE, SUCCEEDED, FAILED},
     INACTIVE: {ACTIVE, FAILED},
@@ -58,7 +58,7 @@ class SkippedError(NamedTuple):
 class Task:
     """A transfer or deletion that was accepted.
 
-    Counters carry the names of the task document. `is_started` tells a task that is worked from one that is queued.
+    Counters carry the names of the task document. `is_started` distinguishes a running task from a queued one.
     """
 
     submission: Submission

@@ -25,8 +25,8 @@ processes of their own scan for them: these go too, and with them the lock."""
 AT_A_TIME = 2
 
 
-class Told(NamedTuple):
-    """What a series came to."""
+class SeriesResult(NamedTuple):
+    """The figures of a series, and its failure."""
 
     killed: Counter[str]
     runs: int
@@ -43,15 +43,15 @@ def prove(effort: Effort) -> Proof:
     kills = 20
     count = effort.times(54, 2)
 
-    def one(seed: int) -> Told:
+    def one(seed: int) -> SeriesResult:
         with Series(seed, effort.folder / str(seed), library) as series:
             failure = failure_of(lambda: series.play(kills))
-            return Told(series.killed, series.runs, series.watch.submissions, series.watch.repeated, failure)
+            return SeriesResult(series.killed, series.runs, series.watch.submissions, series.watch.repeated, failure)
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        told = list(pool.map(one, seeds(effort, count)))
-    killed: Counter[str] = sum((each.killed for each in told), Counter())
-    failures = [each.failure for each in told if each.failure]
+        results = list(pool.map(one, seeds(effort, count)))
+    killed: Counter[str] = sum((each.killed for each in results), Counter())
+    failures = [each.failure for each in results if each.failure]
     workers, with_workers = 0, effort.times(20, 1)
     try:
         workers = kill_with_workers(effort.seed, effort.folder / "workers", library, kills=with_workers)
@@ -62,14 +62,14 @@ def prove(effort: Effort) -> Proof:
     if not effort.is_short:
         failures += [f"no script was ever killed at {kind}" for kind in KINDS if not killed[kind]]
     figures = (
-        ("series", f"{len(told)}"),
-        ("scripts started", f"{sum(each.runs for each in told):,}"),
+        ("series", f"{len(results)}"),
+        ("scripts started", f"{sum(each.runs for each in results):,}"),
         ("killed at a random moment", f"{killed['at a random moment']:,}"),
         ("killed at a chosen system call", f"{killed.total() - killed['at a random moment']:,}"),
         ("kinds of calls among these", f"{len(set(killed) & set(KINDS))} of {len(KINDS)}"),
         ("killed while its processes scanned", f"{with_workers} ({workers} processes)"),
-        ("tasks that Globus accepted", f"{sum(each.submissions for each in told):,}"),
-        ("submissions repeated under their submission_id", f"{sum(each.repeated for each in told):,}"),
+        ("tasks that Globus accepted", f"{sum(each.submissions for each in results):,}"),
+        ("submissions repeated under their submission_id", f"{sum(each.repeated for each in results):,}"),
     )
     table = (("killed at", "times"), *((kind, f"{killed[kind]}") for kind in KINDS if killed[kind]))
     return Proof(TITLE, CLAIM, figures, table, tuple(failures))
@@ -81,7 +81,7 @@ def seeds(effort: Effort, count: int) -> list[int]:
 
 
 def failure_of(play: Callable[[], None]) -> str:
-    """What did not hold in a series; "" when all did."""
+    """The failure of a series; "" when all held."""
     try:
         play()
     except SeriesFailure as failure:

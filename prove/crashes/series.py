@@ -94,10 +94,10 @@ class Series:
     # --- what happens -----------------------------------------------------------------------------------------------
 
     def play(self, kills: int) -> None:
-        """Let it happen until there were so many kills; then leave it in peace, and judge.
+        """Go on until there were this number of kills; then leave it in peace, and check.
 
         Raises:
-            SeriesFailure: Something did not hold; it tells the seed, the kills and the last steps.
+            SeriesFailure: Something did not hold; the message has the seed, the kills and the last steps.
         """
         try:
             wanted = self.killed.total() + kills
@@ -108,9 +108,9 @@ class Series:
                 self.step()
             self.settle()
             self.judge()
-            self.vouch()
+            self.set_now()
         except AssertionError as error:
-            raise SeriesFailure(self.tell(str(error))) from None
+            raise SeriesFailure(self.story_of(str(error))) from None
 
     def step(self) -> None:
         """Change something, then run something that is probably killed."""
@@ -151,7 +151,7 @@ class Series:
             self.bring_trouble()
 
     def bring_trouble(self) -> None:
-        """Let a task fail, or leave out a file.
+        """Let a task fail, or skip a file.
 
         The file is new and no other trouble is to come, because what fails twice rests for minutes.
         """
@@ -247,7 +247,7 @@ class Series:
         raise AssertionError(f"after {MOST_SETTLING_RUNS} runs left in peace there is still something to do: {summary}")
 
     def judge(self) -> None:
-        """What must hold now."""
+        """Check everything that must hold now."""
         missing = differences(self.route.src, self.route.dst)
         assert not missing, f"not delivered: {missing}"
         assert not self.watch.failures, "; ".join(self.watch.failures)
@@ -262,7 +262,7 @@ class Series:
         orphans = processes_of(self.route.config)
         assert not orphans, f"processes are left behind: {orphans}"
 
-    def vouch(self) -> None:
+    def set_now(self) -> None:
         """Now that all is there, "set_time.py now" may be killed anywhere: nothing is sent after it."""
         self.run_killed(["set_time.py", "now"], self.some_point() if self.chance.random() < 0.7 else None)
         posted = self.watch.submissions
@@ -283,7 +283,7 @@ class Series:
             read = read_as_shelf(python, found["datastore"], self.route.folder / "shelf")
             assert "LEDGER" in read, f"a plain shelve.open does not read the datastore: {read}"
 
-    def tell(self, what: str) -> str:
+    def story_of(self, what: str) -> str:
         """A failure with what is needed to see it again."""
         last = " | ".join(self.story[-25:])
         return f"series seed {self.seed}, settings {self.settings}: {what}. Last steps: {last}"

@@ -58,7 +58,7 @@ class Tree:
                 self._touched[path] = self._touched[path + "/"] = self.age
 
     def edit(self) -> str:
-        """Do one edit; gives what it was."""
+        """Do one edit; returns a description of it."""
         edits: dict[Callable[[], str], int] = {
             self._create: 8,
             self._create_folder: 4,
@@ -95,7 +95,7 @@ class Tree:
             for name in names
         )
 
-    # --- edits: each gives what it did, or "" when it could not -------------------------------------------------
+    # --- edits: each returns what it did, or "" when it could not -------------------------------------------------
 
     def _create(self) -> str:
         path = self._new_path(FILES)
@@ -126,7 +126,7 @@ class Tree:
         return f"append to {path}"
 
     def _rewrite(self) -> str:
-        """The same size, in the same second: only the nanoseconds tell."""
+        """The same size, in the same second: only the nanoseconds differ."""
         path = self.chance.choice(self.files())
         status = (self.top / path).stat()
         self._write(path, status.st_size, second=status.st_mtime_ns // NS)

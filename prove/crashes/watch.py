@@ -1,4 +1,4 @@
-"""What a series of runs asked of Globus and left behind, watched from outside and judged without the product's code."""
+"""Watches a series of runs from outside: their requests and what they left, checked without the product's code."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Watch:
             self.failures.append(f"submission_id {submission_id} came with two bodies: {known} and {body}")
         if submission_id not in self._ages:
             self.failures.append(f"submission_id {submission_id} was never given out")
-        task = self._world.board.duplicate_of(submission_id)
+        task = self._world.queue.duplicate_of(submission_id)
         if task is None:  # refused
             return
         if submission_id in self._accepted:
@@ -111,7 +111,7 @@ class Watch:
     def _judge_again(self, path: str, before: Carried, task: Task) -> None:
         """A path may be sent again if it was touched since, or if it did not arrive.
 
-        When Globus saw fewer files than a task carries, the tool cannot tell which: it may have all of them compared
+        When Globus saw fewer files than a task carries, the tool does not know which: it may have all of them compared
         by checksum, which copies nothing that is there.
         """
         earlier = self._world.tasks[before.task_id]
@@ -145,7 +145,7 @@ def carried_paths(task: Task, top: Path) -> set[str]:
 
 
 def has_arrived(path: str, task: Task, top: Path) -> bool:
-    """Whether Globus tells of a task that it brought a path."""
+    """Whether Globus reports that a task delivered a path."""
     if task.status == SUCCEEDED:
         return path not in {os.path.relpath(each.source_path, top) for each in task.skipped}
     items = task.submission.items
@@ -175,7 +175,7 @@ def _ended_before(first: Task, second: Task) -> bool:
 
 
 def differences(src: Path, dst: Path) -> list[str]:
-    """What of a tree is not at its destination byte for byte."""
+    """The paths of a tree that are not at its destination byte for byte."""
     missing = []
     for folder, _, files in os.walk(src):
         place = dst / os.path.relpath(folder, src)

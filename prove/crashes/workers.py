@@ -22,7 +22,7 @@ LONGEST_SCAN_SECONDS = 60
 
 
 def kill_with_workers(seed: int, folder: Path, library: Path, *, kills: int) -> int:
-    """Kill a run so many times while its workers scan; gives how many workers there were.
+    """Kill runs while their workers scan, this number of times; returns the number of workers.
 
     Raises:
         AssertionError: A worker stayed, the next run could not have the lock, or something was not delivered.

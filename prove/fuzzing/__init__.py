@@ -32,7 +32,7 @@ Target = Callable[[strategies.DataObject], None]
 
 
 class Fuzzed(NamedTuple):
-    """What came of one target."""
+    """The result of one target."""
 
     name: str
     examples: int

@@ -48,7 +48,7 @@ def _written(examples: list[str], *strategies: st.SearchStrategy[str]) -> st.Sea
 
 
 def moments(data: st.DataObject) -> None:
-    """What set_time.py takes: a moment that can be shown, not in the future, or a problem."""
+    """Times of set_time.py: a moment that can be shown, not in the future, or a problem."""
     text = data.draw(_written(EXAMPLES, DATE, AGE))
     try:
         moment_ns = parse_moment_ns(text, now_ns=NOW_NS)
@@ -61,7 +61,7 @@ def moments(data: st.DataObject) -> None:
 
 
 def dates(data: st.DataObject) -> None:
-    """What timer.py takes as a start or an end: a moment that can be sent, or a problem."""
+    """Starts and ends of timer.py: a moment that can be sent, or a problem."""
     text = data.draw(_written(EXAMPLES, DATE))
     try:
         moment_ns = parse_date_ns(text)
@@ -72,7 +72,7 @@ def dates(data: st.DataObject) -> None:
 
 
 def intervals(data: st.DataObject) -> None:
-    """What timer.py takes as an interval: from a minute to a year, or a problem."""
+    """Intervals of timer.py: from a minute to a year, or a problem."""
     parts = st.lists(st.tuples(st.integers(0, 10**10), st.sampled_from(UNITS)), max_size=4)
     text = data.draw(_written(INTERVALS, parts.map(lambda pairs: "".join(f"{count}{unit}" for count, unit in pairs))))
     try:
@@ -84,7 +84,7 @@ def intervals(data: st.DataObject) -> None:
 
 
 def items(data: st.DataObject) -> None:
-    """What timer.py takes as an items file: items with two paths, or a problem."""
+    """Items files of timer.py: items with two paths, or a problem."""
     lines = data.draw(st.lists(_written(LINES, st.text(max_size=200)), max_size=6))
     try:
         found = read_items(lines, name="items.csv")

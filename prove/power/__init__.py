@@ -15,7 +15,7 @@ CLAIM = """\
 Every write, sync, creation and removal of the datastore and its journal is noted while the scripts run; the notes
 account for every byte of both. From them come states that a disk may be in after its power was cut at any of these
 moments: what was not synced is there, missing, or torn into sectors of 512 or 4,096 bytes in any mixture of their
-versions; room that was never written holds anything; the creation and the removal of the journal have happened or not
+versions; space that was never written holds anything; the creation and the removal of the journal have happened or not
 while their folder was not synced. In each state the datastore opens, is whole, and says what it said after a commit,
 never an older one than the last that had returned. From some of them the runs go on, with Globus as it was at that
 moment; in the end all that holds after crashes holds here too. What is assumed: a sector is written whole or not at
@@ -23,8 +23,8 @@ all, and a disk that says it has written has written."""
 KILLS = 12
 
 
-class Told(NamedTuple):
-    """What a series came to."""
+class SeriesResult(NamedTuple):
+    """The figures of a series, and its failure."""
 
     killed: int
     runs: int
@@ -42,24 +42,26 @@ def prove(effort: Effort) -> Proof:
     kills = effort.times(KILLS, 5)
     count = effort.times(30, 2)
 
-    def one(seed: int) -> Told:
+    def one(seed: int) -> SeriesResult:
         series = PowerSeries(seed, effort.folder / str(seed), library)
         with series:
             failure = failure_of(lambda: series.play(kills))
-            return Told(series.killed.total(), series.runs, series.cuts, series.states, series.journals, failure)
+            return SeriesResult(
+                series.killed.total(), series.runs, series.cuts, series.states, series.journals, failure
+            )
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        told = list(pool.map(one, seeds(effort, count)))
-    states, journals = sum(each.states for each in told), sum(each.journals for each in told)
-    failures = [each.failure for each in told if each.failure]
+        results = list(pool.map(one, seeds(effort, count)))
+    states, journals = sum(each.states for each in results), sum(each.journals for each in results)
+    failures = [each.failure for each in results if each.failure]
     if states < effort.times(2000, 40) or not 0 < journals < states:
         failures.append(f"too little was tried: {states} states, {journals} of them with a journal")
     figures = (
-        ("series", f"{len(told)}"),
-        ("scripts started", f"{sum(each.runs for each in told):,}"),
-        ("of these killed with the cut", f"{sum(each.killed for each in told):,}"),
+        ("series", f"{len(results)}"),
+        ("scripts started", f"{sum(each.runs for each in results):,}"),
+        ("of these killed with the cut", f"{sum(each.killed for each in results):,}"),
         ("states of the disk opened and judged", f"{states:,}"),
         ("of these with a journal", f"{journals:,}"),
-        ("states from which the runs went on", f"{sum(each.cuts for each in told):,}"),
+        ("states from which the runs went on", f"{sum(each.cuts for each in results):,}"),
     )
     return Proof(TITLE, CLAIM, figures, (), tuple(failures))

@@ -1,4 +1,4 @@
-"""What a disk may hold after its power was cut: what was synced, and any part of what was not. No files are touched."""
+"""The states of a disk after a power cut: what was synced, and any part of what was not. Touches no files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _File:
                 self.versions
             )
         sector_bytes = chance.choice(SECTORS_BYTES)
-        # How long the file is is written by itself too; room that was never written holds whatever lay there.
+        # The length of the file is written by itself too; space that was never written holds whatever was there.
         length = len(chance.choice(self.versions))
         filler = chance.choice((bytes(sector_bytes), chance.randbytes(sector_bytes)))
         sectors = []
@@ -98,7 +98,7 @@ class Disk:
         return changes[-1] if changes else self._names.get(name)
 
     def now(self) -> dict[str, bytes]:
-        """What a running system sees."""
+        """The bytes that a running system reads."""
         files = {name: self._file(name) for name in {*self._names, *self._changes}}
         return {name: file.versions[-1] for name, file in sorted(files.items()) if file is not None}
 

@@ -19,7 +19,7 @@ LOOKED_AT = 0.04
 
 
 class Commits:
-    """What the datastore said after each commit.
+    """The contents of the datastore after each commit.
 
     Args:
         content: What it says now; that has returned.
@@ -45,7 +45,7 @@ class Commits:
 
     @property
     def allowed(self) -> list[Content]:
-        """What the datastore may say after a cut: what the last commit that returned made of it, or a later one."""
+        """The contents that the datastore may have after a cut: as of the last commit that returned, or later."""
         return self.contents[self._returned :]
 
 
@@ -134,7 +134,7 @@ def put(files: dict[str, bytes], folder: Path) -> None:
 
 
 def content_of(files: dict[str, bytes], scratch: Path) -> Content:
-    """What SQLite, without the product, reads from a datastore and its journal; it must be whole."""
+    """Read a datastore and its journal with SQLite alone, without the product; it must be whole."""
     put(files, scratch)
     if WATCHED not in files:
         return {}

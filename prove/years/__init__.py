@@ -60,7 +60,7 @@ def _globus() -> Emulator:
 
 
 def findings(years: Years, lived: Lived, *, most_datastore_bytes: int = MOST_DATASTORE_BYTES) -> list[str]:
-    """What did not stay bounded, or was not known any more."""
+    """What did not stay bounded, or was forgotten."""
     found = list(lived.failures)
     for name, most_bytes in (("datastore", most_datastore_bytes), ("tokens.db", MOST_TOKENS_BYTES)):
         if years.size_bytes(name) > most_bytes:
@@ -93,7 +93,7 @@ def _growth(lived: Lived, failures: list[str]) -> list[tuple[str, str]]:
     growth = statistics.median(beside[-tenth:]) / statistics.median(beside[:tenth])
     first, last = (statistics.median(times) for times in (lived.cpu_seconds[:tenth], lived.cpu_seconds[-tenth:]))
     walls = [statistics.median(times) for times in (lived.wall_seconds[:tenth], lived.wall_seconds[-tenth:])]
-    # A few runs say little about time: then it is told, not judged.
+    # A few runs say little about time: then it is reported, not checked.
     if tenth >= 1000 and growth > MOST_GROWTH:
         failures.append(f"the last {tenth:,} runs took {growth:.2f} times as much CPU time as the first")
     memory_growth = lived.peak_memory[-1] / lived.peak_memory[tenth]
@@ -115,7 +115,7 @@ def _figures(years: Years, lived: Lived, runs: int) -> list[tuple[str, str]]:
     whole = sum(isinstance(task, Task) for task in history)
     return [
         ("runs in one process", f"{runs:,}, {runs * STEP_HOURS / 24 / 365:.1f} years"),
-        ("tasks", f"{lived.tasks:,}, {lived.bad_tasks:,} of them failed, lost or with paths left out"),
+        ("tasks", f"{lived.tasks:,}, {lived.bad_tasks:,} of them failed, lost or with paths skipped"),
         ("runs that Globus refused or that could not reach it", f"{lived.refused_runs:,}"),
         ("new access tokens", f"{lived.refreshes:,}"),
         ("files delivered, some more than once", f"{lived.arrived:,}"),

@@ -37,7 +37,7 @@ TRANSFERS = "POST /v0.10/transfer"
 
 @dataclass
 class Lived:
-    """What came of so many runs.
+    """The result of a number of runs.
 
     Attributes:
         work_seconds: CPU time of the same piece of work right after each run: how fast the machine was then.
@@ -62,7 +62,7 @@ class Years:
     """One route, signed in by a person.
 
     Attributes:
-        known: The files that, as the emulator tells, one task delivered and nothing touched since, with its task_id.
+        known: The files that one task delivered, according to the emulator, and nothing touched since, with its id.
     """
 
     def __init__(self, folder: Path, globus: Emulator, chance: random.Random, log_max_bytes: int) -> None:
@@ -94,7 +94,7 @@ class Years:
             os.environ.update(before)
 
     def live(self, runs: int, *, step_hours: float, by_cron: bool = False) -> Lived:
-        """Let so many runs happen, so many hours apart; then leave the tree alone until all has arrived."""
+        """Do a number of runs, some hours apart; then leave the tree alone until all has arrived."""
         lived = Lived()
         tenth = max(1, runs // 10)
         for number in range(runs):
@@ -114,7 +114,7 @@ class Years:
             self._note(lived)
         for measured in (lived.cpu_seconds, lived.work_seconds, lived.wall_seconds, lived.peak_memory):
             del measured[runs:]
-        if differing := self._differing(may_rest=by_cron):  # a process of cron sees the real clock
+        if differing := self._differing(may_back_off=by_cron):  # a process of cron sees the real clock
             lived.failures.append(f"at the end these differ at the destination: {differing[:5]}")
         return lived
 
@@ -135,7 +135,7 @@ class Years:
         return {record.task for folder in folders for record in folder.delivered.values()}
 
     def why_unknown(self, rel_path: str) -> str:
-        """What is wrong with the record of a known file; "" when the record says by which task it came, and when."""
+        """The error in the record of a known file; "" when the record says by which task it came, and when."""
         with self.records() as store:
             folder_path, name = split(rel_path)
             folder = store.trie.folder(folder_path)
@@ -153,15 +153,17 @@ class Years:
             return f"{rel_path} came at {record.transferred_at_ns}, its task ended at {task.ended_at_ns}"
         return ""
 
-    def _differing(self, *, may_rest: bool) -> list[str]:
+    def _differing(self, *, may_back_off: bool) -> list[str]:
         theirs = self.route.tree(self.route.dst)
         with self.records() as store:
             folders = {rel_path: store.trie.folder(rel_path) for rel_path in store.trie.below("")}
-        resting = {join(rel_path, name) for rel_path, folder in folders.items() for name in folder.retries}
+        backing_off = {join(rel_path, name) for rel_path, folder in folders.items() for name in folder.retries}
         return [
             rel_path
             for rel_path, content in self.route.tree().items()
-            if content is not None and theirs.get(rel_path) != content and not (may_rest and rel_path in resting)
+            if content is not None
+            and theirs.get(rel_path) != content
+            and not (may_back_off and rel_path in backing_off)
         ]
 
     def _edit(self, number: int) -> None:
@@ -269,7 +271,7 @@ class Years:
             open_ids = {task.task_id for task in store.ledger.open.values()}
         for task_id, task in list(self.world.tasks.items()):
             if task_id not in open_ids and not task.is_open:
-                self.world.board.forget(task)
+                self.world.queue.forget(task)
                 self._noted.discard(task_id)
 
     def _look_up(self, lived: Lived, number: int) -> None:

@@ -26,7 +26,7 @@ def test_a_queue_that_is_full_is_told(route: Route, globus: Emulator, fault: Fau
     fault.check(route.run("main.py", status=None), route)
 
     for task in list(globus.world.tasks.values()):
-        globus.world.board.cancel(task)
+        globus.world.queue.cancel(task)
         globus.world.change_task(task.task_id, forget=True)
     globus.world.set_progress("immediate")
     assert_recovers(route)

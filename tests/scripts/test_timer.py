@@ -276,7 +276,7 @@ def test_job_submit_takes_its_body_on_the_command_line_and_shows_what_the_action
     result = job(route, "status", job_id, status=3)
 
     assert only_timer(globus).callback_body == {"body": {"a": 1}}
-    assert fields(result.stdout)["Last Result"].startswith("FAILURE: NotImplemented: The emulator calls nobody")
+    assert fields(result.stdout)["Last Result"].startswith("FAILURE: NotImplemented: The emulator makes no calls")
     for wrong, words in (
         (("--action-body", "{"), "The action's body is not JSON"),
         (("--action-file", "/none"), "Cannot read /none: no such file or directory"),
