@@ -37,7 +37,7 @@ SLOW_SECONDS = 60e-6
 WAITING_SHARE = 0.6
 
 
-# A few calls may have taken long because the processor was busy.
+# Fewer tell nothing: they may have taken long because the processor was busy.
 FEWEST_READS = 50
 
 
@@ -193,6 +193,8 @@ class Scanner:
         """The workers that pay off now."""
         settings = self._settings
         is_slow = pace.is_slow or _is_on_network(self._root_fd)
+        if pace.reads < FEWEST_READS and not is_slow:
+            return None  # processes with one thread each would take long where calls turn out to be slow
         # As many as the last scan read; before the first one, as many again as so far.
         last = self._store.shelf.get(LAST_RUN) or {}
         expected = last.get("tree_files") or last.get("files") or 2 * pace.reads

@@ -23,7 +23,7 @@ from autotransfer.scan import pool
 from autotransfer.scan.folders import open_root, walk
 from autotransfer.scan.listing import FolderResult, Listing, Policy, Unchanged
 from autotransfer.scan.pool import Pool
-from autotransfer.scan.scanner import Pace, Scanner
+from autotransfer.scan.scanner import FEWEST_READS, Pace, Scanner
 from autotransfer.scan.worker import FolderRow, FolderScanner, WorkerSetup, read_batch
 from utils import load_settings
 
@@ -144,6 +144,30 @@ def test_folders_that_only_a_worker_does_not_find_are_looked_at_here(settings: S
     )
 
     assert seen == surveyed(settings, root_fd, lambda pace: None)
+
+
+def test_processes_are_not_started_before_it_is_known_whether_calls_are_slow(
+    settings: Settings, root_fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+    started_at: list[int] = []
+
+    def of_processes(setup: WorkerSetup, count: int) -> Pool:
+        started_at.append(len(given))
+        raise pool.PoolUnavailable("not here")
+
+    monkeypatch.setattr(pool, "of_processes", of_processes)
+    monkeypatch.setattr("autotransfer.scan.scanner.WORTH_PROCESSES_SECONDS", 0.0)
+    monkeypatch.setattr("autotransfer.scan.scanner._is_on_network", lambda root_fd: False)
+    monkeypatch.setattr("autotransfer.scan.scanner.SLOW_SECONDS", 10**9)
+    with Store(IN_MEMORY) as store:
+        for rel_path, *_ in Scanner(settings, store, root_fd, POLICY, clock_ns=lambda: 5):
+            given.append(rel_path)
+
+    files = sum(len(os.listdir(os.path.join(settings.src_dir, path))) for path in given[: started_at[0]])
+    assert len(started_at) == 1  # asked once, whatever comes after
+    assert 0 < started_at[0] < len(given)
+    assert started_at[0] + files >= FEWEST_READS
 
 
 def test_what_is_recorded_comes_back_as_counts(tree: Route, settings: Settings, root_fd: int) -> None:
