@@ -666,7 +666,7 @@ def test_a_person_signs_in_is_shown_and_signs_out(person: Route, globus: Emulato
     full = person.run("timer.py", "session", "whoami", "--format", "full").stdout
     document = person.run("timer.py", "session", "whoami", "--format", "json").json
     job_id = made(person, "--interval", "1h")
-    person.run("timer.py", "session", "logout", says="is forgotten")
+    person.run("timer.py", "session", "logout", says="was deleted")
     globus.world.advance_clock(HOUR + 1)
 
     assert (len(scopes), again) == (1, [])
