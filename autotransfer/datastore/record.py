@@ -1,8 +1,8 @@
 """One folder's record: as it lies on the shelf, packed in columns (Record), and name by name (Folder). Pure.
 
-To add a field to what is kept of a delivered path: append it to Delivered and to Record, each with a default, and name
-it in `Record.columns`; then raise the format of the datastore (store.FORMAT_VERSION), with a step in store.UPGRADES. A
-stored record that lacks the field has its default.
+To keep one thing more of a delivered path, append a field to Delivered and to Record, each with a default, and name it
+in `Record.columns` and `Folder.pack`. Then raise store.FORMAT_VERSION, with a step in store.UPGRADES. A stored record
+that lacks the field has its default; schema checks the column like the others.
 """
 
 from __future__ import annotations
