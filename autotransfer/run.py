@@ -1,9 +1,7 @@
-"""The run itself: orders the rooms, decides nothing alone.
+"""One run: reconcile open tasks -> scan, compare, plan -> submit -> (wait) -> summary.
 
-reconcile open tasks -> scan, compare, plan -> submit -> (wait) -> summary
-
-A run that finds nothing to do and has no open task opens no socket and does not import globus_sdk: the rooms that talk
-to Globus are imported when there is something to say.
+A run that has nothing to send and no open task opens no socket and does not import globus_sdk: the modules that talk to
+Globus are imported when they are needed.
 """
 
 from __future__ import annotations
@@ -37,37 +35,36 @@ if TYPE_CHECKING:
 
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.5, 15.0
 
-
-# Of so many runs the start, the length and the status are kept: they show how often a run is to be expected.
+# The start, duration and status of that many runs are kept: they show how often to expect a run.
 RUNS_KEPT = 20
 
 
 class Watcher:
-    """Whoever watches a run; every call may be ignored.
+    """Is notified of the progress of a run. Every method may do nothing.
 
     Attributes:
-        wants_changes: Whether `change` is to be called for each path, which takes time when there are millions.
+        wants_changes: Whether to call `change` for each path, which takes time when there are millions.
     """
 
     wants_changes = True
 
     def change(self, rel_path: str, why: str, size_bytes: int) -> None:
-        """A path is to be sent."""
+        """A path will be sent."""
 
     def expects(self, files: int) -> None:
-        """The scan begins; the last one saw so many files, 0: that is not known."""
+        """The scan begins; `files` is the number in the last one, 0 if that is not known."""
 
     def scanning(self, folders: int, files: int) -> None:
-        """The scan has come so far."""
+        """That many folders and files have been scanned."""
 
     def submitted(self, task: Task) -> None:
-        """Globus accepted a task."""
+        """Globus has accepted a task."""
 
     def waiting(self, done_bytes: int, total_bytes: int, open_tasks: int) -> None:
-        """Open tasks have come so far."""
+        """Open tasks have made progress."""
 
     def remark(self, text: str) -> None:
-        """Something that only a watcher cares for."""
+        """Something that concerns only a watcher."""
 
 
 class Run:
@@ -76,12 +73,12 @@ class Run:
     Args:
         settings: The route.
         store: Its datastore, open.
-        watcher: Told how it goes.
+        watcher: Is notified of its progress.
         is_dry: Whether to change nothing, here and at Globus.
-        is_full: Whether to look at everything, whatever SCAN says.
-        names: What a change feed names, so that no more is looked at; None: there is none.
-        choose: Who helps with the scan, when not to be found out by its pace.
-        clock_ns, pause: The clock, and how to let time pass while waiting.
+        is_full: Whether to list everything, whatever SCAN says.
+        names: What a change feed names; only that is checked. None: there is no feed.
+        choose: Returns the pool that helps with the scan, when its pace does not decide.
+        clock_ns, pause: The clock, and how to wait.
     """
 
     def __init__(
@@ -111,13 +108,13 @@ class Run:
         self.summary = Summary(started_at_ns=clock_ns())
 
     def perform(self, *, wait_seconds: float | None = None) -> Summary:
-        """Do the run; gives its summary, which is also kept as `summary` when a Problem ends the run early.
+        """Do the run; returns its summary, which is also in `summary` if a Problem ends the run early.
 
         Args:
-            wait_seconds: How long to stay until the open tasks have ended; None: not at all.
+            wait_seconds: How long to wait for the open tasks to end; None: not at all.
 
         Raises:
-            ConfigurationProblem, SignInNeeded, GlobusProblem: As the rooms say; what was committed before stands.
+            ConfigurationProblem, SignInNeeded, GlobusProblem: What was committed before remains.
         """
         try:
             with self._stack, self._store.explained():
@@ -148,14 +145,14 @@ class Run:
             try:
                 self._reconciler(path_reader).reconcile_all()
             except Problem as problem:
-                self._watcher.remark(f"Open tasks are shown as recorded, because Globus was not asked: {problem}")
+                self._watcher.remark(f"Open tasks are shown as recorded, because Globus could not be asked: {problem}")
             return
         reconciler = self._reconciler(path_reader)
         unanswered: OutcomeUnknown | None = None
         if any(task.state == PREPARED for task in self._store.ledger.open.values()):
             try:
                 self._submitter().post_all(is_again=True)
-            except OutcomeUnknown as problem:  # what became of the other tasks can still be asked
+            except OutcomeUnknown as problem:  # the other tasks can still be reconciled
                 unanswered = problem
         reconciler.reconcile_all()
         if unanswered is not None:
@@ -184,7 +181,7 @@ class Run:
         )
         prepared = plan.make()
         for number, name in plan.outside:
-            self._watcher.remark(f"Left out name {number}, which is not inside SRC_DIR: {display(name)}")
+            self._watcher.remark(f"Skipped name {number}, which is not inside SRC_DIR: {display(name)}")
         if self._is_dry:
             return
         if self._store.shelf.get("DEVICE") != device:
@@ -212,9 +209,7 @@ class Run:
             if not open_tasks:
                 return
             if left_seconds <= 0:
-                self.summary.notice(
-                    WAIT_OVER, "", f"The time to wait was over with {counted(open_tasks, 'task')} under way."
-                )
+                self.summary.notice(WAIT_OVER, "", f"--wait ended with {counted(open_tasks, 'task')} under way.")
                 return
             self._pause(min(poll_seconds, left_seconds))
             poll_seconds = min(poll_seconds * 1.5, LONGEST_POLL_SECONDS)
@@ -237,7 +232,7 @@ class Run:
         for end in ends:
             if problem := not_ready(end):
                 raise problem
-        if login.is_service_account:  # a person gave this consent when they signed in
+        if login.is_service_account:  # a person gave this consent at sign-in
             login.want_data_access([end.id for end in ends if end.wants_data_access])
 
     def _signed_in(self) -> Login:
@@ -280,12 +275,12 @@ class Run:
         )
 
     def _close(self, problem: Problem | None) -> None:
-        """Count what is left and keep the summary; what the run did not commit is dropped."""
+        """Complete the summary and store it; what the run has not committed is dropped."""
         seconds = (self._clock_ns() - self.summary.started_at_ns) / NS_PER_SECOND
         try:
             self._store.rollback()
             in_flight_tasks = len(self._store.ledger.open)
-        except Exception:  # noqa: BLE001 - a damaged datastore must not hide the problem that says so
+        except Exception:  # noqa: BLE001 - a damaged datastore must not hide the problem that ended the run
             in_flight_tasks = 0
         self.summary.close(seconds=seconds, in_flight_tasks=in_flight_tasks)
         if self._is_dry:
@@ -297,20 +292,20 @@ class Run:
             (notice.kind, display(notice.subject), display(notice.cause)) for notice in self.summary.notices
         ]
         try:
-            if self.summary.scan == "paths":  # how large the tree is, the last scan has seen
+            if self.summary.scan == "paths":  # the last scan has the size of the tree
                 last = self._store.shelf.get(LAST_RUN) or {}
                 outcome["tree_files"] = last.get("tree_files") or last.get("files") or 0
             self._store.shelf[LAST_RUN] = {**self.summary.as_builtins(), **outcome}
             runs = [*(self._store.shelf.get("RUNS") or ()), (self.summary.started_at_ns, self.summary.seconds, status)]
             self._store.shelf["RUNS"] = runs[-RUNS_KEPT:]
             self._store.commit()
-        except Exception as error:  # noqa: BLE001 - the run's own outcome must not be hidden by its record
+        except Exception as error:  # noqa: BLE001 - a summary that cannot be stored must not hide the outcome of the run
             if problem is not None and getattr(error, "why", str(error)) == problem.why:
                 return  # the same cause ended the run, and is reported
             self.summary.notice(
                 SUMMARY_UNWRITTEN,
                 "",
-                f"The summary of this run could not be kept ({error}). Free space on the disk of CODE_PATH; what was "
+                f"The summary of this run could not be stored ({error}). Free space on the disk of CODE_PATH; what was "
                 "recorded before is unharmed.",
                 cause=getattr(error, "why", str(error)),
             )

@@ -14,10 +14,10 @@ from autotransfer.globus.failures import NEXT_RUN, answer_words, document_in, ex
 
 
 class Tasks:
-    """Asks Transfer about tasks.
+    """The tasks of the signed-in identity in Globus Transfer.
 
     Args:
-        again: Who asks for a task again when that failed, and when.
+        again: For messages: when a failed request is repeated.
     """
 
     def __init__(self, client: globus_sdk.TransferClient, *, again: str = NEXT_RUN) -> None:
@@ -25,10 +25,10 @@ class Tasks:
         self._again = again
 
     def submission_id(self) -> str:
-        """A fresh submission_id; the cheapest authenticated call, so it also proves the login.
+        """Get a new submission_id. It is the cheapest authenticated request, so it also tests the login.
 
         Raises:
-            SignInNeeded, GlobusProblem: Nothing was sent then.
+            SignInNeeded, GlobusProblem: Nothing was submitted.
         """
         with explained("give a submission_id", effect="Nothing was sent or recorded."):
             return str(document_in(self._client.get_submission_id())["value"])
@@ -36,15 +36,14 @@ class Tasks:
     def submit(self, data: globus_sdk.TransferData, *, effect: str, refused_effect: str) -> str:
         """Submit a transfer with the submission_id in its document (POST /transfer); returns the task_id.
 
-        A document whose submission_id Globus has already seen is not run again; the first task's id comes back.
+        Globus runs a submission_id once: for one that it has seen, it returns the ID of the first task.
 
         Args:
             data: Complete, with its submission_id and items.
-            effect: What the message says is recorded when it is open what became of it.
-            refused_effect: The same when it was refused.
+            effect: For messages: what is recorded if the outcome is unknown; refused_effect: if it was refused.
 
         Raises:
-            OutcomeUnknown: It may have been accepted: post it again later, with the same submission_id.
+            OutcomeUnknown: It may have been accepted: submit it again later, with the same submission_id.
             IdenticalPaths, RequestTooLarge, SignInNeeded, ConfigurationProblem, GlobusProblem: It was refused.
         """
         lost: list[RetryContext] = []
@@ -57,14 +56,14 @@ class Tasks:
                 is_submission=True,
                 was_lost=lambda: bool(lost),
             ),
-            _noting_lost(self._client, lost),
+            _collecting_lost(self._client, lost),
         ):
             answer = document_in(self._client.submit_transfer(data))
             code, task_id = str(answer["code"]), str(answer["task_id"])
         if code not in ("Accepted", "Duplicate"):
             raise OutcomeUnknown(
                 f"Globus answered {code!r} to task {data['label']!r}",
-                remedy="It is sent again with the same submission_id by the next run.",
+                remedy="The next run will submit it again with the same submission_id.",
             )
         return task_id
 
@@ -73,13 +72,16 @@ class Tasks:
 
         Raises:
             TaskUnknown: Globus has no such task for this identity.
-            SignInNeeded, GlobusProblem: It could not be asked for.
+            SignInNeeded, GlobusProblem: The request failed.
         """
         with explained("show task {}", about=task_id, again=self._again):
             try:
                 document = document_in(self._client.get_task(task_id))
             except globus_sdk.TransferAPIError as error:
-                if (error.http_status, error.code) == (403, "PermissionDenied"):  # observed: it is somebody else's
+                if (error.http_status, error.code) == (
+                    403,
+                    "PermissionDenied",
+                ):  # observed: another identity's task
                     raise TaskUnknown(
                         f"Globus did not show task {task_id}",
                         why=answer_words(error),
@@ -93,12 +95,12 @@ class Tasks:
             return document
 
     def cancel(self, task_id: str) -> None:
-        """Ask for a task to be canceled; what it came to is seen when it is next looked at."""
+        """Request that a task be canceled; `get` shows the outcome."""
         with explained("cancel task {}", about=task_id):
             self._client.cancel_task(task_id)
 
     def skipped(self, task_id: str) -> Iterator[tuple[str | None, str]]:
-        """What an ended task left out at the source: (source path, code); the path is None where it is withheld."""
+        """What an ended task skipped at the source: (source path, code); the path is None if it is withheld."""
         pages = self._client.paginated.task_skipped_errors(task_id)
         for row in self._rows(pages, "list what task {} skipped", task_id):
             yield row.get("source_path"), str(row.get("error_code") or "SKIPPED")
@@ -134,17 +136,17 @@ class Tasks:
 
 
 @contextmanager
-def _noting_lost(client: globus_sdk.TransferClient, lost: list[RetryContext]) -> Iterator[None]:
-    """Note each try that the SDK repeats within the block and that Globus may have carried out nevertheless."""
+def _collecting_lost(client: globus_sdk.TransferClient, lost: list[RetryContext]) -> Iterator[None]:
+    """Collect each attempt in the block that the SDK repeats although Globus may have carried it out."""
 
-    def note(context: RetryContext) -> RetryCheckResult:
+    def collect(context: RetryContext) -> RetryCheckResult:
         if context.response is None or may_have_run(context.response.status_code):
             lost.append(context)
         return RetryCheckResult.no_decision
 
     usual = client.retry_config.checks
     client.retry_config.checks = RetryCheckCollection()
-    client.retry_config.checks.register_many_checks([note, *usual])
+    client.retry_config.checks.register_many_checks([collect, *usual])
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""What is to be sent."""
+"""Decides what to send."""

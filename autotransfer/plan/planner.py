@@ -122,7 +122,7 @@ class Plan:
             feed = Feed(self._trie, self._root_fd, scan_policy, rel_paths, clock_ns=self._clock_ns)
             self._compare_all(feed, None, rules)
             self._summary.scan = "paths"
-        self._rescan.finish(has_seen_all=not self._summary.is_quick)
+        self._rescan.finish(has_scanned_all=not self._summary.is_quick)
         return self._batcher.finish()
 
     def _find(self, names: Sequence[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""What the next run with a change feed must look at again."""
+"""The paths that the next run with a change feed must check although the feed may not name them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from autotransfer.scan.feed import SRC_DIR_ITSELF
 from autotransfer.scan.listing import Listing
 
 MOST_KEPT = 100_000
-
-
 NUL = "\0"
 
 
 def kept_paths(store: Store) -> set[str]:
-    """What earlier runs left to be looked at; all of SRC_DIR when no run has had a feed yet."""
+    """The paths that earlier runs left to be checked; all of SRC_DIR if no run has had a feed yet."""
     value = store.shelf.get(RESCAN)
     if value is None or value == FOLDER_ITSELF:
         return {SRC_DIR_ITSELF}
@@ -25,13 +23,13 @@ def kept_paths(store: Store) -> set[str]:
 
 
 def rescan_later(store: Store, rel_paths: Iterable[str]) -> None:
-    """Have the next run with a feed look at these paths, as if one had named them. Nothing where there are no feeds."""
+    """Have the next run with a feed check these paths too. Does nothing where there are no feeds."""
     if store.shelf.get(RESCAN) is not None:
         store.shelf[RESCAN] = _packed(kept_paths(store).union(rel_paths))
 
 
 class Rescan:
-    """Gathers, in one run, what later ones must look at; does nothing where there are no feeds."""
+    """Collects, during one run, what later ones must check. Does nothing where there are no feeds."""
 
     def __init__(self, store: Store, *, is_used: bool) -> None:
         self._store = store
@@ -39,16 +37,16 @@ class Rescan:
         self._rel_paths: set[str] = set()
 
     def add(self, rel_path: str) -> None:
-        """Keep a path."""
+        """Add a path."""
         if self._is_used and len(self._rel_paths) <= MOST_KEPT:
             self._rel_paths.add(rel_path)
 
     def add_unsent(self, listing: Listing, change: FolderChange) -> None:
-        """Keep what a folder holds that is neither sent now nor as it is recorded."""
+        """Add what a folder has that is neither sent now nor as recorded."""
         if not self._is_used:
             return
         for error in listing.errors:
-            if can_be_sent(error.rel_path):  # else only another name can help, and that is named by itself
+            if can_be_sent(error.rel_path):  # otherwise it must be renamed, and the feed names the new name
                 self.add(error.rel_path)
         if change.unsettled or change.waiting or change.backing_off:
             folder = change.folder
@@ -57,10 +55,10 @@ class Rescan:
                 if name not in change.outgoing and (record is None or record.fingerprint != seen):
                     self.add(join(listing.rel_path, name))
 
-    def finish(self, *, has_seen_all: bool) -> None:
-        """Write it, in place of what was kept before if that was looked at too."""
+    def finish(self, *, has_scanned_all: bool) -> None:
+        """Store the paths; those of earlier runs are dropped if everything has been scanned."""
         if self._is_used:
-            before = set() if has_seen_all else kept_paths(self._store)
+            before = set() if has_scanned_all else kept_paths(self._store)
             self._store.shelf[RESCAN] = _packed(before | self._rel_paths)
 
 

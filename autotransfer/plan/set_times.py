@@ -1,4 +1,4 @@
-"""Set the last-transfer time of paths: the work of set_time.py. No Globus; the caller commits."""
+"""Sets the last-transfer time of paths, for set_time.py. The caller commits."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ABANDONED = "abandoned"
 
 
 class Counts(NamedTuple):
-    """What became of the paths in scope.
+    """The numbers of paths in scope.
 
     Args:
-        transferred: They now count as transferred.
-        to_send: The next run sends them.
-        in_flight: A task carries them; they were left alone.
-        errors: They could not be looked at.
-        abandoned_tasks: Open tasks of another route that are no longer followed.
+        transferred: Those that now count as transferred.
+        to_send: Those that the next run will send.
+        in_flight: Those that a task carries, and that were not changed.
+        errors: Those that could not be read, in words.
+        abandoned_tasks: The number of open tasks of another route that are no longer followed.
     """
 
     transferred: int = 0
@@ -49,19 +49,19 @@ def set_times(
     clock_ns: Callable[[], int],
     is_now: bool = False,
 ) -> Counts:
-    """Make every path in scope count as transferred at a moment.
+    """Make each path in scope count as transferred at a moment.
 
-    Paths whose mtime is not newer are recorded with today's fingerprint; newer ones, and ones touched less than
-    SETTLE_SECONDS ago, are left to be sent. With the moment None all are forgotten, so all are sent again. What is sent
-    again is compared by checksum, because the destination may hold something else under its name.
+    Paths whose mtime is not later are recorded with their present fingerprint; later ones, and ones touched less than
+    SETTLE_SECONDS ago, will be sent. If the moment is None, all will be sent. They are compared by checksum, because
+    the destination may have something else under their names.
 
     Args:
         moment_ns: The moment, not in the future; None for "never".
         scopes: rel_paths of files or folders; "" is all of SRC_DIR.
-        is_now: Whether the moment is now: then also what a wrong clock dated in the future counts as transferred.
+        is_now: Whether the moment is now: what a wrong clock has dated in the future then counts as transferred too.
 
     Raises:
-        UsageProblem: A scope is not there, or is left out of transfers. Nothing was committed.
+        UsageProblem: A scope does not exist, or is never sent. Nothing was committed.
         ConfigurationProblem: The datastore is about another route and the scope is not all of SRC_DIR.
     """
     is_whole = "" in scopes
@@ -130,7 +130,7 @@ class _Setting:
 
     def _why_not(self, parent: Listing, name: str) -> str:
         if name in parent.kept:
-            return "is left out by EXCLUDE, or cannot be looked at"
+            return "is excluded (EXCLUDE), or cannot be read"
         for error in parent.errors:
             if error.rel_path in (join(parent.rel_path, name), parent.rel_path):
                 return f"cannot be sent: {error.why}"
@@ -175,7 +175,7 @@ class _Setting:
 
 
 def _outermost(scopes: list[str]) -> list[str]:
-    """The scopes that lie in no other one, so that no path is counted twice."""
+    """The scopes that are not inside another one, so that no path is counted twice."""
     return [
         scope
         for scope in sorted(set(scopes))
@@ -184,7 +184,7 @@ def _outermost(scopes: list[str]) -> list[str]:
 
 
 def _leave_other_route(settings: Settings, store: Store, *, now_ns: int) -> int:
-    """Forget what is about another route, also what is excluded or unreadable now; gives how many tasks were open."""
+    """Forget all records of another route, even of what cannot be read now; returns the number of its open tasks."""
     known = store.shelf.get("ROUTE")
     if known is None or known == settings.route:
         return 0

@@ -11,7 +11,7 @@ from autotransfer.scan.folders import read_folder
 
 
 def is_bare_folder(root_fd: int, settings: Settings) -> bool:
-    """Whether SRC_DIR holds nothing at all.
+    """Whether SRC_DIR is completely empty.
 
     Raises:
         ConfigurationProblem: It cannot be read.
@@ -30,11 +30,11 @@ def is_bare_folder(root_fd: int, settings: Settings) -> bool:
 def check_root(settings: Settings, store: Store, root_fd: int, device: int) -> None:
     """Refuse a SRC_DIR that looks like a disk that is not mounted.
 
-    Device numbers of network and removable disks change at every boot, so another device alone is no reason: it is one
-    when nothing that was recorded at the top is there.
+    The device numbers of network and removable disks change at every boot, so another device alone is no reason; it is
+    one if nothing that is recorded at the top is there.
 
     Raises:
-        ConfigurationProblem: Records exist, and SRC_DIR is empty or another disk.
+        ConfigurationProblem: There are records, and SRC_DIR is empty or another disk.
     """
     recorded_device = store.shelf.get("DEVICE")
     is_bare = is_bare_folder(root_fd, settings)
@@ -47,17 +47,17 @@ def check_root(settings: Settings, store: Store, root_fd: int, device: int) -> N
     found = {*listing.files, *listing.folders, *(error.rel_path for error in listing.errors)}
     known = {*root.delivered, *root.in_flight, *root.retries, *root.folders}
     remedy = (
-        "Mount it. If it is meant, tell the datastore with `set_time.py now`. Nothing was sent, and nothing that is "
-        "recorded was dropped."
+        "If not, mount it. If SRC_DIR is right as it is, run `set_time.py now`. Nothing was sent, and no record was "
+        "dropped."
     )
     if is_bare:
         raise ConfigurationProblem(
-            f"SRC_DIR {settings.src_dir} is empty, but the datastore knows files in it: is its disk not mounted?",
+            f"SRC_DIR {settings.src_dir} is empty, but the datastore has records of files in it. Is its disk mounted?",
             remedy=remedy,
         )
     if not known & found:
         raise ConfigurationProblem(
-            f"SRC_DIR {settings.src_dir} is on another device than before and holds nothing of what was there: is its "
-            "disk not mounted?",
+            f"SRC_DIR {settings.src_dir} is on a different device and contains nothing that was there before. Is "
+            "its disk mounted?",
             remedy=remedy,
         )

@@ -1,1 +1,1 @@
-"""Tasks: submitted, watched, ended."""
+"""Submits tasks and records their outcome."""

@@ -1,4 +1,4 @@
-"""Settle the ledger: ask Globus what became of each open task, and record what arrived."""
+"""Reconciles the ledger with Globus: asks about each open task, and records what arrived."""
 
 from __future__ import annotations
 
@@ -27,25 +27,23 @@ from autotransfer.plan.rescan import rescan_later
 from autotransfer.transfer.results import Recheck, Tally, TaskResult
 from autotransfer.transfer.task_status import STUCK, TaskStatus, task_status
 
-MEND = "Fix its permissions."
-
+FIX_PERMISSIONS = "Fix its permissions."
 
 REMEDIES = {
     "FILE_NOT_FOUND": "If it is there, SRC_PATH is wrong: run test_config.py.",
     "INVALID_PATH_NAME": "Rename it.",
 }
 
-
 ENDED_BADLY = (tasks.FAILED, tasks.CANCELED, tasks.EXPIRED)
 
 
 class Reconciler:
-    """Brings the open tasks up to date with Globus, one commit for each that moved.
+    """Brings the open tasks up to date with Globus, with one commit for each that has changed.
 
     Args:
         tasks: How to ask Globus.
-        recheck: Tells what a path is now, so that what changed under way is not taken for delivered.
-        may_act: Whether a stuck task may be canceled; a dry run only looks.
+        recheck: Returns what a path is now, so that what changed in transit does not count as delivered.
+        may_act: Whether a stuck task may be canceled; not in a dry run.
     """
 
     def __init__(
@@ -70,10 +68,10 @@ class Reconciler:
         self._may_act = may_act
 
     def reconcile_all(self) -> list[dict[str, Any]]:
-        """Settle every acknowledged open task; gives the documents of those that are still under way.
+        """Reconcile every open task that Globus has accepted; returns the documents of those still under way.
 
         Raises:
-            Unreachable, SignInNeeded: Nothing more can be asked; what was settled before is recorded.
+            Unreachable, SignInNeeded: Globus cannot be asked any more; what was reconciled before is recorded.
         """
         under_way = []
         for task in list(self._store.ledger.open.values()):
@@ -83,7 +81,7 @@ class Reconciler:
                 document = self._reconcile(task)
             except Unreachable:
                 raise
-            except GlobusProblem as problem:  # one task that cannot be shown must not hold up the others
+            except GlobusProblem as problem:  # one task that cannot be shown must not delay the others
                 self._summary.watch(task.number, Notice.of(problem, task.task_id))
                 continue
             if document is not None:
@@ -104,8 +102,8 @@ class Reconciler:
             self._summary.notice(
                 TASK_LOST,
                 task.task_id,
-                f"{task.title} is no longer known to Globus ({problem.why}). Its "
-                f"{counted(task.files, 'path')} will be retried.",
+                f"{task.title} is no longer known to Globus ({problem.why}). "
+                f"Its {counted(task.files, 'path')} will be retried.",
             )
             return None
         status = task_status(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
@@ -126,7 +124,7 @@ class Reconciler:
     def _end_succeeded(self, task: Task, status: TaskStatus) -> None:
         skipped = status.skipped
         if task.is_adopted:
-            # It was submitted before our own look at these paths, so what it carried is not known.
+            # It was submitted before this run compared these paths, so the content that it carried is not known.
             self._end(
                 task,
                 tasks.SUCCEEDED,
@@ -145,7 +143,7 @@ class Reconciler:
             self._summary.notice(
                 TASK_INCOMPLETE,
                 task.task_id,
-                f"{task.title} did not send {counted(skipped, 'path')}, and Globus does not say which any more. Its "
+                f"{task.title} did not send {counted(skipped, 'path')}, and Globus no longer says which. Its "
                 f"{counted(tally.returned, 'path')} will be retried, compared by checksum.",
             )
             return
@@ -163,20 +161,20 @@ class Reconciler:
 
         self._end(task, tasks.SUCCEEDED, reason, close)
         for rel_path, code in still_there:
-            path = display(rel_path)
+            path, remedy = display(rel_path), REMEDIES.get(code, FIX_PERMISSIONS)
             self._summary.notice(
                 PATH_UNREAD,
                 rel_path,
-                f"{task.title} did not send {path}: Globus could not read it ({code}). {REMEDIES.get(code, MEND)} It "
-                f"is retried with growing pauses, at once after `set_time.py never --path={shlex.quote(path)}`.",
+                f"{task.title} did not send {path}: Globus could not read it ({code}). {remedy} It will be retried "
+                f"with growing delays, or at once after `set_time.py never --path={shlex.quote(path)}`.",
                 cause=code,
             )
 
     def _saw_all(self, task: Task, status: TaskStatus, failures: list[tuple[str, str]], result: TaskResult) -> bool:
-        """Whether Globus came across every file that the task carries; some may have been away, and may be back.
+        """Whether Globus found every file that the task carries; a file may have been missing for a moment.
 
-        A file that is an item of its own and was skipped is not counted as seen, one found in a folder is. If Globus
-        counts otherwise, this errs on the side of sending again.
+        Globus does not count a skipped file that is an item of its own; it does count one in a folder. If it should
+        count otherwise, more is retried than necessary.
         """
         own_items = {item.rel_path for item in self._store.items(task.number) if not item.is_folder}
         skipped_items = sum(rel_path in own_items for rel_path, _ in failures)
@@ -204,7 +202,7 @@ class Reconciler:
     def _end(self, task: Task, state: str, reason: str, close: Callable[[TaskResult], Tally]) -> Tally:
         now_ns = self._clock_ns()
         items = self._store.items(task.number)
-        # The lists of an ended task come in pages: when one cannot be had, none of it may be recorded.
+        # The lists of an ended task come in pages: if one is not available, none of it must be recorded.
         with self._store.all_or_nothing():
             result = TaskResult(
                 self._store.trie,
@@ -215,7 +213,7 @@ class Reconciler:
                 ended_at_ns=task.ended_at_ns,
             )
             tally = close(result)
-            if tally.returned or tally.gone:  # what is gone may have been the last thing in its folder
+            if tally.returned or tally.gone:  # what is gone may have been the last entry of its folder
                 rescan_later(self._store, (item.rel_path for item in items))
             # The paths' records have the same moment.
             ended_at_ns = max(now_ns, task.ended_at_ns)
@@ -242,14 +240,14 @@ class Reconciler:
             self._summary.watch(task.number, None)
             return
         text = (
-            f"{task.title} is stalled: {status.trouble}. It holds {counted(task.files, 'path')}; without "
-            f"progress it is canceled after {self._stuck_hours:g} hours and they are retried. Its events: "
+            f"{task.title} is stalled: {status.trouble}. It carries {counted(task.files, 'path')}; without "
+            f"progress it will be canceled after {self._stuck_hours:g} hours, and they will be retried. Its events: "
             f"{WEB_APP}/{task.task_id}/event_log"
         )
         if status.code in ("NOT_A_DIRECTORY", "IS_A_DIRECTORY", "IS_A_FILE"):
             text += (
-                " A file took the place of a folder, or a folder that of a file, and this tool deletes nothing at the "
-                "destination: move the old one there away."
+                " A file has replaced a folder, or a folder a file, and this tool deletes nothing at the destination: "
+                "move the old one there out of the way."
             )
         self._summary.watch(task.number, Notice(TASK_STALLED, task.task_id, text, status.code))
 

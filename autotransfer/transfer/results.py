@@ -1,7 +1,7 @@
-"""What an ended task means for its paths: delivered, to be sent again, or gone. Pure: it changes a trie, no files.
+"""Records the outcome of an ended task for its paths: delivered, to be retried, or gone. Pure.
 
-A path counts as delivered only when it still is what was observed before the task was submitted. If it changed while
-the task was under way, the destination may hold either content, so it is sent again and compared by checksum.
+A path counts as delivered only if it is still what it was before the task was submitted. If it changed in transit, the
+destination may have either content, so it is retried, compared by checksum.
 """
 
 from __future__ import annotations
@@ -18,23 +18,22 @@ from autotransfer.datastore.trie import PathTrie
 from autotransfer.plan.in_flight import carried_names, touched_folders
 from autotransfer.transfer.task_status import pause_ns
 
-# (folder, name) -> the path's fingerprint now, or None when it is gone; OSError when it cannot be looked at.
+# (folder, name) -> the path's fingerprint now, or None if it is gone; OSError if it cannot be read.
 Recheck = Callable[[str, str], Optional[Fingerprint]]
 
 
 CHANGED = "CHANGED_UNDER_TRANSFER"
 
-
-# What a task left at the destination, half-written or swept up by a folder item, may be as new as its end; a day covers
-# clocks that differ.
+# So many delivered files are sorted at a time.
 PIECE = 10_000
 
-
+# What a task left at the destination, half-written or copied with a folder, may be as new as the end of the task; a day
+# covers clocks that differ.
 SWEEP_DOUBT_NS = DAY * NS_PER_SECOND
 
 
 class Tally(NamedTuple):
-    """How many paths of a task arrived, must be sent again, and are gone from disk meanwhile."""
+    """The numbers of paths of a task that arrived, that will be retried, and that are gone from disk meanwhile."""
 
     arrived: int = 0
     returned: int = 0
@@ -46,16 +45,14 @@ class Tally(NamedTuple):
 
 
 class TaskResult:
-    """Closes one ended task in the trie, path by path.
+    """Records the outcome of one ended task in the trie, path by path.
 
     Args:
-        trie: Changed by every call.
-        number: The task's.
-        items: Its items.
+        number, items: The task's.
         now_ns: When this is recorded.
-        ended_at_ns: When the task ended by Globus's clock, where that is known: what it left at the destination carries
-            such times, and our clock may be days behind.
-        recheck: Tells what a path is now.
+        ended_at_ns: When the task ended by Globus's clock, if known: what it left at the destination has such times,
+            and our clock may be days behind.
+        recheck: Returns what a path is now.
     """
 
     def __init__(
@@ -76,7 +73,7 @@ class TaskResult:
         self._recheck = recheck
 
     def count_files(self) -> int:
-        """How many files, not folders, the task carries. Cost: a look at every folder it touches."""
+        """The number of files, without empty folders, that the task carries. Cost: reads every folder it touches."""
         return sum(
             name != FOLDER_ITSELF
             for folder_path, names in touched_folders(self._trie, self._items)
@@ -84,10 +81,10 @@ class TaskResult:
         )
 
     def mark_failed(self, failures: Iterable[tuple[str, str]]) -> tuple[Tally, list[tuple[str, str]]]:
-        """Mark paths that Globus left out, each (rel_path, code), as to be sent again.
+        """Mark paths that Globus skipped, each (rel_path, code), as to be retried.
 
         Returns:
-            The tally, and the paths that are still there with their codes: what vanished was rightly left out.
+            The tally, and the paths that still exist with their codes: what is gone was rightly skipped.
         """
         tally, still_there = Tally(), []
         ordered = sorted(set(failures), key=lambda failure: split(failure[0]))
@@ -101,7 +98,7 @@ class TaskResult:
                 if name in retries and retries[name].task == self._number
             ]
         for rel_path, code in ordered:
-            # Also where Globus does not call it a folder: an item that could not be looked at has no type.
+            # Even if Globus does not call it a folder: an item that it could not read has no type.
             if rel_path not in self._trie:
                 continue
             below = Tally()
@@ -113,10 +110,10 @@ class TaskResult:
         return tally, still_there
 
     def mark_delivered(self, rel_paths: Iterable[str]) -> Tally:
-        """Mark files that are known to have arrived although their task failed."""
+        """Mark files that have arrived although their task failed."""
         tally = Tally()
         remaining = iter(rel_paths)
-        # Globus lists them in the order in which they arrived; sorted in pieces, each folder is written once a piece.
+        # Globus lists them in order of arrival. Sorted piece by piece, they are one write per folder and piece.
         while piece := sorted(map(split, islice(remaining, PIECE))):
             for folder_path, group in groupby(piece, key=lambda pair: pair[0]):
                 names = {name for _, name in group}
@@ -124,12 +121,12 @@ class TaskResult:
         return tally
 
     def close(self, *, has_arrived: bool, code: str = "", is_counted: bool = True) -> Tally:
-        """Close all that the task still carries, and lift its cover.
+        """Mark everything that the task still carries; no folder is carried by it any more.
 
         Args:
-            has_arrived: Whether it was delivered; otherwise it is sent again.
+            has_arrived: Whether it was delivered; otherwise it will be retried.
             code: Why it was not.
-            is_counted: Whether this counts as a failed try of each path.
+            is_counted: Whether this counts as a failed attempt of each path.
         """
         tally = Tally()
         for folder_path, names in touched_folders(self._trie, self._items):
@@ -137,7 +134,7 @@ class TaskResult:
         return tally
 
     def withdraw(self) -> None:
-        """Undo the preparation of a task that Globus refused: its paths are as they were before."""
+        """Take back a prepared task that Globus has not accepted: its paths are as they were before."""
         for folder_path, names in touched_folders(self._trie, self._items):
             folder = self._trie.folder(folder_path)
             for name in carried_names(folder, names, self._number):
@@ -145,7 +142,7 @@ class TaskResult:
             if folder.carried_by == self._number:
                 folder.carried_by = 0
             if names is None and not (folder.delivered or folder.in_flight or folder.retries):
-                folder.folders.clear()  # unknown again, so that it can travel whole again
+                folder.folders.clear()  # unknown again, so that it can be sent whole again
             self._trie.put(folder_path, folder)
 
     def _close_folder(
@@ -178,7 +175,7 @@ class TaskResult:
         flying = folder.in_flight.pop(name)
         try:
             seen = self._recheck(folder_path, name)
-        except OSError:  # it cannot be looked at now; the scan reports that
+        except OSError:  # it cannot be read now; the scan reports that
             seen = flying.fingerprint
         if seen is None:
             folder.forget(name)
@@ -188,10 +185,10 @@ class TaskResult:
             folder.delivered[name] = Delivered(*flying.fingerprint, self._latest_ns, self._number)
             folder.retries.pop(name, None)
             return Tally(arrived=1)
-        # Should it vanish before it is sent again, what is new under its name is compared with what was left there.
+        # If it vanishes before it is retried, what is new under its name must be compared with what was left there.
         folder.verify_until_ns = max(folder.verify_until_ns, flying.mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)
         earlier = folder.retries.get(name)
-        # A file that changed under way did not fail: it starts afresh.
+        # A file that changed in transit has not failed: its attempts start again.
         is_failure = is_counted and not has_arrived
         attempts = (earlier.attempts if earlier and earlier.fingerprint == flying.fingerprint else 0) + is_failure
         folder.delivered.pop(name, None)

@@ -1,4 +1,7 @@
-"""Submit, three commit points: prepared, posted, acknowledged. Whatever dies wherever, a batch becomes one task."""
+"""Submits batches in three steps, each committed: prepare, post, acknowledge.
+
+Wherever a run is interrupted, a batch becomes exactly one task.
+"""
 
 from __future__ import annotations
 
@@ -28,25 +31,20 @@ from autotransfer.plan.rescan import rescan_later
 from autotransfer.transfer.results import TaskResult
 from autotransfer.transfer.task_status import label_for
 
-# How long a task may stay prepared while its every POST ends without an answer that says what became of it.
+# How long a task may stay prepared while no POST of it is answered with an outcome.
 LONGEST_DOUBT_NS = DAY * NS_PER_SECOND
 
-
-NOTHING_RECORDED = "Nothing of it was transferred and nothing was recorded."
-
-
-NOTHING_LOST = "Nothing of it is lost: a later run sends it."
-
-
-KEPT = "It is recorded, and sent again with the same submission_id by the next run, so it cannot run twice."
+NOTHING_RECORDED = "None of it was transferred or recorded."
+NOTHING_LOST = "None of it is lost: a later run will send it."
+KEPT = "It is recorded; the next run will submit it again with the same submission_id, so it cannot run twice."
 
 
 class Submitter:
-    """Turns prepared batches into tasks.
+    """Turns batches into tasks.
 
     Args:
-        store: Committed at each of the three points.
-        on_submitted: Told each task that Globus accepted.
+        store: Committed after each step.
+        on_submitted: Called with each task that Globus has accepted.
     """
 
     def __init__(
@@ -67,10 +65,10 @@ class Submitter:
         self._on_submitted = on_submitted
 
     def prepare(self, batches: list[Batch]) -> None:
-        """Commit point (a): what each task carries, and the submission_id it will be posted with.
+        """Step 1: commit what each task carries, and the submission_id with which it will be posted.
 
         Raises:
-            SignInNeeded, GlobusProblem: No submission_id was to be had; nothing was committed.
+            SignInNeeded, GlobusProblem: There was no submission_id; nothing was committed.
         """
         for batch in batches:
             now_ns = self._clock_ns()
@@ -103,16 +101,16 @@ class Submitter:
         self._store.commit()
 
     def post_all(self, *, is_again: bool = False) -> None:
-        """Post every prepared task, oldest first: (b) the POST, (c) its task_id is committed.
+        """Steps 2 and 3: post every prepared task, oldest first, and commit its task_id.
 
         Args:
             is_again: Whether an earlier run prepared them, so that they may have been accepted already.
 
         Raises:
-            OutcomeUnknown: An answer was lost; that task and those after it stay prepared.
-            SignInNeeded, ConfigurationProblem, GlobusProblem: Globus refused one. It is struck out, and with it, if
-                they are this run's own, those after it: their paths are found again by the next run. But a task of an
-                earlier run stays prepared when the refusal is about the login.
+            OutcomeUnknown: An answer was lost; this task and those after it stay prepared.
+            SignInNeeded, ConfigurationProblem, GlobusProblem: Globus refused one. It is withdrawn, and so are those
+                after it if this run prepared them: the next run finds their paths again. But a task of an earlier run
+                stays prepared if the refusal is about the login.
         """
         todo = self._prepared_numbers()
         refused: RequestRefused | None = None
@@ -139,9 +137,9 @@ class Submitter:
             raise refused
 
     def _stays_prepared(self, task: Task, problem: Problem, *, is_again: bool) -> bool:
-        """Whether Globus may have accepted the task, so that it must be posted again, under the same submission_id."""
+        """Whether Globus may have accepted the task, so that it must be posted again with the same submission_id."""
         if isinstance(problem, OutcomeUnknown):
-            # One that is never answered must not hold up the route for ever.
+            # A task that is never answered must not block the route for ever.
             return not is_again or self._clock_ns() - task.prepared_at_ns < LONGEST_DOUBT_NS
         # Globus refuses a login before it reads the submission_id: an earlier acceptance may stand.
         return is_again and isinstance(problem, SignInNeeded)
@@ -166,7 +164,7 @@ class Submitter:
         self._on_submitted(accepted)
 
     def _recognize(self, task: Task) -> bool:
-        """Find the task under its label, which is only ever used once: it was accepted, and the answer was lost."""
+        """Find the task by its label, which is used once: if Globus has it, it was accepted and the answer lost."""
         document = self._tasks.find_by_label(task.label)
         if document is None:
             return False
@@ -175,7 +173,7 @@ class Submitter:
         return True
 
     def _adopt(self, task: Task, problem: IdenticalPaths) -> None:
-        """Wait for the open task that carries these paths; when it ends, they are sent again by checksum."""
+        """Follow the open task that carries these paths; when it has ended, they are retried by checksum."""
         if self._recognize(task):
             return
         known = {other.task_id for other in self._store.ledger.open.values()}
@@ -202,11 +200,11 @@ class Submitter:
             TASK_ADOPTED,
             str(found["task_id"]),
             f"Globus already has an open task with the paths of {task.label!r}: {found['task_id']}, which this "
-            "datastore did not know. It is waited for; then these paths are compared by checksum.",
+            "datastore has no record of. When it has ended, these paths will be compared by checksum.",
         )
 
     def _halve(self, task: Task, problem: RequestTooLarge) -> list[int]:
-        """Make two tasks of one that Globus called too large; gives their numbers."""
+        """Split a task that Globus called too large in two; returns their numbers, or one if there is no task left."""
         items = self._store.items(task.number)
         if len(items) <= 1:
             self._withdraw([task.number])
@@ -214,7 +212,7 @@ class Submitter:
                 problem.what,
                 why=problem.why,
                 code=problem.code,
-                remedy=f"It holds one item. {NOTHING_RECORDED} {NEXT_RUN}",
+                remedy=f"It has only one item. {NOTHING_RECORDED} {NEXT_RUN}",
             )
         middle = (len(items) + 1) // 2
         numbers = [self._part(task, task.number, items[:middle])]
@@ -222,7 +220,7 @@ class Submitter:
             second_number = self._store.ledger.next_number
             renumber(self._store.trie, items[middle:], task.number, second_number)
             numbers.append(self._part(task, second_number, items[middle:]))
-        else:  # no room for a second task: these wait for the next run
+        else:  # MAX_TASKS_IN_FLIGHT is reached: these wait for the next run
             self._give_up(task.number, items[middle:])
             self._summary.waiting += sum(item.files for item in items[middle:])
         self._store.shelf[ITEM_LIMIT] = middle
@@ -230,7 +228,7 @@ class Submitter:
         return numbers
 
     def _part(self, task: Task, number: int, items: list[Item]) -> int:
-        # A refused id is not used again with another body.
+        # A refused submission_id is not used again with another document.
         submission_id = self._tasks.submission_id()
         label = label_for(self._settings.label, number, submission_id, now_ns=task.prepared_at_ns)
         part = task._replace(

@@ -1,4 +1,4 @@
-"""What Globus's document of a task means."""
+"""Interprets Globus's document of a task. Pure."""
 
 from __future__ import annotations
 
@@ -10,31 +10,24 @@ from autotransfer.common.times import DAY, HOUR, MINUTE, NS_PER_SECOND, parse_da
 from autotransfer.datastore.tasks import CANCELED, EXPIRED, FAILED, SUCCEEDED, Task
 
 RUNNING, STUCK = "running", "stuck"
-
-
 UNKNOWN = -1
 
-
 HEALTHY_STATUS = ("OK", "QUEUED")
-
-
 FIRST_PAUSE_SECONDS = 5 * MINUTE
-
-
 PROGRESS_FIELDS = ("bytes_transferred", "files_transferred", "files_skipped", "directories", "subtasks_succeeded")
 
 
 class TaskStatus(NamedTuple):
-    """What a task's document means.
+    """The status of a task, as its document shows it.
 
     Args:
         state: RUNNING, STUCK (to be canceled), SUCCEEDED, FAILED, CANCELED or EXPIRED.
-        trouble: In words for a person, when the task needs one or is stalled; else "".
+        trouble: Why the task is stalled or needs a person, in words; "" if it does not.
         reason: Why it failed, in Globus's words.
-        code: Of the trouble or the reason, in one word where Globus gives one.
-        skipped: How many paths it left out at the source; UNKNOWN when the document does not say.
-        files: How many files it saw there; UNKNOWN likewise.
-        ended_at_ns: When it ended by Globus's clock; 0 when that is not known.
+        code: The trouble or the reason in one word, if Globus has one.
+        skipped: The number of paths that it skipped at the source; UNKNOWN if the document does not say.
+        files: The number of files that it found there; UNKNOWN likewise.
+        ended_at_ns: When it ended by Globus's clock; 0 if that is not known.
     """
 
     state: str
@@ -48,7 +41,7 @@ class TaskStatus(NamedTuple):
 
 
 def task_status(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: float) -> TaskStatus:
-    """What Globus's document of a task means for us; anything not known is never taken for success.
+    """Interpret Globus's document of a task; nothing unknown is taken for success.
 
     Source: docs.globus.org/api/transfer/task (status, fatal_error, nice_status) and …/task_behavior.
     """
@@ -63,7 +56,7 @@ def task_status(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_h
     if status == "FAILED":
         return _failure(document)
     progress = tuple(_count(document, field) for field in PROGRESS_FIELDS)
-    # A moment in the future was noted by a clock that was wrong.
+    # A time in the future was recorded while the clock was wrong.
     since_ns = min(task.progress_at_ns, now_ns) if progress == task.progress else now_ns
     code, trouble = _trouble(document)
     is_late = now_ns - since_ns >= stuck_hours * HOUR * NS_PER_SECOND
@@ -98,14 +91,14 @@ def _ended_at_ns(document: Mapping[str, Any]) -> int:
 
 
 def _trouble(document: Mapping[str, Any]) -> tuple[str, str]:
-    """The code of what is wrong and its words, or two empty texts."""
+    """What is wrong, as a code and in words; two empty strings if nothing is."""
     status = document.get("status")
     if status == "INACTIVE":
-        return "INACTIVE", "INACTIVE: its credentials expired; sign in again in the Globus web app to let it go on"
+        return "INACTIVE", "INACTIVE: its credentials expired; sign in again in the Globus web app to resume it"
     if status != "ACTIVE":
-        return str(status), f"status {status!r}, which is not known here"
+        return str(status), f"unknown status {status!r}"
     if document.get("is_paused"):
-        return "PAUSED", "PAUSED by the administrator of a collection; it goes on when they let it"
+        return "PAUSED", "PAUSED by an administrator of a collection; it continues when they resume it"
     nice = str(document.get("nice_status") or "OK")
     if nice.upper() in HEALTHY_STATUS or document.get("is_ok"):
         return "", ""
@@ -116,12 +109,12 @@ def _trouble(document: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def pause_ns(attempts: int) -> int:
-    """How long a path rests after that many failed tries: not at all after the first, then doubling up to a day."""
+    """How long a path backs off after its last failed attempt: not after one, then twice as long each, up to a day."""
     if attempts <= 1:
         return 0
     return min(DAY, FIRST_PAUSE_SECONDS << min(attempts - 2, 20)) * NS_PER_SECOND
 
 
 def label_for(base: str, number: int, submission_id: str, *, now_ns: int) -> str:
-    """A task's label: the owner's words, our number, the time, and what makes it unique; fit for Globus's filter."""
+    """A unique label for a task, by which Globus can filter: LABEL, our number, the time, part of its submission_id."""
     return f"{base} {number} {utc_text(now_ns).replace(':', '').rstrip('Z')} {submission_id[:8]}"

@@ -58,7 +58,7 @@ def change_back(globus: Emulator, collection_id: str, change: dict[str, Any]) ->
                 collection_id,
                 {"allowed_identities": []},
                 sees="Globus did not accept task ...: No effective ACL rules on the endpoint ... (HTTP 403, code "
-                "PermissionDenied, request_id ...). Nothing of it was transferred and nothing was recorded. Ask the "
+                "PermissionDenied, request_id ...). None of it was transferred or recorded. Ask the "
                 "collection's administrator to give the signed-in identity access",
                 recorded="nothing",
             )
@@ -132,8 +132,8 @@ def test_a_collection_that_is_deleted_is_named(route: Route, globus: Emulator, f
             "the destination collection is read-only",
             DST_ID,
             {"read_only": True},
-            sees="Task ... is stalled: PERMISSION_DENIED ... It holds 1 path; without progress it is canceled "
-            "after 24 hours and they are retried.",
+            sees="Task ... is stalled: PERMISSION_DENIED ... It carries 1 path; without progress it will be canceled "
+            "after 24 hours, and they will be retried.",
             status=3,
             recorded="1 path under way",
         ),
@@ -142,7 +142,7 @@ def test_a_collection_that_is_deleted_is_named(route: Route, globus: Emulator, f
                 f"the {side} collection goes offline while a task is under way",
                 collection_id,
                 {"gcp_connected": False},
-                sees="Task ... is stalled: GC_NOT_CONNECTED ... It holds 1 path",
+                sees="Task ... is stalled: GC_NOT_CONNECTED ... It carries 1 path",
                 status=3,
                 recorded="1 path under way",
             )
@@ -152,7 +152,7 @@ def test_a_collection_that_is_deleted_is_named(route: Route, globus: Emulator, f
             "the destination collection is paused while a task is under way",
             DST_ID,
             {"gcp_paused": True},
-            sees="Task ... is stalled: GC_PAUSED ... It holds 1 path",
+            sees="Task ... is stalled: GC_PAUSED ... It carries 1 path",
             status=3,
             recorded="1 path under way",
         ),

@@ -13,7 +13,7 @@ from emulator.auth.state import Person
 from emulator.http.server import Emulator
 
 UNSENT = "Nothing was sent or recorded."
-REFUSED = "Nothing of it was transferred and nothing was recorded."
+REFUSED = "None of it was transferred or recorded."
 SIGN_IN = "Run test_config.py in a terminal once"
 COLLEAGUE = Person("b1b1b1b1-0000-4000-8000-000000000001", "colleague@example.org", "Kim Colleague", None)
 

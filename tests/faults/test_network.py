@@ -17,9 +17,9 @@ from emulator.http.server import Emulator
 ASKING = "GET /v0.10/endpoint/*"
 SUBMITTING = "POST /v0.10/transfer"
 NOT_SENT = "nothing"
-REFUSED = "Nothing of it was transferred and nothing was recorded."
+REFUSED = "None of it was transferred or recorded."
 PREPARED = "1 path in a prepared task"
-KEPT = "It is recorded, and sent again with the same submission_id by the next run, so it cannot run twice."
+KEPT = "It is recorded; the next run will submit it again with the same submission_id, so it cannot run twice."
 UNSENT = "Nothing was sent or recorded."
 DAY_SECONDS = 86400
 HTML = "<html><body>Sign in to the guest network</body></html>"

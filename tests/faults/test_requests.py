@@ -8,7 +8,7 @@ from suite import Route
 
 from emulator.http.server import Emulator
 
-REFUSED = "Nothing of it was transferred and nothing was recorded."
+REFUSED = "None of it was transferred or recorded."
 SUBMITTING = "POST /v0.10/transfer"
 
 
@@ -66,7 +66,7 @@ def test_a_request_that_is_too_large_is_halved(route: Route, globus: Emulator, f
 @pytest.mark.fault(
     "a request that is too large though it holds one item",
     sees="Globus did not accept task ...: A request may hold at most 300 bytes; this one holds ... (HTTP 413, code "
-    f"RequestTooLarge, request_id ...). It holds one item. {REFUSED}",
+    f"RequestTooLarge, request_id ...). It has only one item. {REFUSED}",
     status=6,
     recorded="nothing",
 )
@@ -82,8 +82,8 @@ def test_one_item_that_is_too_large_is_told(route: Route, globus: Emulator, faul
 
 @pytest.mark.fault(
     "identical paths are in an open task that the datastore does not know",
-    sees="Globus already has an open task with the paths of ..., which this datastore did not know. It is waited for; "
-    "then these paths are compared by checksum.",
+    sees="Globus already has an open task with the paths of ..., which this datastore has no record of. When it "
+    "has ended, these paths will be compared by checksum.",
     status=3,
     recorded="1 path under way",
 )

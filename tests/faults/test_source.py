@@ -117,8 +117,8 @@ def test_a_folder_that_may_not_be_searched_is_told_and_its_records_stay(ready: R
 
 @pytest.mark.fault(
     "SRC_DIR is empty where it was not (its disk is not mounted)",
-    sees="SRC_DIR ... is empty, but the datastore knows files in it: is its disk not mounted? Mount it. ... Nothing "
-    "was sent, and nothing that is recorded was dropped.",
+    sees="SRC_DIR ... is empty, but the datastore has records of files in it. Is its disk mounted? If not, mount it. "
+    "... Nothing was sent, and no record was dropped.",
     status=5,
     recorded=DELIVERED,
 )
@@ -135,7 +135,7 @@ def test_a_tree_that_is_suddenly_empty_is_told(ready: Route, fault: FaultCheck) 
 
 @pytest.mark.fault(
     "another, empty disk is mounted at SRC_DIR",
-    sees="SRC_DIR ... is empty, but the datastore knows files in it: is its disk not mounted?",
+    sees="SRC_DIR ... is empty, but the datastore has records of files in it. Is its disk mounted?",
     status=5,
     recorded=DELIVERED,
 )
@@ -148,7 +148,7 @@ def test_an_empty_disk_in_the_place_of_the_tree_is_told(ready: Route, fault: Fau
 
 @pytest.mark.fault(
     "another disk with other files is mounted at SRC_DIR",
-    sees="SRC_DIR ... is on another device than before and holds nothing of what was there: is its disk not mounted?",
+    sees="SRC_DIR ... is on a different device and contains nothing that was there before. Is its disk mounted?",
     status=5,
     recorded=DELIVERED,
 )

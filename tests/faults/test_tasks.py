@@ -11,8 +11,8 @@ from suite import DST_ID, Route, start_with_one_file_away
 from autotransfer.datastore.store import Store
 from emulator.http.server import Emulator
 
-HELD = "It holds 2 paths; without progress it is canceled after 24 hours and they are retried. Its events: https://"
-RESCAN = "of 2 paths delivered; the rest will be retried. Its events: https://"
+HELD = "It carries 2 paths; without progress it will be canceled after 24 hours, and they will be retried. Its events: https://"
+REST = "of 2 paths delivered; the rest will be retried. Its events: https://"
 DAY_SECONDS = 86400
 
 
@@ -43,31 +43,31 @@ def task_id(globus: Emulator) -> str:
         row(
             "a task FAILED",
             {"outcome": "fail", "code": "ENDPOINT_ERROR", "after_files": 0},
-            sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 0 {RESCAN}",
+            sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 0 {REST}",
             recorded="2 paths under way; 1 task failed",
         ),
         row(
             "a task FAILED with half of its files copied",
             {"outcome": "fail", "code": "ENDPOINT_ERROR", "after_files": 1},
-            sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 1 {RESCAN}",
+            sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 1 {REST}",
             recorded="1 path delivered, 1 path under way; 1 task failed",
         ),
         row(
             "a task FAILED with half a file copied",
             {"outcome": "half", "path": "*/b.dat"},
-            sees=f"Task ... ended failed (CONNECTION_BROKEN: connection broken): ... {RESCAN}",
+            sees=f"Task ... ended failed (CONNECTION_BROKEN: connection broken): ... {REST}",
             recorded="2 paths under way; 1 task failed",
         ),
         row(
             "a task is canceled by the user",
             {"outcome": "cancel", "after_files": 1},
-            sees=f"Task ... ended canceled (CANCELED: canceled): 1 {RESCAN}",
+            sees=f"Task ... ended canceled (CANCELED: canceled): 1 {REST}",
             recorded="1 path delivered, 1 path under way; 1 task canceled",
         ),
         row(
             "a task expired",
             {"outcome": "expire", "after_files": 1},
-            sees=f"Task ... ended expired (EXPIRED: expired): 1 {RESCAN}",
+            sees=f"Task ... ended expired (EXPIRED: expired): 1 {REST}",
             recorded="1 path delivered, 1 path under way; 1 task expired",
         ),
         row(
@@ -80,7 +80,7 @@ def task_id(globus: Emulator) -> str:
             "a task finished with a skipped file",
             {"outcome": "skip", "path": "*/b.dat", "code": "PERMISSION_DENIED"},
             sees="Task ... did not send b.dat: Globus could not read it (PERMISSION_DENIED). Fix its permissions. It "
-            "is retried with growing pauses, at once after `set_time.py never --path=b.dat`.",
+            "will be retried with growing delays, or at once after `set_time.py never --path=b.dat`.",
             recorded="1 path delivered, 1 path under way; 1 task succeeded",
         ),
     ],
@@ -99,7 +99,7 @@ def test_what_a_task_did_not_bring_is_sent_again(
 
 @pytest.mark.fault(
     "a task is canceled by an administrator",
-    sees=f"Task ... ended canceled (CANCELED: canceled (Maintenance until Monday)): 0 {RESCAN}",
+    sees=f"Task ... ended canceled (CANCELED: canceled (Maintenance until Monday)): 0 {REST}",
     status=3,
     recorded="2 paths under way; 1 task canceled",
 )
@@ -128,7 +128,7 @@ def test_a_task_that_an_administrator_canceled(route: Route, globus: Emulator, f
         row(
             "a task is paused by an administrator",
             {"pause": True},
-            sees="Task ... is stalled: PAUSED by the administrator of a collection; it goes on when they let it",
+            sees="Task ... is stalled: PAUSED by an administrator of a collection; it continues when they resume it",
             recorded="2 paths under way",
         ),
     ],
@@ -185,7 +185,7 @@ def test_a_task_with_faults_is_reported_and_goes_on_when_they_are_mended(
 @pytest.mark.fault(
     "a task is stuck for longer than STUCK_HOURS",
     sees="Task ... made no progress for 0.1 hours (PERMISSION_DENIED ...), so it was canceled. What was not delivered "
-    f"will be retried. ... ended canceled (CANCELED: canceled): 1 {RESCAN}",
+    f"will be retried. ... ended canceled (CANCELED: canceled): 1 {REST}",
     status=3,
     recorded="1 path delivered, 1 path under way; 1 task canceled",
 )
@@ -212,7 +212,7 @@ def let_time_pass(route: Route, *, hours: float) -> None:
 
 @pytest.mark.fault(
     "a quota that is really exceeded, with FAIL_ON_QUOTA_ERRORS",
-    sees=f"Task ... ended failed (QUOTA_EXCEEDED: quota exceeded): 0 {RESCAN}",
+    sees=f"Task ... ended failed (QUOTA_EXCEEDED: quota exceeded): 0 {REST}",
     status=3,
     recorded="2 paths under way; 1 task failed",
 )
@@ -236,7 +236,7 @@ def test_a_destination_that_is_full_fails_the_task_when_told_so(
 
 @pytest.mark.fault(
     "a task has a status that is not known",
-    sees="Task ... is stalled: status 'HIBERNATING', which is not known here.",
+    sees="Task ... is stalled: unknown status 'HIBERNATING'.",
     status=3,
     recorded="2 paths under way",
 )
@@ -258,7 +258,7 @@ def test_a_status_that_is_not_known_is_never_taken_for_success(
 
 @pytest.mark.fault(
     "a task failed more than 30 days ago: what it copied is no longer listed",
-    sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 0 {RESCAN}",
+    sees=f"Task ... ended failed (ENDPOINT_ERROR: endpoint error): 0 {REST}",
     status=3,
     recorded="2 paths under way; 1 task failed",
 )
@@ -277,7 +277,7 @@ def test_a_failed_task_without_its_list_is_sent_again_as_a_whole(
 
 @pytest.mark.fault(
     "a task that skipped files ended more than 30 days ago: which ones is no longer listed",
-    sees="Task ... did not send 1 path, and Globus does not say which any more. Its 2 paths will be retried, "
+    sees="Task ... did not send 1 path, and Globus no longer says which. Its 2 paths will be retried, "
     "compared by checksum.",
     status=3,
     recorded="2 paths under way; 1 task succeeded",

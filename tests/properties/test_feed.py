@@ -136,7 +136,7 @@ def test_nothing_is_kept_where_there_are_no_feeds() -> None:
     with Store(IN_MEMORY) as store:
         again = Rescan(store, is_used=False)
         again.add("a")
-        again.finish(has_seen_all=True)
+        again.finish(has_scanned_all=True)
         rescan_later(store, ["b"])
 
         assert store.shelf.get(RESCAN) is None
@@ -147,16 +147,16 @@ def test_what_a_scan_saw_replaces_what_was_kept_and_what_a_quick_one_saw_is_adde
     with Store(IN_MEMORY) as store:
         again = Rescan(store, is_used=True)
         again.add("a\nb/c")
-        again.finish(has_seen_all=True)
+        again.finish(has_scanned_all=True)
         rescan_later(store, ["b"])
         assert kept_paths(store) == {"a\nb/c", "b"}
 
         quick = Rescan(store, is_used=False)
         quick.add("d")
-        quick.finish(has_seen_all=False)
+        quick.finish(has_scanned_all=False)
         assert kept_paths(store) == {"a\nb/c", "b", "d"}
 
-        Rescan(store, is_used=False).finish(has_seen_all=True)
+        Rescan(store, is_used=False).finish(has_scanned_all=True)
         assert kept_paths(store) == set()
 
 
@@ -166,7 +166,7 @@ def test_more_than_can_be_kept_means_everything(monkeypatch: pytest.MonkeyPatch)
         again = Rescan(store, is_used=True)
         for name in "abcdef":
             again.add(name)
-        again.finish(has_seen_all=True)
+        again.finish(has_scanned_all=True)
 
         assert kept_paths(store) == {""}
 

@@ -232,7 +232,7 @@ def test_an_empty_tree_is_refused_until_a_person_confirms_it_even_with_a_task_un
     route.summary_here()
     (route.src / "a.txt").unlink()
 
-    route.run("main.py", status=5, says="is its disk not mounted?")
+    route.run("main.py", status=5, says="Is its disk mounted?")
     route.run_here("set_time.py", "now")
     for _ in range(4):
         route.summary_here()
@@ -241,7 +241,7 @@ def test_an_empty_tree_is_refused_until_a_person_confirms_it_even_with_a_task_un
     route.write("b.txt")
     route.deliver_here()
     (route.src / "b.txt").unlink()
-    route.run("main.py", status=5, says="is its disk not mounted?")
+    route.run("main.py", status=5, says="Is its disk mounted?")
 
 
 def test_the_log_closes_with_the_exit_status_of_the_run(route: Route, globus: Emulator) -> None:

@@ -110,7 +110,7 @@ def test_waiting_ends_when_its_time_is_over_and_says_what_is_still_under_way(
     result = route.run("main.py", "--wait", seconds, status=3)
 
     assert time.monotonic() - started >= float(seconds)
-    assert "The time to wait was over with 1 task under way." in result.stderr
+    assert "--wait ended with 1 task under way." in result.stderr
 
 
 def test_waiting_without_a_number_stays_until_the_end(route: Route, globus: Emulator) -> None:

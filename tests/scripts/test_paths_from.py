@@ -277,8 +277,8 @@ def test_names_outside_are_counted_and_told_and_no_trouble(fed: Route) -> None:
 
     told = fed.run("main.py", "-v", "--paths-from", str(names)).stdout
 
-    assert "Left out name 1, which is not inside SRC_DIR: /etc/passwd" in told
-    assert "Left out name 4, which is not inside SRC_DIR: ../elsewhere" in told
+    assert "Skipped name 1, which is not inside SRC_DIR: /etc/passwd" in told
+    assert "Skipped name 4, which is not inside SRC_DIR: ../elsewhere" in told
     assert "1 modified. " in told
     assert "2 named outside SRC_DIR." in told
     log = (fed.code_path / "log").read_text().splitlines()[-1]

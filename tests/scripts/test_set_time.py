@@ -306,7 +306,7 @@ def test_any_name_can_be_given_as_a_path(lonely_route: Route, name: str) -> None
     ("make", "says"),
     [
         ("link", "does not exist, or is a symlink"),
-        ("excluded.tmp", "is left out by EXCLUDE"),
+        ("excluded.tmp", "is excluded (EXCLUDE)"),
         ("bad", "its name is not UTF-8"),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_submission_whose_answer_is_lost_becomes_one_task(
     globus.world.clear_faults()
     route.deliver_here()
 
-    assert "sent again with the same submission_id" in first.stderr
+    assert "submit it again with the same submission_id" in first.stderr
     assert len(route.sent()) == 1
     assert len({document["submission_id"] for document in route.sent()}) == 1
     assert route.tree(route.dst) == route.tree()

@@ -260,7 +260,7 @@ def test_a_src_dir_that_is_suddenly_empty_fails_as_it_would_fail_a_run(route: Ro
     failed = failure(route, status=5)
 
     assert failed.name == "datastore"
-    assert "is its disk not mounted?" in failed.words
+    assert "Is its disk mounted?" in failed.words
 
 
 def test_files_that_are_open_to_others_fail_and_the_commands_given_mend_them(route: Route) -> None:
