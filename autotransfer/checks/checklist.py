@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 # Source: the SDK accepts an id_token whose times are at most 300 s off (its leeway).
 MOST_CLOCK_SECONDS = 300
 
-
 # A sign-in can lead to one more requirement (a consent, a session), but not to an endless series.
 MOST_SIGN_INS = 3
-
 
 # Errors that a reader of SQLite gets although nothing is wrong: a run that writes much locks readers out until it
 # commits, and after a crash only a writer can restore the last commit.
@@ -42,7 +40,6 @@ BUSY = {
     "database is locked": "A run is writing to it at the moment.",
     "attempt to write a readonly database": "A run was cut off while it wrote; the next run rolls that back.",
 }
-
 
 Result = TypeVar("Result")
 

@@ -19,21 +19,14 @@ if TYPE_CHECKING:
 
 # The number of names at the top of SRC_DIR that are compared; a listing is cut off there too.
 MOST_NAMES = 1000
-
-
 SHOWN_NAMES = 5
-
 
 # A file server may show another machine's new file a little later.
 SECOND_LISTING_SECONDS = 1.0
-
-
 TEST_PREFIX = ".globus-automated-transfer-test-"
-
 
 # U+FFFD in front of the bytes as Latin-1: how Globus shows names that are not UTF-8.
 NOT_UNICODE = "\ufffd"
-
 
 # Calls what it is given. If Globus requires a person to sign in for it, has them do so, and calls it once more.
 SignedIn = Callable[[Callable[[], Any]], Any]

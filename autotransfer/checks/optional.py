@@ -13,8 +13,6 @@ from autotransfer.common.settings import Settings
 
 # The package that a setting needs, and the extra that installs it.
 REPORT_NEEDS = ("jinja2", "report")
-
-
 EXECUTOR_NEEDS = ("distributed", "dask")
 
 

@@ -14,7 +14,6 @@ from autotransfer.common.errors import ConfigurationProblem, reason
 
 # All that this tool keeps in CODE_PATH.
 NAMES = ("lock", "log", "log.1", "datastore", "alerts.json", "tokens.db")
-
 NOTHING = "Nothing was sent or recorded."
 
 

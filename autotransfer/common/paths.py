@@ -10,10 +10,8 @@ import os
 # An empty folder is listed as one entry of this name; no file can have it.
 FOLDER_ITSELF = "."
 
-
 # What Globus puts in front of the bytes, as Latin-1, of a name that is not UTF-8.
 BYTES_MARK = "\ufffd"
-
 
 # Zero-width non-joiner and joiner: Persian and Indic words are spelled with them.
 JOINERS = "\u200c\u200d"

@@ -9,7 +9,6 @@ from autotransfer.common.errors import ExitStatus, Problem
 # More than anyone reads, and few enough to hold.
 MOST_NOTICES = 1000
 
-
 # The kinds of notices; a Problem that became a notice has its own kind (see `errors`). In brackets: what their subject
 # and their cause are.
 PATH_SKIPPED = "path_skipped"  # a path that this machine cannot read or Globus cannot carry (rel_path; why)

@@ -8,21 +8,13 @@ from datetime import datetime, timezone
 from autotransfer.common.errors import UsageProblem
 
 NS_PER_SECOND = 1_000_000_000
-
-
 SECOND, MINUTE, HOUR, DAY, WEEK = 1, 60, 3600, 86400, 604800
-
-
 YEAR = 365 * DAY
-
-
 UNIT_SECONDS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
-
 
 DURATION_PART = re.compile(
     r"(\d{1,9})\s*(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])\s*", re.ASCII
 )
-
 
 EXAMPLES = "2026-03-01, 2026-03-01T06:00, 2026-03-01T06:00+01:00, 36h, 7d, now or never"
 

@@ -12,7 +12,6 @@ Column = Union[int, "tuple[str, bytes]", "list[int]"]
 
 # Names are joined by it: no name can hold it.
 SEPARATOR = "/"
-
 ITEM_BYTES = {"I": 4, "q": 8}
 
 

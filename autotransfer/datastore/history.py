@@ -22,7 +22,6 @@ MOST_DIGITS = 10
 # How many of the latest ended tasks are kept whole, and how many of those before them that failed recently. The others
 # are packed, this many or more at a time, in blocks of as many numbers.
 KEPT_WHOLE = 1_000
-
 FAILED_LATELY_NS = 90 * DAY * NS_PER_SECOND
 
 # Packed tasks that no record names are dropped once there are this many packed ones, and again when there are twice as

@@ -24,7 +24,6 @@ Answer = TypeVar("Answer")
 
 # SQLite's message while a run commits, after the store has waited for it.
 LOCKED = "database is locked"
-
 PATIENCE_SECONDS = 60.0
 
 # Few enough that a run's commit never waits long for those who read them, and that they take little memory.

@@ -13,11 +13,8 @@ from autotransfer.datastore.record import Record
 from autotransfer.datastore.tasks import PREPARED, ROW_BYTES, SUBMITTED, Task
 
 Check = Callable[[Any], bool]
-
 Form = Union[type, Check, "tuple[Form, ...]", "list[Form]", "dict[Form, Form]"]
-
 LAST_NS = (1 << 63) - 1
-
 MOST_NUMBER = (1 << 32) - 1
 
 # How many fields a folder's record had in the oldest format that is read.

@@ -23,12 +23,10 @@ from autotransfer.datastore.schema import is_sound
 # 32 KiB pages: a folder's record is a few KB, and most of a small page would stay empty.
 PAGE_BYTES = 32768
 CACHE_KIB = 8192
-
 KEYS_AT_A_TIME = 500
 
 # A file of this size or more is shrunk when three quarters of it are free, as after a large tree was removed.
 SHRUNK_FROM_BYTES = 32_000_000
-
 LOCKED_WAIT_SECONDS = 30
 READER_WAIT_SECONDS = 5
 

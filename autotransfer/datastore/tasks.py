@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, Union
 from autotransfer.common.paths import FOLDER_ITSELF, join, split
 
 PREPARED, SUBMITTED = "prepared", "submitted"
-
 SUCCEEDED, FAILED, CANCELED, EXPIRED, LOST = "succeeded", "failed", "canceled", "expired", "lost"
 
 # The page of a task on the web: this and its task_id.
@@ -139,12 +138,9 @@ class EndedTask(NamedTuple):
 
 AnyTask = Union[Task, EndedTask]
 
-
 # The rows, the states that they refer to by index, and by number the task_ids that are not UUIDs.
 PackedTasks = tuple[bytes, tuple[str, ...], dict[int, str]]
-
 ROW_BYTES = 29  # number, ended_at_ns, state, UUID: 4 + 8 + 1 + 16
-
 LAST_NS = (1 << 63) - 1
 
 

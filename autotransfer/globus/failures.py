@@ -33,14 +33,8 @@ from autotransfer.common.errors import (
 )
 
 SIGN_IN = "Run {sign_in} in a terminal once; what runs unattended then continues by itself."
-
-
 NEXT_RUN = "The next run tries again."
-
-
 Api = globus_sdk.GlobusAPIError
-
-
 Kind = Callable[..., Problem]
 
 
@@ -156,15 +150,12 @@ TABLE = (
     Row(lambda error: True, GlobusProblem, f"{NEXT_RUN} If the same happens, run test_config.py."),
 )
 
-
 NETWORK = "Check this machine's network and name service."
-
 
 CERTIFICATE = (
     "The usual causes are a wrong clock on this machine and a proxy that opens encrypted connections; a file with the "
     "proxy's certificate can be named in GLOBUS_SDK_VERIFY_SSL."
 )
-
 
 MOST_QUOTED = 80
 

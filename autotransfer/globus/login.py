@@ -21,34 +21,20 @@ from autotransfer.common.settings import Settings
 from autotransfer.globus.failures import NEXT_RUN, explained
 
 APP_NAME = "Globus Automated Transfer"
-
-
 TOKEN_FILE = "tokens.db"  # noqa: S105 - a file name
-
-
 SECRET_VARIABLE = "GLOBUS_CLIENT_SECRET"  # noqa: S105 - a variable's name
-
 
 # The next run tries again anyway, so a run gives up after 4 attempts, not after the SDK's 6.
 MAX_RETRIES = 3
-
-
 SDK_VERSION = globus_sdk.__version__
-
 
 # No more than this is accepted, since clients differ in how they read the rest of a URL.
 LOCAL = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[\w./~-]*)?", re.ASCII)
-
-
 HTTPS = re.compile(r"https://[\w.-]+(:\d+)?(/[\w./~-]*)?", re.ASCII)
-
 
 # With it the SDK can be made to trust anyone who answers; source: globus_sdk.config, "GLOBUS_SDK_VERIFY_SSL".
 VERIFY_VARIABLE = "GLOBUS_SDK_VERIFY_SSL"
-
-
 TRUSTS = ("y", "yes", "t", "true", "on", "1")
-
 
 # Shows the link to a person, and returns the code that they enter.
 AskForCode = Callable[[str], str]

@@ -19,10 +19,7 @@ from autotransfer.common.errors import OutcomeUnknown
 from autotransfer.globus import failures
 
 NOTHING_CREATED = "Nothing was created."
-
-
 UNCHANGED = "Nothing was changed."
-
 
 # Nothing here runs by itself: a person has to try again.
 TRY_LATER = "Try again later."

@@ -18,26 +18,18 @@ from autotransfer.common.times import DAY, HOUR, NS_PER_SECOND, local_text
 # Where runs come more often, Globus may be away for less than this without a report.
 BLIP_SECONDS = HOUR
 
-
 # Further paths with a reported problem wait this long, so that there is one message a day and not one a run.
 MORE_PATHS_SECONDS = DAY
 
-
 # What failed is retried within a day; a problem that was not met for longer than that is over.
 FORGOTTEN_SECONDS = 2 * DAY
-
-
 MOST_NAMES, MOST_SUBJECTS, MOST_NAME_CHARACTERS = 100, 2000, 200
-
 
 # The year 9999: no moment of ours is later.
 LAST_SECOND = 253_402_300_800
 
-
 # One report of these does not cover other subjects: further ones are reported too.
 KINDS_BY_SUBJECT = (PATH_SKIPPED, PATH_UNREAD)
-
-
 BUG = "bug"
 
 
@@ -81,7 +73,6 @@ class Known(NamedTuple):
 
 # By the name of a problem, which `name_of` returns.
 Memory = dict[str, Known]
-
 
 # A text, and the checksum of what it is about.
 Met = tuple[str, int]

@@ -19,18 +19,12 @@ from autotransfer.status.verdict import verdict
 
 PREFIX = "globus_transfer_"
 
-
 # The collector runs as a user of its own.
 MODE = 0o644
 
-
 # Counts of a run that do not count paths, tasks or folders.
 BYTES = ("bytes", "sent_bytes")
-
-
 KINDS_OF_FINDING = ("late_run", "no_run", "failed_run", "long_run", "stuck_task", "failing_paths")
-
-
 Labels = tuple[tuple[str, str], ...]
 
 

@@ -25,31 +25,14 @@ from autotransfer.monitoring.alerts import Alerts, Memory, Outcome
 # The file that says what was reported. It has this size from the start and is overwritten in place, so that a full disk
 # too is reported once only. Before it was JSON, it had another name.
 ALERTS_FILE, FORMER_ALERTS_FILE = "alerts.json", "told"
-
-
 FILE_BYTES = 16384
-
-
 MOST_FILE_BYTES = 64 * FILE_BYTES
-
-
 PING_SECONDS = 10.0
-
-
 COMMAND_SECONDS = 60.0
-
-
 LAST_WORDS_BYTES = 300
-
-
 MOST_TEXT_CHARACTERS = 50_000
-
-
 MOST_PING_CHARACTERS = 10_000
-
-
 OVER = "All is well again: none of the reported problems lasts."
-
 
 # The owner's command has no use for it.
 NOT_FOR_OTHERS = "GLOBUS_CLIENT_SECRET"

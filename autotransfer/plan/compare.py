@@ -15,7 +15,6 @@ NEW, MODIFIED, OLDER, RETRY = "new", "modified", "modified to an older time", "r
 
 # Why it is not.
 UNCHANGED, UNSETTLED, WAITING, BACKING_OFF = "", "unsettled", "waiting", "backing_off"
-
 CHECKSUM = "checksum"
 
 # A longer pause was set while the clock was wrong.

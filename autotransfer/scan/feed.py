@@ -21,14 +21,8 @@ from autotransfer.scan.worker import FolderScanner
 
 # More is not looked at path by path: then everything is.
 MOST_NAMED = 1_000_000
-
-
 MOST_LISTED = 10
-
-
 SRC_DIR_ITSELF = ""
-
-
 LEFT_OUT, CLOSED, OPEN = 0, 1, 2
 
 

@@ -21,7 +21,6 @@ from autotransfer.scan.listing import Listing, PathError, Policy
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-
 # Gone or swapped after the folder was listed: not an error, the next run finds what it has become.
 MOVED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 

@@ -22,27 +22,16 @@ from autotransfer.common.times import NS_PER_SECOND
 
 # AT_SYMLINK_NOFOLLOW, and AT_NO_AUTOMOUNT as stat has it
 _FLAGS = 0x100 | 0x800
-
-
 _HERE = -100  # AT_FDCWD
-
 
 # STATX_BASIC_STATS: what stat gives, as fresh as stat gives it
 _MASK = 0x7FF
-
-
 _BYTES = 256
-
-
 _MODE_AT, _SIZE_AT, _SECONDS_AT, _NANOSECONDS_AT = 28, 40, 112, 120
-
 
 # Entries looked at before their columns are taken: one thread's array stays in the processor's cache.
 _AT_A_TIME = 128
-
-
 _PR_SET_PDEATHSIG = 1
-
 
 # Less than so many, until the year 2242, make nanoseconds that fit into 63 bits.
 _MOST_SECONDS = 1 << 33

@@ -23,19 +23,14 @@ from autotransfer.scan.worker import FolderRow, WorkerSetup, affordable_threads,
 # Threads of a process where each call takes long: of the only process, and of each of several.
 LONE_THREADS, THREADS = 64, 16
 
-
 # A login node has many processors, and other users.
 MAX_PROCESSES = 8
-
 
 # Rows in a batch: enough to outweigh the way to a worker and back.
 ROWS = 128
 
-
 # For the first process to answer. Until then a thread of the executor may fail to start, and nothing reports that.
 START_SECONDS = 30
-
-
 STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 

@@ -72,9 +72,7 @@ class Marking:
 
 # From this on a call is slow enough for several to be made at a time.
 SLOW_SECONDS = 50e-6
-
 SAMPLE = 50
-
 THREADS = 32
 
 

@@ -25,24 +25,16 @@ from autotransfer.scan.worker import FolderScanner, WorkerSetup
 # How long to scan in this process before considering workers; it doubles each time.
 PATIENCE_SECONDS = 0.01
 
-
 # Less than this is left: starting processes does not pay off.
 WORTH_PROCESSES_SECONDS = 0.25
 
-
 # A call that waits more than it works, and takes this long, is on a slow file system.
 SLOW_SECONDS = 60e-6
-
-
 WAITING_SHARE = 0.6
-
 
 # Fewer tell nothing: they may have taken long because the processor was busy.
 FEWEST_READS = 50
-
-
 WINDOW_BATCHES = 6
-
 
 NETWORK_FILE_SYSTEMS = (
     *("nfs", "nfs4", "lustre", "gpfs", "cifs", "smb3", "smbfs", "beegfs", "beegfs_nodev", "ceph", "glusterfs", "afs"),

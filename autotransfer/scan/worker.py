@@ -21,7 +21,6 @@ from autotransfer.scan.listing import FolderResult, Listing, Policy, Unchanged
 # What a run has open beside the folders that it reads, and some more.
 KEPT_DESCRIPTORS = 32
 
-
 # A folder's rel_path and its record as the datastore holds it, None where there is none.
 FolderRow = tuple[str, Optional[bytes]]
 

@@ -38,19 +38,10 @@ from autotransfer.status.verdict import DELIVERED as ALL_DELIVERED
 
 # (style, text) -> the text with the codes for the terminal.
 Paint = Callable[[str, str], str]
-
-
 GOOD, BUSY, BAD, FAINT, STRONG = "good", "busy", "bad", "faint", "strong"
-
-
 MOST_DETAILS = 10
-
-
 BAR_COLUMNS = 20
-
-
 MOST_LINKS = 5
-
 
 # Why files of a folder are held back.
 HELD_WORDS = {

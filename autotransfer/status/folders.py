@@ -43,11 +43,7 @@ class Delivery(NamedTuple):
 
 
 FAILING, RETRYING, IN_FLIGHT = "failing", "retrying", "in_flight"
-
-
 DELIVERED, ASSUMED, EMPTY = "delivered", "assumed", "empty"
-
-
 STANDINGS = (FAILING, RETRYING, IN_FLIGHT, DELIVERED, ASSUMED, EMPTY)
 
 

@@ -14,17 +14,9 @@ from autotransfer.common.times import NS_PER_SECOND, utc_text
 from autotransfer.status.folders import DeliveredPath
 
 CSV, JSON_LINES = "csv", "jsonl"
-
-
 FORMATS = (CSV, JSON_LINES)
-
-
 SUFFIXES = {".csv": CSV, ".jsonl": JSON_LINES, ".ndjson": JSON_LINES}
-
-
 COLUMNS = ("path", "size_bytes", "mtime", "delivered_at", "task_id")
-
-
 PROGRESS_EVERY = 10_000
 
 

@@ -23,7 +23,6 @@ from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery,
 # The states of a path, as `--json` names them.
 DELIVERED, ASSUMED, IN_FLIGHT = "delivered", "assumed", "in_flight"
 
-
 NEW_FILE, MODIFIED, RETRYING, BACKING_OFF, UNSETTLED, WAITING = (
     "new",
     "modified",
@@ -33,16 +32,9 @@ NEW_FILE, MODIFIED, RETRYING, BACKING_OFF, UNSETTLED, WAITING = (
     "waiting",
 )
 
-
 EXCLUDED, SYMLINK, SPECIAL, UNSENDABLE, UNREADABLE = "excluded", "symlink", "special", "unsendable", "unreadable"
-
-
 VANISHED, UNKNOWN = "vanished", "unknown"
-
-
 SAFE = (DELIVERED, ASSUMED)
-
-
 MOST_NAMED = 20
 
 

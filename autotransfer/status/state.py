@@ -22,22 +22,11 @@ from autotransfer.datastore.tasks import SUCCEEDED, Task
 from autotransfer.status.folders import Amount, FolderState, delivery, folder_state
 
 QUARTER_NS = 900 * NS_PER_SECOND
-
-
 LATENCY_DAYS = 30
-
-
 EXAMPLES = 3
-
-
 MOST_CODES = 100
-
-
 BAD_TASK_DAYS = 7
-
-
 MOST_BAD_TASKS, MOST_LOOKED_AT = 10, 200
-
 
 # What counts were called in summaries that earlier versions stored.
 FORMER_NAMES = {

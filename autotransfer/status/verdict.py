@@ -13,23 +13,14 @@ from autotransfer.status.state import Failure, LastRun, RunMark, State
 
 DELIVERED, WAITING, ATTENTION = "delivered", "waiting", "attention"
 
-
 # Fewer runs than these say nothing of how often they are meant to come.
 LEAST_GAPS = 3
 
-
 # A run may come half an interval and this much late; before anything is known of intervals, a day is too long.
 GRACE_SECONDS = 10 * MINUTE
-
-
 UNKNOWN_INTERVAL_SECONDS = DAY
-
-
 LONGEST_RUN_SECONDS = DAY
-
-
 CALM = (ExitStatus.DONE, ExitStatus.PARTIAL)
-
 
 REMEDIES = {
     "CHANGED_UNDER_TRANSFER": "They changed while a task carried them. If a program writes with long pauses, raise "
@@ -46,7 +37,6 @@ REMEDIES = {
     "CANCELED": "Somebody canceled their task; they will be retried.",
     "EXPIRED": "Their task's deadline passed; they will be retried.",
 }
-
 
 OTHER_REMEDY = "See the events of their last task."
 

@@ -15,7 +15,6 @@ from autotransfer.common.times import duration_text, local_text, parse_date_ns
 
 NONE = "-"
 
-
 STATUS_WORDS = {
     "new": "has not run yet",
     "loaded": "runs on schedule",

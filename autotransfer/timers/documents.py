@@ -12,7 +12,6 @@ from autotransfer.timers.items_file import TimerItem
 
 LONGEST_LABEL = 128
 
-
 # A start in this recent past is taken as "now".
 JUST_PASSED_SECONDS = MINUTE
 

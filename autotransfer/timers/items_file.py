@@ -9,8 +9,6 @@ from typing import NamedTuple
 from autotransfer.common.errors import UsageProblem
 
 YES = ("true", "yes", "on", "1", "t", "y")
-
-
 NO = ("false", "no", "off", "0", "f", "n")
 
 

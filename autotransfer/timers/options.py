@@ -15,11 +15,7 @@ from autotransfer.timers.items_file import TimerItem, read_items, yes_or_no
 
 # An offset without a colon, which the earlier command line accepted and Python 3.9 does not.
 BARE_OFFSET = re.compile(r"([+-]\d\d)(\d\d)$")
-
-
 SWITCHES = ("encrypt_data", "verify_checksum", "preserve_timestamp", "skip_source_errors", "fail_on_quota_errors")
-
-
 EVENTS = ("succeeded", "failed", "inactive")
 
 

@@ -20,8 +20,6 @@ from autotransfer.transfer.task_status import pause_ns
 
 # (folder, name) -> the path's fingerprint now, or None if it is gone; OSError if it cannot be read.
 Recheck = Callable[[str, str], Optional[Fingerprint]]
-
-
 CHANGED = "CHANGED_UNDER_TRANSFER"
 
 # So many delivered files are sorted at a time.

@@ -33,7 +33,6 @@ from autotransfer.transfer.task_status import label_for
 
 # How long a task may stay prepared while no POST of it is answered with an outcome.
 LONGEST_DOUBT_NS = DAY * NS_PER_SECOND
-
 NOTHING_RECORDED = "None of it was transferred or recorded."
 NOTHING_LOST = "None of it is lost: a later run will send it."
 KEPT = "It is recorded; the next run will submit it again with the same submission_id, so it cannot run twice."

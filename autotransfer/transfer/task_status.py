@@ -11,7 +11,6 @@ from autotransfer.datastore.tasks import CANCELED, EXPIRED, FAILED, SUCCEEDED, T
 
 RUNNING, STUCK = "running", "stuck"
 UNKNOWN = -1
-
 HEALTHY_STATUS = ("OK", "QUEUED")
 FIRST_PAUSE_SECONDS = 5 * MINUTE
 PROGRESS_FIELDS = ("bytes_transferred", "files_transferred", "files_skipped", "directories", "subtasks_succeeded")

@@ -18,17 +18,10 @@ from autotransfer.status.folders import FolderState, TreeFolder
 
 MOST_FOLDERS, MOST_PENDING = 24_000, 6_000
 
-
 # About what the numbers of one folder take in the page, without its name.
 NUMBERS_BYTES = 40
-
-
 MOST_BYTES = 2_000_000
-
-
 OWN_FILES, REST = "files", "rest"
-
-
 Rank = tuple[int, ...]
 
 

@@ -32,10 +32,8 @@ if TYPE_CHECKING:
 # More than anybody reads, and little in the page.
 TASKS_DRAWN, TASKS_LISTED, DAYS_LISTED, MOST_DETAILS = 500, 50, 92, 20
 
-
 # What the script calls the standings of a task.
 DONE, OPEN, BAD = "done", "open", "bad"
-
 
 # For a person; the keys are folders.STANDINGS.
 STANDING_WORDS = {
@@ -46,7 +44,6 @@ STANDING_WORDS = {
     "assumed": "assumed (set_time.py)",
     "empty": "nothing recorded",
 }
-
 
 OnProgress = Callable[[int], None]
 

@@ -14,14 +14,9 @@ from autotransfer.common.times import HOUR
 # Where nothing happens the page is still renewed this often: it shows that runs still come.
 OLDEST_SECONDS = HOUR
 
-
 # Making pages takes no more than a twentieth of the time.
 REST_PER_SECOND = 20
-
-
 MARK = re.compile(r'<meta name="autotransfer" content="seconds=([0-9.]{1,12}) verdict=([a-z]{1,12})">')
-
-
 HEAD_CHARACTERS = 2000
 
 
