@@ -45,7 +45,7 @@ def draw(results: Results, folder: Path) -> dict[str, str]:
             "sizes": _sizes(results, folder / "benchmarks-sizes.svg"),
         }
         if results.slow:
-            title = f"Slow file system ({DELAY_MS} ms a look), {results.effort.slow_files:,} files: seconds"
+            title = f"Slow file system ({DELAY_MS} ms a call), {results.effort.slow_files:,} files: seconds"
             drawn["slow"] = _bars(title, results.slow, folder / "benchmarks-slow.svg")
     return drawn
 

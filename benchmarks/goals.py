@@ -71,7 +71,7 @@ def rows(results: Results) -> list[Row]:
     nothing = f"{big}, nothing changed, full scan"
     first, planned = results.main[ours.FIRST], results.main[ours.PLANNED]
     least = results.sizes[effort.small_sizes[0]][ours.FULL]
-    slow = f"slow file system ({DELAY_MS} ms a look), {effort.slow_files:,} files"
+    slow = f"slow file system ({DELAY_MS} ms a call), {effort.slow_files:,} files"
     bytes_a_path = results.datastore_bytes / effort.files
     return [
         against(_Asked(nothing, "x find", 1.0), full, peers.FIND, results.main),
@@ -124,7 +124,7 @@ def _huge_rows(results: Results, huge: str, row: Callable[[_Asked, Optional[floa
 
 def _memory(figures: Figures) -> tuple[Optional[float], str]:
     if not figures.peak_bytes:
-        return None, "not told by this system"
+        return None, "not reported by this system"
     return figures.peak_bytes / MEGABYTE, "all processes together"
 
 

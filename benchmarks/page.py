@@ -15,8 +15,8 @@ INTRODUCTION = """\
 # Benchmarks
 
 Written by `make bench`; edits are lost. It says what a run of this tool costs on large trees, and what other tools
-take to look at the same files. None of them does the same: `find` and `fd` remember nothing, `rsync` and `rclone` read
-the copy again, `restic` keeps a backup. They are the measure of what looking at so many files takes."""
+take to check the same files. None of them does the same: `find` and `fd` remember nothing, `rsync` and `rclone` read
+the copy again, `restic` keeps a backup. They are the measure of what checking that many files takes."""
 SMALL = "**This was a try on small trees.** Its figures say nothing about the goals."
 METHOD = """\
 - The trees are {files_a_folder} empty files to a folder, in folders three levels deep, with names of 20 characters and
@@ -24,7 +24,7 @@ METHOD = """\
 - All commands run in turns, one after the other in each round, and each round begins with another one. A figure is the
   median of the rounds, of the whole process from its start to its end. The memory is taken in a run before them.
 - Right before each timed run the tree is walked by `floor.c` and the datastores are read, so that every command finds
-  all of it in the caches; on the slow file system, whose looks wait anyway, this is left out.
+  all of it in the caches; not on the slow file system, whose calls wait anyway.
 - Memory is what all processes of a command hold together (PSS: what several share is counted once), sampled every
   {sample_ms:.0f} ms.
 - "Processor" is the time of all processors together.
@@ -32,9 +32,9 @@ METHOD = """\
 - "Until they are planned" is a dry run: all is looked at and compared, and what Globus would be asked is known.
   "Submitted" is a whole run with sign-in and submission, to the emulator in a process of its own on the same machine;
   so is the first run.
-- The slow file system is this one with a library (`benchmarks/slow.c`) that makes each look at a file of the tree wait
-  {delay_ms} ms. That all looks of a command were slow is checked too.
-- `floor.c` lists every folder and looks at every file, and does nothing else: no scan can be faster with as many
+- The slow file system is this one with a library (`benchmarks/slow.c`) that makes each call about a file of the tree wait
+  {delay_ms} ms. That every such call of a command was slow is checked too.
+- `floor.c` lists every folder and asks for the times of every file, and does nothing else: no scan can be faster with as many
   threads."""
 NOTES = {
     ours.FULL: "what cron runs",
@@ -73,7 +73,7 @@ def page(results: Results, charts: Mapping[str, str]) -> str:
         "## From small to large",
         _sizes(results),
         _chart(charts, "sizes", "Seconds by number of files"),
-        f"## A slow file system: {effort.slow_files:,} files, {DELAY_MS} ms a look",
+        f"## A slow file system: {effort.slow_files:,} files, {DELAY_MS} ms a call",
         _commands(results.slow, results) if results.slow else "Not measured here.",
         _chart(charts, "slow", "Seconds on a slow file system"),
         "## How it is measured",

@@ -113,7 +113,7 @@ def copiers(src: Path, files: int, folder: Path, *, say: Callable[[str], None]) 
             once([program, "init"], folder=folder, variables=variables)
             once([*words, "--quiet"], folder=folder, variables=variables)
         except Unfit as why:
-            say(f"restic is left out: {why}")
+            say(f"restic is not measured: {why}")
         else:
             check = _prints(rf"Files:\s+0 new,\s+0 changed,\s+{files} unmodified", "files unmodified")
             found.append(_heavy(RESTIC, words, check, variables))

@@ -69,7 +69,7 @@ def read_names(stream: IO[bytes]) -> Iterator[tuple[list[bytes], bool]]:
     """The names that inotifywait prints, as they arrive, and whether the kernel may have dropped events.
 
     inotifywait does not report that the kernel's queue was full. If it was, a whole queue of events has arrived without
-    a pause. So after half a queue without a pause, everything is named.
+    a pause. After half a queue without a pause, everything is named.
     """
     rest = b""
     since_pause = 0

@@ -227,8 +227,8 @@ class Store:
         if found != FORMAT_VERSION:
             raise ConfigurationProblem(
                 f"The datastore {self.path} has format {found!r}; this version reads format {FORMAT_VERSION}",
-                remedy="Run the version of this tool that wrote it, or move the file away and tell the new one "
-                "what has arrived with set_time.py. Nothing was sent or recorded.",
+                remedy="Run the version of this tool that wrote it, or move the file away and record in the new "
+                "one what has arrived, with set_time.py. Nothing was sent or recorded.",
             )
         if not self._is_read_only:
             self._connection.commit()
@@ -237,7 +237,7 @@ class Store:
         return ConfigurationProblem(
             f"The datastore {self.path} cannot be used",
             why=why,
-            remedy="Restore it from a backup, or move it away and tell a new one what has arrived with set_time.py. "
+            remedy="Restore it from a backup, or move it away and record in a new one what has arrived, with set_time.py. "
             "Nothing was sent or recorded.",
         )
 

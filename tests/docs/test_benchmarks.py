@@ -249,7 +249,7 @@ def test_a_goal_is_met_or_missed_at_full_size() -> None:
 
 
 def test_a_goal_to_be_faster_is_missed_when_we_are_not() -> None:
-    case = "slow file system (0.2 ms a look), 20,000 files: at least 15 times faster than find"
+    case = "slow file system (0.2 ms a call), 20,000 files: at least 15 times faster than find"
 
     assert verdicts(results({}))[case] == "missed"
     assert verdicts(results({ours.FULL: 0.1}))[case] == "met"

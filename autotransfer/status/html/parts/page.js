@@ -174,9 +174,9 @@
     const height = margin.top + ends.length * lane + 6 + margin.bottom;
     const counts = d3.rollup(tasks, (some) => some.length, (task) => task.standing);
     const words = { done: "succeeded", open: "in flight", bad: "did not succeed" };
-    const told = Object.keys(words).filter((one) => counts.get(one)).map((one) => `${counts.get(one)} ${words[one]}`).join(", ");
+    const outcomes = Object.keys(words).filter((one) => counts.get(one)).map((one) => `${counts.get(one)} ${words[one]}`).join(", ");
     const svg = d3.create("svg").attr("viewBox", [0, 0, width, height]).attr("height", height).attr("role", "img")
-      .attr("aria-label", `Timeline of the last ${counted(tasks.length, "task")} from ${momentText(first)} to ${momentText(last)}: ${told}.`);
+      .attr("aria-label", `Timeline of the last ${counted(tasks.length, "task")} from ${momentText(first)} to ${momentText(last)}: ${outcomes}.`);
     svg.append("text").attr("class", "title").attr("x", 0).attr("y", 12).text(`From submission to end, ${counted(tasks.length, "task")}`);
     for (const task of tasks) {
       const top = margin.top + task.lane * lane;
@@ -498,9 +498,9 @@
   }
 
   function find() {
-    const list = element("found"), told = element("found-count"), wanted = trimmed(element("wanted").value);
+    const list = element("found"), result = element("found-count"), wanted = trimmed(element("wanted").value);
     list.replaceChildren();
-    told.textContent = "";
+    result.textContent = "";
     if (!wanted) return;
     index = index || nodes.filter((node) => node.kind === "folder" && node !== root)
       .map((node) => ({ node, text: folded(path(node)) }));
@@ -510,13 +510,13 @@
     const isExact = (node) => folded(path(node)) === key ? 1 : 0;
     found.sort((one, other) => isExact(other) - isExact(one) || rank(other) - rank(one) || other.bytes - one.bytes);
     if (found.length) {
-      told.textContent = `${counted(found.length, "folder")}${found.length > MOST_FOUND ? `; the first ${MOST_FOUND} are shown` : ""}`;
+      result.textContent = `${counted(found.length, "folder")}${found.length > MOST_FOUND ? `; the first ${MOST_FOUND} are shown` : ""}`;
     } else {
       const above = holding(wanted);
       const ask = `For one file, status.py --path "${wanted}" says on the machine that transfers whether it has arrived.`;
-      if (above === root) told.textContent = `No folder of this page has that in its path. ${ask}`;
+      if (above === root) result.textContent = `No folder of this page has that in its path. ${ask}`;
       else {
-        told.textContent = `The page lists no files and not every small folder. This is the folder that it would lie in. ${ask}`;
+        result.textContent = `The page lists no files and not every small folder. This is the folder that it would lie in. ${ask}`;
         found = [above];
       }
     }
@@ -549,7 +549,7 @@
     row.append(swatch, document.createTextNode(facts.words[standing]));
     element("legend").append(row);
   }
-  element("left-out").textContent = tree.shown < tree.seen
+  element("not-shown").textContent = tree.shown < tree.seen
     ? `The page names ${number(tree.shown)} of ${number(tree.seen)} folders: the largest, and those where something waits. The others are added up.`
     : "";
 
