@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib.util
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import caches, machine, native, ours, peers, trees
+from benchmarks import caches, dask_cluster, machine, native, ours, peers, trees
 from benchmarks.goals import FULL_EFFORT
 from benchmarks.page import page
 from benchmarks.results import Effort, Results
 from benchmarks.running import Command, Figures, Unfit, measure
 
 STANDARD = FULL_EFFORT._replace(huge_files=0)
-SMALL = Effort(files=1_000, changes=10, huge_files=10_000, small_sizes=(200,), slow_files=200, runs=1, few_runs=1)
+SMALL = Effort(files=1_000, changes=10, huge_files=10_000, small_sizes=(200, 400), slow_files=200, runs=1, few_runs=1)
 
 
 class Bench:
@@ -45,11 +47,11 @@ class Bench:
         here = machine.machine(self._folder)
         missing = peers.missing(self._folder)
         sizes = {files: self._small(files) for files in effort.small_sizes}
-        slow = self._slow(missing)
+        slow, slow_large = self._slow(missing)
         sizes[effort.files] = self._main(missing)
         datastore_bytes = self._routes[effort.files].datastore_bytes
         huge = self._huge() if effort.huge_files else {}
-        return Results(effort, here, peers.versions(), sizes, huge, slow, datastore_bytes, missing)
+        return Results(effort, here, peers.versions(), sizes, huge, slow, datastore_bytes, missing, slow_large)
 
     def _small(self, files: int) -> dict[str, Figures]:
         commands = self._tree(files)
@@ -57,18 +59,33 @@ class Bench:
         commands += peers.scanners(self._sources[files], names=(peers.FIND,))
         return measure(self._warm(files, commands), runs=2 * self._effort.runs, folder=self._folder).figures
 
-    def _slow(self, missing: dict[str, str]) -> dict[str, Figures]:
-        files, runs = self._effort.slow_files, self._effort.few_runs
+    def _slow(self, missing: dict[str, str]) -> tuple[dict[str, Figures], dict[str, Figures]]:
+        """On the slow file system: everything on slow_files, and what shows when Dask pays on a larger tree."""
         library = native.slowness(self._folder)
         if library is None:
             missing["the slow file system"] = "that needs Linux and a C compiler"
-            return {}
+            return {}, {}
+        files = self._effort.slow_files
+        slow = self._slowed(library, files, peers.scanners(self._sources[files]), missing)
+        return slow, self._slowed(library, max(self._effort.small_sizes), [], missing)
+
+    def _slowed(
+        self, library: Path, files: int, others: Sequence[Command], missing: dict[str, str]
+    ) -> dict[str, Figures]:
+        runs, route, src = self._effort.few_runs, self._routes[files], self._sources[files]
         self._say(f"{files:,} files on a slow file system: {runs} rounds")
-        words = self._routes[files].words("main.py", "--json")
-        check = ours.says(scan="full", files=files, new=0, modified=0)
-        commands = [Command(ours.FULL, words, check), *peers.scanners(self._sources[files])]
-        around = functools.partial(native.slowed, library, self._sources[files], looks=files)
-        measured = measure([command._replace(around=around) for command in commands], runs=runs, folder=self._folder)
+        check = ours.says(scan="full", files=files, new=0, modified=0, notices=[])
+        commands = [Command(ours.FULL, route.words("main.py", "--json"), check), *others]
+        with ExitStack() as stack:
+            if importlib.util.find_spec("distributed") is None:
+                missing[ours.DASK] = "the extra [dask] is not installed"
+            else:
+                variables = native.slow_variables(library, src)
+                address = stack.enter_context(dask_cluster.cluster(self._folder, variables))
+                commands.append(Command(ours.DASK, route.words_with_dask(address), check, is_needed=False))
+            around = functools.partial(native.slowed, library, src, looks=files)
+            slowed = [command._replace(around=around) for command in commands]
+            measured = measure(slowed, runs=runs, folder=self._folder)
         missing.update({f"{title} on the slow file system": why for title, why in measured.left_out.items()})
         return measured.figures
 

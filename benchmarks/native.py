@@ -40,6 +40,13 @@ def _built(built: Path, source: str, *flags: str) -> Optional[Path]:
     return built
 
 
+def slow_variables(library: Path, tree: Path) -> dict[str, str]:
+    """What makes the looks of a process at a tree slow, and counts them from zero."""
+    count = library.with_name("looks")
+    count.write_bytes(bytes(_COUNT.size))  # the same file for all processes, also those that have it open already
+    return {"LD_PRELOAD": str(library), "SLOW_BELOW": str(tree), "SLOW_COUNT": str(count)}
+
+
 @contextmanager
 def slowed(library: Path, tree: Path, *, looks: int) -> Iterator[Mapping[str, str]]:
     """The variables that slow a command's looks at a tree down, in a block in which it runs once.
@@ -47,9 +54,8 @@ def slowed(library: Path, tree: Path, *, looks: int) -> Iterator[Mapping[str, st
     Raises:
         Unfit: At the end, when it made fewer looks than it must have: they were not slow.
     """
-    count = library.with_name("looks")
-    count.write_bytes(bytes(_COUNT.size))
-    yield {"LD_PRELOAD": str(library), "SLOW_BELOW": str(tree), "SLOW_COUNT": str(count)}
-    (made,) = _COUNT.unpack(count.read_bytes())
+    variables = slow_variables(library, tree)
+    yield variables
+    (made,) = _COUNT.unpack(Path(variables["SLOW_COUNT"]).read_bytes())
     if made < looks:
         raise Unfit(f"only {made:,} of its {looks:,} looks went through the C library and were slow")

@@ -34,6 +34,7 @@ QUICK = "main.py, quick scan"
 PLANNED = "main.py, scattered changes, dry run"
 SUBMITTED = "main.py, scattered changes, submitted"
 FIRST = "main.py, first run"
+DASK = "main.py, full scan, SCAN_EXECUTOR with two Dask workers"
 FIRST_RUNS = 3
 # Whoever asks so often is told that a task has ended; no run asks again, so the emulator copies nothing meanwhile.
 PROGRESS = "polls:100000"
@@ -62,6 +63,12 @@ class Route:
     def words(self, script: str, *arguments: str) -> list[str]:
         """A script of the suite on this route."""
         return [sys.executable, str(ROOT / script), "--config", str(self.config), *arguments]
+
+    def words_with_dask(self, address: str) -> list[str]:
+        """A full scan of this route with SCAN_EXECUTOR."""
+        config = self.config.with_name("dask.py")
+        config.write_text(f"{self.config.read_text()}SCAN_EXECUTOR = {'dask:' + address!r}\n")
+        return [sys.executable, str(ROOT / "main.py"), "--config", str(config), "--json"]
 
     def settle(self) -> None:
         """Let everything that is there count as delivered, and make the run that every later one resembles."""

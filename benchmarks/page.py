@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
-from benchmarks import goals, ours, peers
+from benchmarks import dask_cluster, goals, ours, peers
 from benchmarks.goals import MEGABYTE, seconds_text
 from benchmarks.native import DELAY_MS
 from benchmarks.results import Results
@@ -34,6 +35,7 @@ METHOD = """\
   so is the first run.
 - The slow file system is this one with a library (`benchmarks/slow.c`) that makes each call about a file of the tree wait
   {delay_ms} ms. That every such call of a command was slow is checked too.
+- The Dask cluster has two worker processes on this machine, started before the rounds and slowed like the commands.
 - `floor.c` lists every folder and asks for the times of every file, and does nothing else: no scan can be faster with as many
   threads."""
 NOTES = {
@@ -42,6 +44,7 @@ NOTES = {
     ours.PLANNED: "{changes:,} changed files",
     ours.SUBMITTED: "{changes:,} changed files, to the emulator",
     ours.FIRST: "everything is new, to the emulator",
+    ours.DASK: "the memory and processor time of the cluster are not in the figures",
     peers.FLOOR_1: "the least that looking takes",
     peers.FLOOR_2: "the same with two threads",
     **{peer.title: peer.does for peer in peers.PEERS},
@@ -76,6 +79,7 @@ def page(results: Results, charts: Mapping[str, str]) -> str:
         f"## A slow file system: {effort.slow_files:,} files, {DELAY_MS} ms a call",
         _commands(results.slow, results) if results.slow else "Not measured here.",
         _chart(charts, "slow", "Seconds on a slow file system"),
+        _dask(results),
         "## How it is measured",
         METHOD.format(files_a_folder=FILES_A_FOLDER, sample_ms=1000 * SAMPLE_SECONDS, delay_ms=DELAY_MS),
     ]
@@ -121,6 +125,44 @@ def _commands(figures: dict[str, Figures], results: Results) -> str:
         )
     header = ("command", "what it does", "median", "range (runs)", "processor", f"x {ours.FULL}", "peak memory")
     return _table(header, lines)
+
+
+def _dask(results: Results) -> str:
+    """When SCAN_EXECUTOR pays: from two trees, by the time that each file adds and the time that none adds."""
+    small, large = results.effort.slow_files, max(results.effort.small_sizes)
+    found = [figures.get(title) for title in (ours.FULL, ours.DASK) for figures in (results.slow, results.slow_large)]
+    if small == large or None in found:
+        return ""
+    alone, alone_large, dask, dask_large = (figures.seconds for figures in found if figures)
+    lines = [
+        (f"{small:,}", seconds_text(alone), seconds_text(dask)),
+        (f"{large:,}", seconds_text(alone_large), seconds_text(dask_large)),
+    ]
+    table = _table(("files", ours.FULL, ours.DASK), lines)
+    return f"### When SCAN_EXECUTOR pays\n\n{table}\n\n" + dask_verdict(
+        (large - small) / 1_000, (alone, alone_large), (dask, dask_large)
+    )
+
+
+def dask_verdict(thousands: float, alone: tuple[float, float], dask: tuple[float, float]) -> str:
+    """In words, from the seconds on two trees; the larger one has `thousands` thousand files more.
+
+    No other size is spoken of where the figures are too small to tell what a file adds.
+    """
+    alone_ms, dask_ms = (1_000 * (pair[1] - pair[0]) / thousands for pair in (alone, dask))
+    if dask[1] <= alone[1]:
+        return "Dask pays, on the larger tree at the latest."
+    if min(alone_ms, dask_ms) <= 0:
+        return "Dask does not pay on these trees."
+    text = f"A thousand more files take this machine alone {alone_ms:.1f} ms, and the two workers {dask_ms:.1f} ms"
+    if dask_ms < alone_ms:
+        more = 1_000_000 * (dask[1] - alone[1]) / (alone_ms - dask_ms)
+        return f"{text}: Dask pays from about {more:,.0f} files more than the larger tree has."
+    workers = math.ceil(dask_cluster.WORKERS * dask_ms / alone_ms)
+    return (
+        f"{text}: two workers on the same machine do not pay on a tree of any size. At least {workers} such workers "
+        "would, on machines of their own."
+    )
 
 
 def _missing(results: Results) -> str:

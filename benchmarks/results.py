@@ -48,6 +48,7 @@ class Results(NamedTuple):
         sizes: By number of files: what each command took, by title.
         huge: What commands took in the rounds of the huge tree, by files and title; the tree of `files` is in it too.
         slow: What commands took on the slow file system, by title.
+        slow_large: The same on the largest of small_sizes: full scans by this machine alone, and with Dask.
         datastore_bytes: Of the tree that most figures are about.
         missing: What could not be measured and why, by title.
     """
@@ -60,6 +61,7 @@ class Results(NamedTuple):
     slow: dict[str, Figures]
     datastore_bytes: int
     missing: dict[str, str]
+    slow_large: dict[str, Figures]
 
     @property
     def main(self) -> dict[str, Figures]:

@@ -17,7 +17,7 @@ import pytest
 from suite import ROOT
 
 from benchmarks import goals, native, ours, peers, trees
-from benchmarks.page import page
+from benchmarks.page import dask_verdict, page
 from benchmarks.results import Machine, Results
 from benchmarks.running import TELLS_MEMORY, Command, Figures, Run, Unfit, measure
 
@@ -232,7 +232,7 @@ def results(seconds: dict[str, float], *, peak_bytes: int = 10**8) -> Results:
     figures = {title: Figures((Run(took, took),), peak_bytes) for title, took in {**default, **seconds}.items() if took}
     effort = goals.FULL_EFFORT
     sizes = dict.fromkeys((*effort.small_sizes, effort.files), figures)
-    return Results(effort, MACHINE, {}, sizes, {}, figures, 50 * effort.files, {})
+    return Results(effort, MACHINE, {}, sizes, {}, figures, 50 * effort.files, {}, {})
 
 
 def verdicts(found: Results) -> dict[str, str]:
@@ -269,3 +269,27 @@ def test_without_the_huge_tree_the_page_says_how_to_get_its_figures() -> None:
     assert text.count("not measured; `make bench ARGS=--huge` does") == 2
     assert "try on small trees" not in text
     assert "![" not in text
+
+
+@pytest.mark.parametrize(
+    ("alone", "dask", "words"),
+    [
+        ((1.0, 5.0), (2.0, 4.0), "Dask pays, on the larger tree at the latest."),
+        ((1.0, 5.0), (5.0, 7.0), "Dask pays from about 80,000 files more than the larger tree has."),
+        ((1.0, 2.0), (2.0, 4.0), "At least 4 such workers would"),
+        ((0.2, 0.1), (0.5, 0.6), "Dask does not pay on these trees."),
+    ],
+)
+def test_the_page_says_when_dask_pays(alone: tuple[float, float], dask: tuple[float, float], words: str) -> None:
+    assert words in dask_verdict(80.0, alone, dask)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="the extra [dask] is not installed")
+def test_the_page_compares_a_dask_cluster_on_the_slow_file_system(written: Written) -> None:
+    section = written.section("A slow file system")
+    if "Not measured here." in section:
+        pytest.skip("a slow file system needs Linux and a C compiler")
+
+    assert ours.DASK in {row[0].strip("*`") for row in rows(section)}
+    assert "### When SCAN_EXECUTOR pays" in section
+    assert "Dask" in section.rstrip().splitlines()[-1] or "workers" in section.rstrip().splitlines()[-1]
