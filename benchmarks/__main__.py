@@ -83,7 +83,7 @@ class Bench:
                 variables = native.slow_variables(library, src)
                 address = stack.enter_context(dask_cluster.cluster(self._folder, variables))
                 commands.append(Command(ours.DASK, route.words_with_dask(address), check, is_needed=False))
-            around = functools.partial(native.slowed, library, src, looks=files)
+            around = functools.partial(native.slowed, library, src, calls=files)
             slowed = [command._replace(around=around) for command in commands]
             measured = measure(slowed, runs=runs, folder=self._folder)
         missing.update({f"{title} on the slow file system": why for title, why in measured.left_out.items()})

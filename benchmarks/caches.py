@@ -14,10 +14,10 @@ FLOOR_THREADS = 2
 
 
 def fill(floor: Optional[Path], place: Path) -> None:
-    """List every folder and look at every file of the tree in `place`/src, and read the datastores beside it.
+    """List every folder and check every file of the tree in `place`/src, and read the datastores beside it.
 
     Args:
-        floor: The program that only lists and looks; without it the tree is as the command before left it.
+        floor: It only lists folders and checks files; without it the tree is as the command before left it.
     """
     if floor is not None:
         words = [str(floor), str(place / "src"), str(FLOOR_THREADS)]

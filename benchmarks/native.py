@@ -19,7 +19,7 @@ _COUNT = struct.Struct("=q")
 
 
 def floor(folder: Path) -> Optional[Path]:
-    """The program that only lists and looks, built in a folder; None where there is no C compiler."""
+    """The program that only lists folders and checks files, built in a folder; None where there is no C compiler."""
     return _built(folder / "floor", "floor.c", "-pthread")
 
 
@@ -41,21 +41,21 @@ def _built(built: Path, source: str, *flags: str) -> Optional[Path]:
 
 
 def slow_variables(library: Path, tree: Path) -> dict[str, str]:
-    """What makes the looks of a process at a tree slow, and counts them from zero."""
-    count = library.with_name("looks")
+    """The variables that make a process's calls about files of a tree slow, and count them from zero."""
+    count = library.with_name("calls")
     count.write_bytes(bytes(_COUNT.size))  # the same file for all processes, also those that have it open already
     return {"LD_PRELOAD": str(library), "SLOW_BELOW": str(tree), "SLOW_COUNT": str(count)}
 
 
 @contextmanager
-def slowed(library: Path, tree: Path, *, looks: int) -> Iterator[Mapping[str, str]]:
-    """The variables that slow a command's looks at a tree down, in a block in which it runs once.
+def slowed(library: Path, tree: Path, *, calls: int) -> Iterator[Mapping[str, str]]:
+    """The same, for a block in which a command runs once.
 
     Raises:
-        Unfit: At the end, when it made fewer looks than it must have: they were not slow.
+        Unfit: At the end, when it made fewer slow calls than it must have made.
     """
     variables = slow_variables(library, tree)
     yield variables
     (made,) = _COUNT.unpack(Path(variables["SLOW_COUNT"]).read_bytes())
-    if made < looks:
-        raise Unfit(f"only {made:,} of its {looks:,} looks went through the C library and were slow")
+    if made < calls:
+        raise Unfit(f"only {made:,} of its {calls:,} calls went through the C library and were slow")

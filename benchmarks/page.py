@@ -30,14 +30,14 @@ METHOD = """\
   {sample_ms:.0f} ms.
 - "Processor" is the time of all processors together.
 - Each command is checked: ours must count every file and every change, the others must find nothing changed.
-- "Until they are planned" is a dry run: all is looked at and compared, and what Globus would be asked is known.
+- "Until they are planned" is a dry run: everything is read and compared, and what Globus would be asked is known.
   "Submitted" is a whole run with sign-in and submission, to the emulator in a process of its own on the same machine;
   so is the first run.
-- The slow file system is this one with a library (`benchmarks/slow.c`) that makes each call about a file of the tree wait
-  {delay_ms} ms. That every such call of a command was slow is checked too.
+- The slow file system is this one with a library (`benchmarks/slow.c`) that makes each call about a file of the tree
+  wait {delay_ms} ms. That every such call of a command was slow is checked too.
 - The Dask cluster has two worker processes on this machine, started before the rounds and slowed like the commands.
-- `floor.c` lists every folder and asks for the times of every file, and does nothing else: no scan can be faster with as many
-  threads."""
+- `floor.c` lists every folder and asks for the times of every file, and does nothing else: no scan can be faster with
+  as many threads."""
 NOTES = {
     ours.FULL: "what cron runs",
     ours.QUICK: 'the same with `SCAN = "quick"`',
@@ -45,7 +45,7 @@ NOTES = {
     ours.SUBMITTED: "{changes:,} changed files, to the emulator",
     ours.FIRST: "everything is new, to the emulator",
     ours.DASK: "the memory and processor time of the cluster are not in the figures",
-    peers.FLOOR_1: "the least that looking takes",
+    peers.FLOOR_1: "the least that reading takes",
     peers.FLOOR_2: "the same with two threads",
     **{peer.title: peer.does for peer in peers.PEERS},
 }

@@ -1,4 +1,4 @@
-"""Other tools on the same tree: those that are installed, each looking for changes where there are none."""
+"""Other tools on the same tree: those that are installed, each searching for changes where there are none."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Peer(NamedTuple):
 
 
 PEERS = (
-    Peer(FIND, ("find",), "--version", "looks at every file; remembers nothing"),
+    Peer(FIND, ("find",), "--version", "checks every file; remembers nothing"),
     Peer(FD, ("fd", "fdfind"), "--version", "the same, in parallel"),
     Peer(RSYNC, ("rsync",), "--version", "compares with a copy on the same disk"),
     Peer(RCLONE, ("rclone",), "version", "compares with a copy on the same disk, in parallel"),
@@ -70,7 +70,7 @@ def versions() -> dict[str, str]:
 
 
 def scanners(src: Path, *, names: tuple[str, ...] = (FIND, FD)) -> list[Command]:
-    """Those that only look at files and remember nothing."""
+    """Those that only check files and remember nothing."""
     arguments = {
         FIND: (str(src), "-newermt", NOT_YET),
         FD: ("--unrestricted", "--changed-within", NOT_YET, ".", str(src)),

@@ -93,7 +93,8 @@ NOTES = {
     ),
     "SCAN_EXECUTOR": (
         "Dask needs the extra `[dask]`, and workers that have this checkout in `PYTHONPATH` and `SRC_DIR` "
-        "mounted. When they cannot be used, this machine scans alone and says so."
+        "mounted. When they cannot be used, this machine scans alone and says so. It pays with several machines on "
+        "a slow file system; the [benchmarks](benchmarks.md) compare two workers with none."
     ),
 }
 

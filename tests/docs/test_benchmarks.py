@@ -217,9 +217,9 @@ def test_a_command_whose_looks_are_not_slow_is_found_out(tmp_path: Path) -> None
     trees.make(tmp_path / "src", 100)
     find = [str(shutil.which("find")), str(tmp_path / "src"), "-newermt", "2100-01-01"]
 
-    with native.slowed(library, tmp_path / "src", looks=100) as variables:
+    with native.slowed(library, tmp_path / "src", calls=100) as variables:
         subprocess.run(find, env={**os.environ, **variables}, check=True)
-    with pytest.raises(Unfit, match="only 0 of its 100 looks"), native.slowed(library, tmp_path / "src", looks=100):
+    with pytest.raises(Unfit, match="only 0 of its 100 calls"), native.slowed(library, tmp_path / "src", calls=100):
         subprocess.run(find, check=True)
 
 
