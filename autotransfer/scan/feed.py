@@ -1,8 +1,8 @@
-"""What a change feed names, looked at in the order of a walk; what is not settled by one look is kept for the next.
+"""Reads what a change feed names, in the order of a walk.
 
-A feed names a path once. So whatever a run leaves for a later one (touched too recently, behind a task, to be sent
-again) stays under the key FEED of the datastore, and each run with a feed looks at that too. The key is there from the
-first such run on, which looks at everything.
+A feed names a path once. Whatever a run leaves for a later one (touched too recently, carried by a task, to be retried)
+is therefore kept in the datastore, and each run with a feed reads that too (plan/rescan). The first such run reads
+everything.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from autotransfer.scan.folders import open_folder, read_names
 from autotransfer.scan.listing import Policy, ScannedFolder
 from autotransfer.scan.worker import FolderScanner
 
-# More is not looked at path by path: then everything is.
-MOST_NAMED = 1_000_000
-MOST_LISTED = 10
+# More are not read path by path: then everything is.
+MAX_NAMED = 1_000_000
+MAX_EXAMPLES = 10
 SRC_DIR_ITSELF = ""
-LEFT_OUT, CLOSED, OPEN = 0, 1, 2
+EXCLUDED, CLOSED, OPEN = 0, 1, 2
 
 
 def split_names(text: bytes) -> list[str]:
-    """The names that a feed wrote: each ends with NUL where there is one, else with a newline."""
+    """The names in a feed: each ends with NUL where there is one, otherwise with a newline."""
     return [os.fsdecode(name) for name in text.split(b"\0" if b"\0" in text else b"\n")]
 
 
 class NamedPaths(NamedTuple):
-    """What a feed's names come to.
+    """What the names in a feed lead to.
 
     Args:
-        rel_paths: Where to look.
-        names: How many names there were.
-        outside: How many of them are not inside SRC_DIR; examples: the first of those, each with its number.
+        rel_paths: What to read.
+        names: The number of names.
+        outside: The number of them that lead out of SRC_DIR; examples: the first of those, each with its number.
     """
 
     rel_paths: set[str]
@@ -49,36 +49,36 @@ class NamedPaths(NamedTuple):
 def locate_names(
     src_dir: str, policy: Policy, root_fd: int, names: Iterable[str], kept: Iterable[str] = ()
 ) -> NamedPaths:
-    """Find out where in SRC_DIR to look for each name.
+    """Find what in SRC_DIR to read for each name.
 
     Args:
-        names: Absolute, or relative to SRC_DIR. What is excluded comes to nothing.
-        kept: rel_paths to look at as well; the folders they are in may be gone.
+        names: Absolute, or relative to SRC_DIR. An excluded one leads to nothing.
+        kept: rel_paths to read as well; the folders they are in may be gone.
     """
-    places = _Places(src_dir, policy, root_fd)
-    found = {place for rel_path in kept for place in places.of_rel_path(rel_path)}
+    locator = _Locator(src_dir, policy, root_fd)
+    found = {place for rel_path in kept for place in locator.of_rel_path(rel_path)}
     examples: list[tuple[int, str]] = []
     count = outside = 0
     for number, name in enumerate(names, 1):
         if not name:
             continue
         count += 1
-        where = places.of_name(name)
+        where = locator.of_name(name)
         if where is None:
             outside += 1
-            if len(examples) < MOST_LISTED:
+            if len(examples) < MAX_EXAMPLES:
                 examples.append((number, name))
         else:
             found.update(where)
-        if len(found) > MOST_NAMED:
+        if len(found) > MAX_NAMED:
             found = {SRC_DIR_ITSELF}
     return NamedPaths(found, count, outside, examples)
 
 
 class Feed:
-    """The folders that hold named paths, each with what was looked at in it.
+    """The folders that hold named paths, each with what was read in it.
 
-    Of a folder that holds a named file no other file is looked at. A named folder is looked at with all below it.
+    In a folder that holds a named file, no other file is read. A named folder is read with everything below it.
 
     Args:
         rel_paths: Their folders are open folders, and no name in them is excluded (see locate_names).
@@ -92,7 +92,7 @@ class Feed:
         self._follow_links = policy.follow_links
         self._clock_ns = clock_ns
         self._read = FolderScanner(root_fd, policy, clock_ns=clock_ns)
-        # Folder to names in it; whether all below the name is meant, or only that it is there.
+        # Folder to names in it; whether everything below the name is meant, or only that it exists.
         self._wanted: dict[str, dict[str, bool]] = {}
         self._linked: dict[str, set[str]] = {}
         for rel_path in _outermost(rel_paths):
@@ -107,7 +107,7 @@ class Feed:
             if is_whole:
                 yield from self._walk(rel_path)
                 continue
-            folder, meant = self._see(rel_path, self._wanted[rel_path])
+            folder, meant = self._read_names(rel_path, self._wanted[rel_path])
             for name in folder.result.folders:
                 if name in meant:
                     below_path = join(rel_path, name)
@@ -125,7 +125,7 @@ class Feed:
             folder = above
 
     def _known_folders(self, rel_path: str) -> set[str]:
-        """The folders that are recorded in one, but those in whose place a task carries a file."""
+        """The recorded folders in a folder, except those in whose place a task carries a file."""
         known = self._linked.get(rel_path)
         if known is None:
             record = self._trie.record(rel_path) or Record()
@@ -133,14 +133,14 @@ class Feed:
             self._linked[rel_path] = known
         return known
 
-    def _see(self, rel_path: str, names: dict[str, bool]) -> tuple[ScannedFolder, set[str]]:
-        """What one folder holds of these names, and which of its folders are meant with all below them."""
+    def _read_names(self, rel_path: str, names: dict[str, bool]) -> tuple[ScannedFolder, set[str]]:
+        """What one folder holds of these names, and which of its folders are meant with everything below them."""
         record = self._trie.record(rel_path)
         listing = read_names(self._root_fd, rel_path, names, follow_links=self._follow_links, clock_ns=self._clock_ns)
         others = (record.recorded_names() if record else set()) - names.keys()
         is_there = bool(listing.files or listing.folders)
         if rel_path and listing.is_readable and not is_there and not others - {FOLDER_ITSELF}:
-            # Perhaps it is empty now, which only a look at all of it can tell. None of its folders is known.
+            # It may be empty now, so all of it must be read. None of its folders is known.
             result = self._read(rel_path, record)
             return ScannedFolder(rel_path, result, record), set(result.folders)
         kept = listing.kept.union(others - {FOLDER_ITSELF} if is_there else others)
@@ -157,8 +157,8 @@ class Feed:
             yield ScannedFolder(rel_path, result, record)
 
 
-class _Places:
-    """Where in SRC_DIR a name leads, with the folders on the way looked at once."""
+class _Locator:
+    """Where in SRC_DIR a name leads; each folder on the way is opened once."""
 
     def __init__(self, src_dir: str, policy: Policy, root_fd: int) -> None:
         self._src_dir = src_dir
@@ -168,21 +168,21 @@ class _Places:
         self._prefixes = [root.rstrip("/") + "/" for root in (src_dir, os.path.realpath(src_dir))]
 
     def of_name(self, name: str) -> list[str] | None:
-        """The rel_paths to look at, or None when the name leads out of SRC_DIR."""
+        """The rel_paths to read, or None when the name leads out of SRC_DIR."""
         inside = self._inside(name)
         found = [] if inside is None else self.of_rel_path(inside)
         if found == [inside]:
             return [inside] if inside is not None else None
         if inside is not None and self._folders.get(split(inside)[0]) == OPEN:
             return found  # the name itself is excluded
-        # A folder on the way is a symlink, or gone: what it leads to counts, and what became of it.
+        # A folder on the way is a symlink, or gone: both its target and what became of it are read.
         resolved = below(self._src_dir, name, cwd=self._src_dir)
         if resolved is None:
             return found or None
         return [*found, *self.of_rel_path(resolved)]
 
     def of_rel_path(self, rel_path: str) -> list[str]:
-        """The path itself; the topmost folder on the way that cannot be gone into; nothing when it is excluded."""
+        """The path itself; the topmost folder on the way that cannot be entered; nothing when it is excluded."""
         if rel_path == SRC_DIR_ITSELF:
             return [rel_path]
         folder, name = split(rel_path)
@@ -191,7 +191,7 @@ class _Places:
             for step in folder.split("/"):
                 at = join(at, step)
                 state = self._state(at, step)
-                if state == LEFT_OUT:
+                if state == EXCLUDED:
                     return []
                 if state == CLOSED:
                     return [at]
@@ -200,7 +200,7 @@ class _Places:
     def _state(self, rel_path: str, name: str) -> int:
         state = self._folders.get(rel_path)
         if state is None:
-            state = self._folders[rel_path] = LEFT_OUT if self._excludes(name) else self._open(rel_path, name)
+            state = self._folders[rel_path] = EXCLUDED if self._excludes(name) else self._open(rel_path, name)
         return state
 
     def _open(self, rel_path: str, name: str) -> int:
@@ -213,7 +213,7 @@ class _Places:
         return OPEN
 
     def _inside(self, name: str) -> str | None:
-        """The rel_path as the name is spelled, or None when that does not tell."""
+        """The rel_path by the spelling of the name alone, or None when that does not decide."""
         rest = name
         if name.startswith("/"):
             for prefix in self._prefixes:
@@ -227,7 +227,7 @@ class _Places:
 
 
 def _outermost(rel_paths: Iterable[str]) -> Iterator[str]:
-    """The paths that lie in no other one, in the order of a walk."""
+    """The paths that lie in none of the others, in the order of a walk."""
     last: str | None = None
     for rel_path in sorted(rel_paths, key=_parts):
         if last is None or not is_within(rel_path, last):

@@ -1,7 +1,7 @@
-"""What Linux offers and Python does not, by the C library: `statx` for many entries, and to die with one's parent.
+"""What Linux offers and Python does not, through the C library: `statx` for many entries, and ending with a parent.
 
-`os.DirEntry.stat` makes twenty Python objects of a file, of which a scan reads two. Here the kernel fills one array for
-all entries, and columns are taken out of it as bytes, which are compared with recorded ones without a look at each.
+`os.DirEntry.stat` makes twenty Python objects per file, of which a scan reads two. Here the kernel fills one array for
+all entries, and columns are taken out of it as bytes, to be compared with recorded ones as a whole.
 
 The layout of `struct statx` is the same on every architecture: statx(2), include/uapi/linux/stat.h.
 """
@@ -24,21 +24,21 @@ from autotransfer.common.times import NS_PER_SECOND
 _FLAGS = 0x100 | 0x800
 _HERE = -100  # AT_FDCWD
 
-# STATX_BASIC_STATS: what stat gives, as fresh as stat gives it
+# STATX_BASIC_STATS: what stat returns, as fresh as there
 _MASK = 0x7FF
 _BYTES = 256
 _MODE_AT, _SIZE_AT, _SECONDS_AT, _NANOSECONDS_AT = 28, 40, 112, 120
 
-# Entries looked at before their columns are taken: one thread's array stays in the processor's cache.
+# Entries read before their columns are taken: the array of a thread stays in the processor's cache.
 _AT_A_TIME = 128
 _PR_SET_PDEATHSIG = 1
 
-# Less than so many, until the year 2242, make nanoseconds that fit into 63 bits.
-_MOST_SECONDS = 1 << 33
+# Fewer seconds than this (until 2242) make nanoseconds that fit into 63 bits.
+_MAX_SECONDS = 1 << 33
 
 
 class Statuses(NamedTuple):
-    """What the entries are, in the order of the names asked for.
+    """What the entries are, in the order of the names.
 
     Args:
         modes: As `st_mode`.
@@ -50,17 +50,17 @@ class Statuses(NamedTuple):
     mtimes_ns: bytes
 
     def only(self, chosen: Sequence[bool]) -> Statuses:
-        """Those of the entries that are chosen."""
+        """Those of the chosen entries."""
         columns = (array("q", column) for column in (self.sizes_bytes, self.mtimes_ns))
         sizes_bytes, mtimes_ns = (array("q", compress(column, chosen)).tobytes() for column in columns)
         return Statuses(list(compress(self.modes, chosen)), sizes_bytes, mtimes_ns)
 
 
 def die_with_parent(signal_number: int) -> None:
-    """Have the system send this process a signal when the thread that made it ends, whatever it is doing then.
+    """Have the system send this process a signal when the thread that started it ends.
 
-    No thread of ours can do that while a call that hangs keeps the interpreter's lock. Where the system cannot, nothing
-    happens. Source: prctl(2).
+    No thread of this process could do that while a hanging call holds the interpreter's lock. Does nothing where the
+    system cannot. Source: prctl(2).
     """
     if sys.platform == "linux":
         with suppress(ImportError, OSError, AttributeError):
@@ -71,69 +71,69 @@ def die_with_parent(signal_number: int) -> None:
 
 @cache
 def entries(*, is_alone: bool = False) -> Entries:
-    """The one of this process; see Entries. Making one takes as long as looking at 20 files."""
+    """The one of this process; see Entries. Cost of making it: as much as reading 20 files."""
     return Entries(is_alone=is_alone)
 
 
 class Entries:
-    """Looks at entries of folders, for any number of threads.
+    """Reads what entries of folders are, for any number of threads.
 
     Args:
-        is_alone: Whether no other thread of the process has work: then the interpreter's lock is not given away and
+        is_alone: Whether no other thread of the process has work: then the interpreter's lock is not released and
             taken back for each entry, which saves a thirtieth of a full scan's time.
 
     Attributes:
-        are_possible: Whether this system has what it takes; otherwise there is `os.stat`.
+        are_possible: Whether this system has a `statx` that works; otherwise use `os.stat`.
     """
 
     def __init__(self, *, is_alone: bool = False) -> None:
         self._statx = _statx(is_alone)
         self._of_thread = threading.local()
-        self.are_possible = self._statx is not None and self._tells_the_truth()
+        self.are_possible = self._statx is not None and self._works()
 
-    def look(self, folder_fd: int, names: Sequence[str]) -> Statuses | None:
+    def read(self, folder_fd: int, names: Sequence[str]) -> Statuses | None:
         """What the entries of an open folder are, links not followed.
 
-        None when one of them cannot be looked at, or is of a time before 1970 or after 2241.
+        None when one of them cannot be read, or is of a time before 1970 or after 2241.
 
-        Cost: a call of the system for each name.
+        Cost: one system call for each name.
         """
         assert self._statx is not None
-        places = self._places()
+        buffer = self._buffer()
         modes, sizes_bytes, mtimes_ns = [], [], []
         encoded = os.fsencode("/".join(names)).split(b"/")
         for at in range(0, len(names), _AT_A_TIME):
             some = encoded[at : at + _AT_A_TIME]
-            if any(map(self._statx, repeat(folder_fd), some, repeat(_FLAGS), repeat(_MASK), places.pointers)):
+            if any(map(self._statx, repeat(folder_fd), some, repeat(_FLAGS), repeat(_MASK), buffer.pointers)):
                 return None
-            moments = places.mtimes_ns(len(some))
+            moments = buffer.mtimes_ns(len(some))
             if moments is None:
                 return None
-            modes += places.modes(len(some))
-            sizes_bytes.append(places.sizes_bytes(len(some)))
+            modes += buffer.modes(len(some))
+            sizes_bytes.append(buffer.sizes_bytes(len(some)))
             mtimes_ns.append(moments)
         return Statuses(modes, b"".join(sizes_bytes), b"".join(mtimes_ns))
 
-    def _tells_the_truth(self) -> bool:
-        """Not so in some sandboxes, which refuse it or take it for something else."""
+    def _works(self) -> bool:
+        """Some sandboxes refuse `statx`, or take it for another call."""
         assert self._statx is not None
-        places = self._places()
-        is_told = not self._statx(_HERE, b"/", _FLAGS, _MASK, places.pointers[0])
-        return is_told and places.modes(1) == [os.lstat("/").st_mode]
+        buffer = self._buffer()
+        is_done = not self._statx(_HERE, b"/", _FLAGS, _MASK, buffer.pointers[0])
+        return is_done and buffer.modes(1) == [os.lstat("/").st_mode]
 
-    def _places(self) -> _Places:
+    def _buffer(self) -> _Buffer:
         own = self._of_thread
-        if not hasattr(own, "places"):
-            own.places = _Places()
-        places: _Places = own.places
-        return places
+        if not hasattr(own, "buffer"):
+            own.buffer = _Buffer()
+        buffer: _Buffer = own.buffer
+        return buffer
 
 
-class _Places:
-    """Room for what the kernel tells of some entries.
+class _Buffer:
+    """Memory for what the kernel returns about some entries.
 
     Attributes:
-        pointers: One to each place.
+        pointers: One to the place of each entry.
     """
 
     def __init__(self) -> None:
@@ -143,19 +143,19 @@ class _Places:
         self.pointers = [ctypes.byref(memory, _BYTES * number) for number in range(_AT_A_TIME)]
         self._halves = memoryview(memory).cast("B").cast("H")
         self._longs = memoryview(memory).cast("B").cast("q")
-        too_many_seconds = (1 << 64) - _MOST_SECONDS
+        too_many_seconds = (1 << 64) - _MAX_SECONDS
         self._too_many_seconds = int.from_bytes(too_many_seconds.to_bytes(8, "little") * _AT_A_TIME, "little")
 
     def modes(self, count: int) -> list[int]:
-        """Of the first places."""
+        """Of the first entries."""
         return self._halves[_MODE_AT // 2 : _BYTES // 2 * count : _BYTES // 2].tolist()
 
     def sizes_bytes(self, count: int) -> bytes:
-        """Of the first places, as 64-bit numbers."""
+        """Of the first entries, as 64-bit numbers."""
         return self._column(_SIZE_AT, count)
 
     def mtimes_ns(self, count: int) -> bytes | None:
-        """Of the first places, as 64-bit numbers; None when one of them does not fit.
+        """Of the first entries, as 64-bit numbers; None when one of them does not fit.
 
         All seconds together are one long number, and so are all nanoseconds, each with 64 bits to itself; so one
         multiplication makes the times of all files, and none of them becomes a number of its own.

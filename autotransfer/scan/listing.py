@@ -12,19 +12,19 @@ from autotransfer.datastore.record import Fingerprint, Record
 
 
 def policy(settings: Settings) -> Policy:
-    """What the settings ask of a scan."""
+    """The settings that a scan follows."""
     return Policy(settings.exclude, settings.symlinks == "follow")
 
 
 class PathError(NamedTuple):
-    """A path that could not be looked at or cannot be sent, and why in plain words."""
+    """A path that cannot be read or cannot be sent, and why, in plain words."""
 
     rel_path: str
     why: str
 
 
 class Policy(NamedTuple):
-    """What the owner wants of a scan.
+    """Which entries a scan lists.
 
     Args:
         exclude: Name patterns with the meaning of Globus filter rules; an excluded folder hides all below it.
@@ -42,19 +42,19 @@ class Policy(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What one folder held when it was looked at; folders, and files other than links, in no certain order.
+    """What one folder held when it was read, in no particular order.
 
     Args:
         files: Name to fingerprint, for all that can be sent; an empty folder holds one entry named FOLDER_ITSELF.
         folders: Names of folders to go into, sorted.
-        kept: Names whose records stay as they are: excluded ones, and those that could not be looked at.
+        kept: Names whose records stay as they are: excluded ones, and those that could not be read.
         seen_at_ns: The clock when the folder had been read.
         mtime_ns, ctime_ns: The folder's own times, read before its entries.
         is_plain: Whether one recursive item would carry exactly these entries (no links followed, nothing unsendable).
         is_readable: Whether the folder could be listed at all; if not, all records below it stay.
-        links: Symlinks left out.
-        special_files: Devices, sockets and pipes left out.
-        moved: Entries that went away while they were looked at.
+        links: How many symlinks were skipped.
+        special_files: How many devices, sockets and pipes were skipped.
+        moved: How many entries went away while the folder was read.
     """
 
     rel_path: str

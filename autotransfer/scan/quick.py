@@ -133,7 +133,7 @@ def _entries(root_fd: int, folder_times: FolderTimes, above: str, names: Sequenc
 
 
 def _times_ns(root_fd: int, paths: Sequence[str]) -> Iterator[tuple[int, int] | None]:
-    """mtime and ctime of folders, None for what cannot be looked at or is none; several at a time where one is slow."""
+    """mtime and ctime of folders, None for what cannot be read or is no folder; several at a time where one is slow."""
 
     def times_ns(path: str) -> tuple[int, int] | None:
         try:

@@ -2,7 +2,7 @@
 
 The scan begins in this process, and a small tree ends there. When it takes longer, workers are started: threads where
 each call takes long (network file systems), processes where the interpreter's lock is the limit. A quick scan does not
-read the folders whose own times are those of their marks.
+read the folders whose own times have not changed (quick).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Scanner:
 
     Args:
         root_fd: SRC_DIR, open.
-        is_quick: Whether folders with a valid mark are not read.
+        is_quick: Whether folders whose own times have not changed are not read.
         choose: Returns the workers to use, from the pace so far; None: none yet.
 
     Attributes:

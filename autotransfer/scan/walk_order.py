@@ -1,7 +1,7 @@
-"""Which folders are next: found in any order, looked at in batches, given out in the order of a walk. Pure.
+"""Which folders are next: found in any order, read in batches, returned in the order of a walk. Pure.
 
 A walk is depth first, parents before children, siblings in order of name. Several workers find folders in another
-order; this holds what came early until its turn, and no more of that than a window.
+order. What comes early is held until its turn, up to a window.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ Found = TypeVar("Found")
 
 
 class WalkOrder(Generic[Found]):
-    """Folders from the moment they are found until they are given out.
+    """Folders from when they are found until they are returned.
 
     Args:
         start: The folders to begin with, in the order of a walk.
-        window: How many folders may be looked at, or be waited for, ahead of their turn.
+        window: How many folders may be read, or be waiting, ahead of their turn.
     """
 
     def __init__(self, start: Sequence[str], window: int) -> None:
@@ -31,35 +31,35 @@ class WalkOrder(Generic[Found]):
 
     @property
     def is_done(self) -> bool:
-        """Whether every folder was given out."""
+        """Whether every folder was returned."""
         return not self._todo
 
     def ask(self, most: int) -> list[str]:
-        """Folders that should be looked at next, at most so many; none when there is nothing to do ahead.
+        """The folders to read next, at most `most`; none when nothing can be read ahead.
 
         The one whose turn it is comes first, and is never held back by the window.
         """
-        room = max(self._window - self._asked - len(self._found), 0)
-        if self._waiting and not room:
+        free = max(self._window - self._asked - len(self._found), 0)
+        if self._waiting and not free:
             _, siblings, at = self._waiting[0]
-            room = int(siblings[at] == self._todo[-1])
+            free = int(siblings[at] == self._todo[-1])
         asked: list[str] = []
-        while self._waiting and len(asked) < min(most, room):
+        while self._waiting and len(asked) < min(most, free):
             _, siblings, at = heappop(self._waiting)
-            taken = siblings[at : at + min(most, room) - len(asked)]
+            taken = siblings[at : at + min(most, free) - len(asked)]
             asked += taken
             self._enqueue(siblings, at + len(taken))
         self._asked += len(asked)
         return asked
 
     def answer(self, rel_path: str, found: Found, folders: Sequence[str]) -> None:
-        """What a folder that was asked for holds, and the rel_paths below it to go into, in the order of a walk."""
+        """Add what a folder holds, and the rel_paths below it to read, in the order of a walk."""
         self._asked -= 1
         self._found[rel_path] = found, folders
         self._enqueue(folders, 0)
 
     def next(self) -> tuple[str, Found] | None:
-        """The folder whose turn it is, or None as long as that was not looked at."""
+        """The folder whose turn it is, or None until it has been read."""
         rel_path = self._todo[-1]
         if rel_path not in self._found:
             return None

@@ -148,7 +148,7 @@ class FolderScanner:
             names = os.listdir(folder_fd)
             if self._excludes is not None:
                 names = [name for name in names if not self._excludes(name)]
-            statuses = self._entries.look(folder_fd, names)
+            statuses = self._entries.read(folder_fd, names)
         except OSError:
             return None
         finally:

@@ -106,13 +106,13 @@ def test_names_outside_the_tree_are_counted_and_the_first_of_them_told_by_number
 
     assert (named.rel_paths, named.names, named.outside) == ({"run/a"}, 15, 14)
     assert named.examples[0] == (2, f"{tree}/elsewhere/0")
-    assert len(named.examples) == feed.MOST_LISTED
+    assert len(named.examples) == feed.MAX_EXAMPLES
 
 
 def test_more_names_than_can_be_looked_at_one_by_one_mean_everything(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "MOST_NAMED", 3)
+    monkeypatch.setattr(feed, "MAX_NAMED", 3)
     with root_of(tree / "src") as root_fd:
         few = locate_names(str(tree / "src"), Policy(), root_fd, ["1", "2", "3"])
         many = locate_names(str(tree / "src"), Policy(), root_fd, ["1", "2", "3", "4"])

@@ -55,8 +55,8 @@ def test_every_kind_of_entry_is_told_as_stat_tells_it(tmp_path: Path, folder_fd:
     names = os.listdir(folder_fd)
 
     assert len(names) == 17
-    assert Entries().look(folder_fd, names) == expected(folder_fd, names)
-    assert Entries(is_alone=True).look(folder_fd, names) == expected(folder_fd, names)
+    assert Entries().read(folder_fd, names) == expected(folder_fd, names)
+    assert Entries(is_alone=True).read(folder_fd, names) == expected(folder_fd, names)
 
 
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 300])
@@ -69,7 +69,7 @@ def test_a_folder_of_any_size_is_told_whole_and_in_order(tmp_path: Path, folder_
     names = os.listdir(folder_fd)
     chance.shuffle(names)
 
-    assert Entries().look(folder_fd, names) == expected(folder_fd, names)
+    assert Entries().read(folder_fd, names) == expected(folder_fd, names)
 
 
 @pytest.mark.parametrize("moment_ns", [-1, -(10**18) - 7, 2**33 * 10**9, 9 * 10**18])
@@ -79,15 +79,15 @@ def test_a_file_of_another_age_leaves_no_answer(tmp_path: Path, folder_fd: int, 
     os.utime(tmp_path / "old", ns=(moment_ns, moment_ns))
 
     assert os.stat(tmp_path / "old").st_mtime_ns == moment_ns
-    assert Entries().look(folder_fd, ["a", "old", "z"]) is None
-    assert Entries().look(folder_fd, ["a", "z"]) == expected(folder_fd, ["a", "z"])
+    assert Entries().read(folder_fd, ["a", "old", "z"]) is None
+    assert Entries().read(folder_fd, ["a", "z"]) == expected(folder_fd, ["a", "z"])
 
 
 def test_those_chosen_are_told_as_if_they_alone_had_been_asked_for(tmp_path: Path, folder_fd: int) -> None:
     names = [f"{number}" for number in range(300)]
     for number, name in enumerate(names):
         (tmp_path / name).write_bytes(b"x" * number)
-    statuses = Entries().look(folder_fd, names)
+    statuses = Entries().read(folder_fd, names)
     assert statuses is not None
 
     assert statuses.only([int(name) % 3 == 0 for name in names]) == expected(folder_fd, names[::3])
@@ -97,7 +97,7 @@ def test_an_entry_that_is_gone_leaves_no_answer(tmp_path: Path, folder_fd: int) 
     for name in ("a", "b"):
         (tmp_path / name).touch()
 
-    assert Entries().look(folder_fd, ["a", "gone", "b"]) is None
+    assert Entries().read(folder_fd, ["a", "gone", "b"]) is None
 
 
 def test_threads_do_not_see_what_others_look_at(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_threads_do_not_see_what_others_look_at(tmp_path: Path) -> None:
     def sizes(folder: Path) -> set[int]:
         folder_fd = os.open(folder, os.O_RDONLY)
         try:
-            found = [entries.look(folder_fd, os.listdir(folder_fd)) for _ in range(50)]
+            found = [entries.read(folder_fd, os.listdir(folder_fd)) for _ in range(50)]
         finally:
             os.close(folder_fd)
         return {
