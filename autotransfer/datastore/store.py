@@ -237,8 +237,8 @@ class Store:
         return ConfigurationProblem(
             f"The datastore {self.path} cannot be used",
             why=why,
-            remedy="Restore it from a backup, or move it away and record in a new one what has arrived, with set_time.py. "
-            "Nothing was sent or recorded.",
+            remedy="Restore it from a backup, or move it away and record in a new one what has arrived, with "
+            "set_time.py. Nothing was sent or recorded.",
         )
 
     @contextmanager
