@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import utils
-from autotransfer.common.errors import ExitStatus, Problem, RunActive, UsageProblem, reason
+from autotransfer.common.errors import MEANINGS, Problem, RunActive, UsageProblem, reason
 from autotransfer.common.paths import display
 from autotransfer.common.summary import LOG_UNWRITTEN, Notice
 from autotransfer.common.text import counted, size_text
@@ -233,7 +233,7 @@ def _say_json(counts: dict[str, Any], status: int, problem: Problem | None, chos
 
     outcome = {
         "status": status,
-        "meaning": ExitStatus(status).meaning,
+        "meaning": MEANINGS[status],
         "dry_run": chosen.dry_run,
         "problem": None if problem is None else str(problem),
     }

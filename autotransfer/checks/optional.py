@@ -11,10 +11,6 @@ from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
 
-# The package that a setting needs, and the extra that installs it.
-REPORT_NEEDS = ("jinja2", "report")
-EXECUTOR_NEEDS = ("distributed", "dask")
-
 
 def options_set(settings: Settings) -> list[str]:
     """The names of these settings that are set."""
@@ -44,9 +40,9 @@ def _unmet(settings: Settings) -> Iterator[str]:
         if path:
             yield from _unwritable(name, path)
     if settings.report_file:
-        yield from _missing("REPORT_FILE", *REPORT_NEEDS)
+        yield from _missing("REPORT_FILE", package="jinja2", extra="report")
     if settings.scan_executor:
-        yield from _missing("SCAN_EXECUTOR", *EXECUTOR_NEEDS)
+        yield from _missing("SCAN_EXECUTOR", package="distributed", extra="dask")
     if settings.on_problem:
         program = settings.on_problem[0]
         # It is started in the folder "/".

@@ -34,13 +34,9 @@ class ExitStatus(IntEnum):
     GLOBUS = 6
     ACTIVE = 7
 
-    @property
-    def meaning(self) -> str:
-        """The status in words, as in the README's table."""
-        return MEANINGS[self]
 
-
-MEANINGS = {
+# In words, as in the README's table.
+MEANINGS: dict[int, str] = {
     ExitStatus.DONE: "done, or nothing to do",
     ExitStatus.BUG: "a bug; the traceback is in the log",
     ExitStatus.USAGE: "wrong arguments",

@@ -139,8 +139,7 @@ def replaced(path: str, *, keeps_mode: bool = False) -> Iterator[IO[str]]:
         status = os.lstat(path) if os.path.lexists(path) else None
         if status is not None and not stat.S_ISREG(status.st_mode):
             raise ConfigurationProblem(
-                f"{path} is no regular file",
-                remedy="Give another name, or - for standard output. Nothing was written.",
+                f"{path} is no regular file", remedy="Give another name, or - for standard output. Nothing was written."
             )
         mode = stat.S_IMODE(status.st_mode) & 0o666 if status is not None and keeps_mode else 0o600
         with atomic_write(path, mode=mode) as stream:

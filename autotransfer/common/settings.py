@@ -223,11 +223,7 @@ class _Source(NamedTuple):
 
 
 def check_settings(
-    values: Mapping[str, Any],
-    *,
-    config_file: str,
-    local_values: Mapping[str, Any] | None = None,
-    local_file: str = "",
+    values: Mapping[str, Any], *, config_file: str, local_values: Mapping[str, Any] | None = None, local_file: str = ""
 ) -> Settings:
     """The settings of a route.
 

@@ -36,15 +36,10 @@ def age_text(seconds: float) -> str:
     ['1 second', '1 minute', '36 hours', '3 days']
     """
     if seconds < MINUTE:
-        return _whole(seconds, "second")
+        return counted(max(0, int(seconds)), "second")
     if seconds < HOUR:
-        return _whole(seconds / MINUTE, "minute")
-    return _whole(seconds / HOUR, "hour") if seconds < 2 * DAY else _whole(seconds / DAY, "day")
-
-
-def _whole(count: float, unit: str) -> str:
-    number = max(0, int(count))
-    return f"{number:,} {unit}{'' if number == 1 else 's'}"
+        return counted(int(seconds / MINUTE), "minute")
+    return counted(int(seconds / HOUR), "hour") if seconds < 2 * DAY else counted(int(seconds / DAY), "day")
 
 
 def width(text: str) -> int:

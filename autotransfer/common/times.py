@@ -65,7 +65,18 @@ def parse_date_ns(text: str) -> int:
     Raises:
         UsageProblem: It is anything else.
     """
-    return _iso_ns(text.strip())
+    text = text.strip()
+    # Python 3.9 and 3.10 do not read the Z of their own ISO 8601 output.
+    plain = text[:-1] + "+00:00" if text[-1:] in ("z", "Z") else text
+    try:
+        moment = datetime.fromisoformat(plain)
+        aware = moment if moment.tzinfo else moment.astimezone()
+        seconds = aware.replace(microsecond=0).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageProblem(
+            f"{text!r} is not a time", remedy=f"Write it like one of: {EXAMPLES}. Nothing was changed."
+        ) from None
+    return int(seconds) * NS_PER_SECOND + moment.microsecond * 1000
 
 
 def iso_text(moment_ns: int) -> str:
@@ -93,27 +104,13 @@ def parse_moment_ns(text: str, *, now_ns: int) -> int:
                 f"{text} ago was before 1970", remedy="Give a later time, or never. Nothing was changed."
             )
     else:
-        moment_ns = _iso_ns(text)
+        moment_ns = parse_date_ns(text)
     if moment_ns > now_ns:
         raise UsageProblem(
             f"{text} is in the future (it is {local_text(now_ns)} now)",
             remedy="Give a time that has passed. Nothing was changed.",
         )
     return moment_ns
-
-
-def _iso_ns(text: str) -> int:
-    # Python 3.9 and 3.10 do not read the Z of their own ISO 8601 output.
-    plain = text[:-1] + "+00:00" if text[-1:] in "zZ" and text else text
-    try:
-        moment = datetime.fromisoformat(plain)
-        aware = moment if moment.tzinfo else moment.astimezone()
-        seconds = aware.replace(microsecond=0).timestamp()
-    except (ValueError, OverflowError, OSError):
-        raise UsageProblem(
-            f"{text!r} is not a time", remedy=f"Write it like one of: {EXAMPLES}. Nothing was changed."
-        ) from None
-    return int(seconds) * NS_PER_SECOND + moment.microsecond * 1000
 
 
 def interval_seconds(text: str) -> int:

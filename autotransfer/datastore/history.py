@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from heapq import merge
 from itertools import groupby, islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from autotransfer.common.paths import display
@@ -71,10 +72,8 @@ class History:
         The latest 1,000 or more are Tasks, and so are up to 1,000 before them that failed within 90 days. Of the others
         those are left, as EndedTasks, that a path's record names, or named when the last sweep was made.
         """
-        tasks = merge(
-            self._whole_tasks(newest_first), self._packed_tasks(newest_first), key=_number, reverse=newest_first
-        )
-        return islice(tasks, limit)
+        parts = self._whole_tasks(newest_first), self._packed_tasks(newest_first)
+        return islice(merge(*parts, key=attrgetter("number"), reverse=newest_first), limit)
 
     def _whole_tasks(self, newest_first: bool) -> Iterator[AnyTask]:
         return (Task(**self._shelf[f"task {number}"]) for number in self._numbers("task ", newest_first))
@@ -112,7 +111,7 @@ class History:
                 kept_failed += 1
             else:
                 old.append(task)
-        for block, tasks in groupby(reversed(old), key=_block):
+        for block, tasks in groupby(reversed(old), key=lambda task: task.number // KEPT_WHOLE):
             self._put_packed(block, [*self._packed(block), *tasks])
         for task in old:
             del self._shelf[f"task {task.number}"]
@@ -148,11 +147,3 @@ def _number_in(key: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS):
         raise pickles.DamagedValue(f"its key {display(key)} has no number")
     return int(digits)
-
-
-def _number(task: AnyTask) -> int:
-    return task.number
-
-
-def _block(task: AnyTask) -> int:
-    return task.number // KEPT_WHOLE

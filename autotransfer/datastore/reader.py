@@ -75,7 +75,7 @@ class Reader:
         self._store = store
         self._on_wait = on_wait
         self.trie = PathTrie(self)
-        self._task_id = lru_cache(maxsize=4096)(self._look_up_task_id)
+        self.task_id = lru_cache(maxsize=4096)(self._task_id)
 
     def read(self, what: Callable[[Store], Answer]) -> Answer:
         """The result of a short reading of the store, once no run is writing."""
@@ -120,11 +120,8 @@ class Reader:
         """The task with this number, or what is kept of it; None for 0."""
         return self.read(lambda store: store.task(number)) if number else None
 
-    def task_id(self, number: int) -> str:
+    def _task_id(self, number: int) -> str:
         """The task_id of the task with this number; "" for 0 (set_time.py), and when it is no longer kept."""
-        return self._task_id(number)
-
-    def _look_up_task_id(self, number: int) -> str:
         task = self.task(number)
         return task.task_id if task else ""
 

@@ -124,11 +124,7 @@ TABLE = (
         GlobusProblem,
         f"Unpause Globus Connect Personal on that machine, or ask the collection's administrator. {NEXT_RUN}",
     ),
-    Row(
-        _all(_status(409), _text("identical paths")),
-        IdenticalPaths,
-        "A task with the same paths is still under way.",
-    ),
+    Row(_all(_status(409), _text("identical paths")), IdenticalPaths, "A task with the same paths is still under way."),
     Row(
         _any(_status(429), _code("RateLimit", "LimitExceeded")),
         GlobusProblem,

@@ -256,7 +256,8 @@ class Login:
                 # The default handler asks a person; under cron nobody answers.
                 token_validation_error_handler=None,
                 token_storage=self._storage,
-                login_flow_manager=_flow(settings.client_id, ask),
+                # Without a person the default is kept. Only the handler above would call it.
+                login_flow_manager=None if ask is None else _flow(settings.client_id, ask),
             )
             return globus_sdk.UserApp(APP_NAME, client_id=settings.client_id, config=config)
 
@@ -343,10 +344,7 @@ def client_secret(settings: Settings) -> str | None:
     return secret
 
 
-def _flow(client_id: str, ask: AskForCode | None) -> Any:
-    # Without a person the default is kept. It is never called, because the handler that would call it is off.
-    if ask is None:
-        return None
+def _flow(client_id: str, ask: AskForCode) -> LoginFlowManager:
     return _AskAPerson(globus_sdk.NativeAppAuthClient(client_id, app_name=APP_NAME), ask)
 
 

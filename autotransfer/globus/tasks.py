@@ -78,10 +78,7 @@ class Tasks:
             try:
                 document = document_in(self._client.get_task(task_id))
             except globus_sdk.TransferAPIError as error:
-                if (error.http_status, error.code) == (
-                    403,
-                    "PermissionDenied",
-                ):  # observed: another identity's task
+                if (error.http_status, error.code) == (403, "PermissionDenied"):  # observed: another identity's task
                     raise TaskUnknown(
                         f"Globus did not show task {task_id}",
                         why=answer_words(error),

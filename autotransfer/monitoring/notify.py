@@ -239,13 +239,7 @@ def _run(command: tuple[str, ...], text: str, environment: dict[str, str], outpu
     import subprocess
 
     process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=output,
-        stderr=output,
-        cwd="/",
-        env=environment,
-        start_new_session=True,
+        command, stdin=subprocess.PIPE, stdout=output, stderr=output, cwd="/", env=environment, start_new_session=True
     )
     try:
         process.communicate(text.encode("utf-8", "backslashreplace"), timeout=COMMAND_SECONDS)

@@ -13,16 +13,7 @@ from autotransfer.datastore.record import Folder, Record
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import Item
 from autotransfer.plan.batches import Batch, Batcher
-from autotransfer.plan.compare import (
-    MODIFIED,
-    NEW,
-    OLDER,
-    RETRY,
-    FolderChange,
-    SendRules,
-    compare,
-    gone_folders,
-)
+from autotransfer.plan.compare import MODIFIED, NEW, OLDER, RETRY, FolderChange, SendRules, compare, gone_folders
 from autotransfer.plan.in_flight import InFlightWriter, forget_gone
 from autotransfer.plan.rescan import Rescan, kept_paths
 from autotransfer.plan.whole_folders import WholeFolders

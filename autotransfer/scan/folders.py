@@ -96,12 +96,7 @@ def read_folder(
 
 
 def read_names(
-    root_fd: int,
-    rel_path: str,
-    names: Iterable[str],
-    *,
-    follow_links: bool,
-    clock_ns: Callable[[], int] = time.time_ns,
+    root_fd: int, rel_path: str, names: Iterable[str], *, follow_links: bool, clock_ns: Callable[[], int] = time.time_ns
 ) -> Listing:
     """What one folder holds of some names, none of them excluded; no other is checked.
 

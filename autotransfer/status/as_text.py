@@ -5,36 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Union
 
-from autotransfer.common.errors import ExitStatus
+from autotransfer.common.errors import MEANINGS
 from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
 from autotransfer.common.text import age_text, counted, moment_text, shortened, size_text, table
 from autotransfer.common.times import NS_PER_SECOND, local_text
 from autotransfer.datastore.tasks import PREPARED, AnyTask, Task
+from autotransfer.status import path as states
 from autotransfer.status.folders import Amount
-from autotransfer.status.path import (
-    ASSUMED,
-    BACKING_OFF,
-    DELIVERED,
-    EXCLUDED,
-    IN_FLIGHT,
-    MODIFIED,
-    NEW_FILE,
-    RETRYING,
-    SPECIAL,
-    SYMLINK,
-    UNKNOWN,
-    UNREADABLE,
-    UNSENDABLE,
-    UNSETTLED,
-    VANISHED,
-    WAITING,
-    FileAnswer,
-    FolderAnswer,
-)
+from autotransfer.status.path import FileAnswer, FolderAnswer
 from autotransfer.status.state import LATENCY_DAYS, State
-from autotransfer.status.verdict import ATTENTION, Verdict, progress, remedy, task_link
-from autotransfer.status.verdict import DELIVERED as ALL_DELIVERED
+from autotransfer.status.verdict import ATTENTION, DELIVERED, Verdict, progress, remedy, task_link
 
 # (style, text) -> the text with the codes for the terminal.
 Paint = Callable[[str, str], str]
@@ -45,9 +26,9 @@ MOST_LINKS = 5
 
 # Why files of a folder are held back.
 HELD_WORDS = {
-    UNSETTLED: "modified less than SETTLE_SECONDS ago",
-    WAITING: "waiting for a task that carries an earlier version or their folder",
-    BACKING_OFF: "backing off after failures",
+    states.UNSETTLED: "modified less than SETTLE_SECONDS ago",
+    states.WAITING: "waiting for a task that carries an earlier version or their folder",
+    states.BACKING_OFF: "backing off after failures",
 }
 
 
@@ -62,7 +43,7 @@ def overview(settings: Settings, state: State, judged: Verdict, *, columns: int,
     Args:
         columns: How wide the terminal is; names are shortened to that.
     """
-    style = {ATTENTION: BAD, ALL_DELIVERED: GOOD}.get(judged.kind, BUSY)
+    style = {ATTENTION: BAD, DELIVERED: GOOD}.get(judged.kind, BUSY)
     lines = [paint(style, display(judged.headline)), ""]
     lines += table(_facts(settings, state, judged))
     for title, block in (
@@ -142,10 +123,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _ending(status: int) -> str:
-    try:
-        return f"status {status} ({ExitStatus(status).meaning})"
-    except ValueError:
-        return f"status {status}"
+    return f"status {status} ({MEANINGS[status]})" if status in MEANINGS else f"status {status}"
 
 
 def _findings(judged: Verdict) -> list[str]:
@@ -210,7 +188,7 @@ def _bad_tasks(state: State) -> list[str]:
 
 def tasks(found: Iterable[AnyTask]) -> list[str]:
     """What `status.py --tasks N` prints: one line per task."""
-    rows: list[tuple[str, ...]] = [("NUMBER", "ENDED", "STATE", "FILES", "DELIVERED", "SIZE", "TASK")]
+    rows: list[tuple[str, ...]] = [("NUMBER", "ENDED", "STATE", "FILES", "states.DELIVERED", "SIZE", "TASK")]
     for task in found:
         ended = moment_text(task.ended_at_ns) if task.ended_at_ns else "in flight"
         if isinstance(task, Task):
@@ -251,32 +229,32 @@ def _file_words(answered: FileAnswer) -> str:
     record, retry, task = answered.delivered, answered.retry, answered.task
     named = f"task {task.task_id or task.label}" if isinstance(task, Task) else "a task"
     earlier = " An earlier version was delivered." if record is not None else ""
-    if answered.state == DELIVERED and record is not None:
+    if answered.state == states.DELIVERED and record is not None:
         return f"delivered at {moment_text(record.transferred_at_ns)}, and unchanged since."
-    if answered.state == ASSUMED:
+    if answered.state == states.ASSUMED:
         return "assumed: set_time.py declared it delivered, and no task of this tool has carried it since."
-    if answered.state == BACKING_OFF and retry is not None:
+    if answered.state == states.BACKING_OFF and retry is not None:
         return (
             f"backing off: it failed {counted(retry.attempts, 'time')} ({retry.code}), and will be retried from "
             f"{moment_text(retry.not_before_ns)}. `set_time.py never --path` lets the next run send it."
         )
-    if answered.state == RETRYING and retry is not None:
+    if answered.state == states.RETRYING and retry is not None:
         return f"it will be retried by the next run; its last task ended with {retry.code}."
-    if answered.state == VANISHED:
+    if answered.state == states.VANISHED:
         was = f"it was delivered at {moment_text(record.transferred_at_ns)}; " if record is not None else ""
         return f"{was}it is gone from disk, and the next run forgets it. What was delivered stays at the destination."
     words = {
-        IN_FLIGHT: f"in flight: {named} carries it.{earlier}",
-        WAITING: f"it waits for {named} to end, which carries an earlier version or its folder.",
-        NEW_FILE: "it was never sent; the next run sends it.",
-        MODIFIED: f"it has changed since it was delivered; the next run sends it.{earlier}",
-        UNSETTLED: f"it was modified less than SETTLE_SECONDS ago; a later run sends it.{earlier}",
-        EXCLUDED: f"skipped (by EXCLUDE): {answered.why}.{earlier}",
-        SYMLINK: f"skipped as a symlink: {answered.why}.",
-        SPECIAL: f"skipped as a special file: {answered.why}.",
-        UNSENDABLE: f"it cannot be sent: {answered.why}.",
-        UNREADABLE: f"it cannot be read: {answered.why}.{earlier}",
-        UNKNOWN: "it is not on disk, and not recorded. The record of a file goes when the file disappears.",
+        states.IN_FLIGHT: f"in flight: {named} carries it.{earlier}",
+        states.WAITING: f"it waits for {named} to end, which carries an earlier version or its folder.",
+        states.NEW_FILE: "it was never sent; the next run sends it.",
+        states.MODIFIED: f"it has changed since it was delivered; the next run sends it.{earlier}",
+        states.UNSETTLED: f"it was modified less than SETTLE_SECONDS ago; a later run sends it.{earlier}",
+        states.EXCLUDED: f"skipped (by EXCLUDE): {answered.why}.{earlier}",
+        states.SYMLINK: f"skipped as a symlink: {answered.why}.",
+        states.SPECIAL: f"skipped as a special file: {answered.why}.",
+        states.UNSENDABLE: f"it cannot be sent: {answered.why}.",
+        states.UNREADABLE: f"it cannot be read: {answered.why}.{earlier}",
+        states.UNKNOWN: "it is not on disk, and not recorded. The record of a file goes when the file disappears.",
     }
     return words[answered.state]
 

@@ -22,16 +22,8 @@ from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery,
 
 # The states of a path, as `--json` names them.
 DELIVERED, ASSUMED, IN_FLIGHT = "delivered", "assumed", "in_flight"
-
-NEW_FILE, MODIFIED, RETRYING, BACKING_OFF, UNSETTLED, WAITING = (
-    "new",
-    "modified",
-    "retrying",
-    "backing_off",
-    "unsettled",
-    "waiting",
-)
-
+NEW_FILE, MODIFIED, RETRYING = "new", "modified", "retrying"
+BACKING_OFF, UNSETTLED, WAITING = "backing_off", "unsettled", "waiting"
 EXCLUDED, SYMLINK, SPECIAL, UNSENDABLE, UNREADABLE = "excluded", "symlink", "special", "unsendable", "unreadable"
 VANISHED, UNKNOWN = "vanished", "unknown"
 SAFE = (DELIVERED, ASSUMED)

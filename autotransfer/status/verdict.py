@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from autotransfer.common.errors import ExitStatus
+from autotransfer.common.errors import MEANINGS, ExitStatus
 from autotransfer.common.text import age_text, counted, size_text
 from autotransfer.common.times import DAY, MINUTE, NS_PER_SECOND, local_text
 from autotransfer.datastore.tasks import PREPARED, WEB_APP, AnyTask, Task
@@ -150,65 +151,47 @@ def usual_interval_seconds(runs: tuple[RunMark, ...]) -> float:
     return gaps[(3 * len(gaps) - 1) // 4] / NS_PER_SECOND
 
 
-def _findings(state: State, next_run: NextRun) -> list[Finding]:
-    findings = []
+def _findings(state: State, next_run: NextRun) -> Iterator[Finding]:
     run = state.last_run
     if run is None:
         if state.active is None:
-            findings.append(
-                Finding("no_run", "No run has been recorded yet.", "Run main.py, or check that cron starts it.")
-            )
-        return findings
+            yield Finding("no_run", "No run has been recorded yet.", "Run main.py, or check that cron starts it.")
+        return
     if next_run.is_late:
         age = age_text((state.now_ns - run.started_at_ns) / NS_PER_SECOND)
         usual = f"usually there is one every {age_text(next_run.interval_seconds)}" if next_run.interval_seconds else ""
-        findings.append(
-            Finding(
-                "late_run",
-                f"The last run was {age} ago{usual and '; '}{usual}.",
-                "Check that cron still starts main.py: see `crontab -l`, cron's own log and the disk of CODE_PATH.",
-            )
+        yield Finding(
+            "late_run",
+            f"The last run was {age} ago{usual and '; '}{usual}.",
+            "Check that cron still starts main.py: see `crontab -l`, cron's own log and the disk of CODE_PATH.",
         )
     if state.active and state.now_ns - state.active.since_ns > LONGEST_RUN_SECONDS * NS_PER_SECOND:
         age = age_text((state.now_ns - state.active.since_ns) / NS_PER_SECOND)
-        findings.append(
-            Finding(
-                "long_run",
-                f"A run has been active for {age} (process {state.active.pid}).",
-                "No other can start meanwhile. If its disk or network hangs, end it: nothing is lost.",
-            )
+        yield Finding(
+            "long_run",
+            f"A run has been active for {age} (process {state.active.pid}).",
+            "No other can start meanwhile. If its disk or network hangs, end it: nothing is lost.",
         )
     if run.status != ExitStatus.DONE:
-        findings.append(_of_run(run))
+        yield _of_run(run)
     reported = {notice.subject for notice in run.notices}
     for task in state.open_tasks:
         if task.trouble and task.task_id not in reported:
-            findings.append(
-                Finding(
-                    "stuck_task",
-                    f"{task.title} is stalled: {task.trouble}.",
-                    "See its events.",
-                    events_link(task),
-                )
+            yield Finding(
+                "stuck_task", f"{task.title} is stalled: {task.trouble}.", "See its events.", events_link(task)
             )
     failing = state.records.total.failing_files
     if failing:
         codes = ", ".join(failure.code for failure in state.records.failures if failure.attempts > 1)
-        findings.append(
-            Finding(
-                "failing_paths",
-                f"{counted(failing, 'path')} failed more than once ({codes}).",
-                "They are retried with growing pauses. Fix the causes, which are named below.",
-            )
+        yield Finding(
+            "failing_paths",
+            f"{counted(failing, 'path')} failed more than once ({codes}).",
+            "They are retried with growing pauses. Fix the causes, which are named below.",
         )
-    return findings
 
 
 def _of_run(run: LastRun) -> Finding:
-    try:
-        meaning = f": {ExitStatus(run.status).meaning}"
-    except ValueError:
-        meaning = ""
+    meaning = f": {MEANINGS[run.status]}" if run.status in MEANINGS else ""
     details = (*([run.problem] if run.problem else ()), *(notice.text for notice in run.notices))
     if run.unlisted_notices:
         details = (*details, f"... and {run.unlisted_notices:,} more; the log has them.")

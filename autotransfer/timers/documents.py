@@ -36,8 +36,7 @@ class Schedule(NamedTuple):
             return self._replace(start_ns=None)
         if self.stop_runs == 1 or self.interval_seconds is None:
             raise UsageProblem(
-                f"--start {local_text(self.start_ns)} has passed",
-                remedy="Omit it to run now. Nothing was created.",
+                f"--start {local_text(self.start_ns)} has passed", remedy="Omit it to run now. Nothing was created."
             )
         interval_ns = self.interval_seconds * NS_PER_SECOND
         ticks = -((self.start_ns - now_ns) // interval_ns)
@@ -76,9 +75,7 @@ class Schedule(NamedTuple):
             once: dict[str, Any] = {"type": "once"}
             return once if self.start_ns is None else {**once, "datetime": iso_text(self.start_ns)}
         if self.interval_seconds is None:
-            raise UsageProblem(
-                "--interval is missing", remedy="Give one such as 8h, or --stop-after-runs 1. Nothing was created."
-            )
+            raise _no_interval()
         document: dict[str, Any] = {"type": "recurring", "interval_seconds": self.interval_seconds}
         if self.start_ns is not None:
             document["start"] = iso_text(self.start_ns)
@@ -159,9 +156,7 @@ def generic_document(
         UsageProblem: The interval is missing, or the action's URL is not a URL.
     """
     if schedule.interval_seconds is None and schedule.stop_runs != 1:
-        raise UsageProblem(
-            "--interval is missing", remedy="Give one such as 8h, or --stop-after-runs 1. Nothing was created."
-        )
+        raise _no_interval()
     if not re.match(r"https?://[^/\s]", action_url):
         raise UsageProblem(f"--action-url {action_url!r} is not a URL", remedy="Nothing was created.")
     document = {
@@ -191,6 +186,11 @@ def changes_document(name: str | None, schedule: Schedule) -> dict[str, Any]:
     if not changes:
         raise UsageProblem("Nothing to change was given", remedy="Give --name, --interval or a stop condition.")
     return changes
+
+
+def _no_interval() -> UsageProblem:
+    remedy = "Give one such as 8h, or --stop-after-runs 1. Nothing was created."
+    return UsageProblem("--interval is missing", remedy=remedy)
 
 
 def sync_level_name(text: str) -> str:

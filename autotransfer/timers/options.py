@@ -83,9 +83,7 @@ def chosen_items(
             return read_items(lines, name=items_file)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageProblem(
-            f"Cannot read the items file {items_file}",
-            why=reason(error),
-            remedy="Nothing was created.",
+            f"Cannot read the items file {items_file}", why=reason(error), remedy="Nothing was created."
         ) from None
 
 
@@ -116,10 +114,6 @@ def action_body(text: str | None, action_file: str | None) -> Any:
                 text = source.read()
         return json.loads(text)
     except OSError as error:
-        raise UsageProblem(
-            f"Cannot read {action_file}",
-            why=reason(error),
-            remedy="Nothing was created.",
-        ) from None
+        raise UsageProblem(f"Cannot read {action_file}", why=reason(error), remedy="Nothing was created.") from None
     except ValueError as error:
         raise UsageProblem("The action's body is not JSON", why=str(error), remedy="Nothing was created.") from None

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from autotransfer.common.errors import ConfigurationProblem, ExitStatus
+from autotransfer.common.errors import MEANINGS, ConfigurationProblem
 from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
 from autotransfer.common.text import age_text, counted, moment_text, size_text
@@ -23,7 +23,7 @@ from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.tasks import SUCCEEDED, AnyTask, Task
 from autotransfer.status.folders import Amount, tree
 from autotransfer.status.html.folders import choose, columns
-from autotransfer.status.state import LATENCY_DAYS, State, read_state
+from autotransfer.status.state import LATENCY_DAYS, read_state
 from autotransfer.status.verdict import Verdict, progress, remedy, task_link, verdict
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def make(
     state = read_state(settings, reader, now_ns=now_ns, on_progress=on_progress)
     judged = verdict(state)
     chosen = choose(tree(reader, now_ns=now_ns), on_progress=on_progress)
-    tasks = _tasks(reader, state)
+    tasks = [*reversed(state.open_tasks), *reader.history(TASKS_DRAWN)]  # newest first
     style, library, script = _part("page.css"), _part("d3.min.js"), _part("page.js")
     seconds = (clock_ns() - now_ns) / NS_PER_SECOND
     text = environment.get_template("page.html").render(
@@ -134,7 +134,7 @@ def _environment() -> jinja2.Environment:
         link=task_link,
         progress=progress,
         standing=_task_standing,
-        meaning=_meaning,
+        meaning=lambda status: MEANINGS.get(status, "unknown"),
     )
     made.tests["whole"] = lambda task: isinstance(task, Task)
     return made
@@ -160,11 +160,6 @@ def _policy(styles: list[str], scripts: list[str]) -> str:
 def _checksums(texts: list[str]) -> str:
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
     return " ".join(f"'sha256-{digest}'" for digest in digests)
-
-
-def _tasks(reader: Reader, state: State) -> list[AnyTask]:
-    """Newest first."""
-    return [*reversed(state.open_tasks), *reader.history(TASKS_DRAWN)]
 
 
 def _drawn(task: Task, now_ns: int) -> list[Any]:
@@ -200,10 +195,3 @@ def _offset_seconds(now_ns: int) -> int:
 
 def _amount_text(amount: Amount) -> str:
     return f"{counted(amount.files, 'file')}, {size_text(amount.size_bytes)}"
-
-
-def _meaning(status: int) -> str:
-    try:
-        return ExitStatus(status).meaning
-    except ValueError:
-        return "unknown"
