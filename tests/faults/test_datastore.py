@@ -131,7 +131,7 @@ def test_what_the_message_advises_works_move_it_away_and_say_what_has_arrived(re
     path = ready.code_path / "datastore"
     path.write_bytes(b"garbage" * 1000)
     ready.write("sub/c.txt", "what is new", mtime_seconds=LONG_AGO + 7200)
-    ready.run("main.py", status=5, says="move it away and tell a new one what has arrived with set_time.py")
+    ready.run("main.py", status=5, says="move it away and record in a new one what has arrived, with set_time.py")
 
     path.rename(ready.folder / "damaged")
     ready.run("set_time.py", "2023-11-15T00:00Z", says="2 paths count as transferred, 1 will be sent by the next run")

@@ -31,7 +31,8 @@ from emulator.http.server import Emulator
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux says who opens a file (inotify), takes long paths")
 LEVEL = "a_level_of_a_deep_tree"
 # What moves a cursor, starts a line, colors, hides or turns text around.
-UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+# U+200C and U+200D join letters or keep them apart: names in Persian and Indic scripts need them.
+UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 
 
 @pytest.fixture
