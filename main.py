@@ -11,10 +11,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import utils
-from autotransfer.common.errors import MEANINGS, Problem, RunActive, UsageProblem, reason
+from autotransfer.common.errors import MEANINGS, Problem, RunActive, UsageProblem
+from autotransfer.common.files import explained_as
 from autotransfer.common.paths import display
 from autotransfer.common.summary import LOG_UNWRITTEN, Notice
-from autotransfer.common.text import counted, size_text
+from autotransfer.common.text import bar, counted, size_text
 from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.monitoring.alerts import Alerts
 from autotransfer.monitoring.notify import Notifier
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from autotransfer.common.summary import Summary
     from autotransfer.datastore.tasks import Task
 
-MOST_SHOWN = 50
+MOST_SHOWN, BAR_COLUMNS = 50, 30
 FOREVER_SECONDS = 10.0 * 365 * 86400
 EXAMPLES = """\
   python /opt/transfer/main.py                     what cron runs: says nothing when all is well
@@ -100,8 +101,8 @@ class Console(Watcher):
             return
         rate = f"{files / max(0.1, time.monotonic() - self._began_at):,.0f} a second"
         if files <= self._expected_files:
-            part = f"{utils.bar(files, self._expected_files)} {files:,} of about {self._expected_files:,} files"
-            self._line.show(f"scanning: {part}, {rate}")
+            drawn = bar(files, self._expected_files, columns=BAR_COLUMNS)
+            self._line.show(f"scanning: {drawn} {files:,} of about {self._expected_files:,} files, {rate}")
         else:
             self._line.show(f"scanning: {files:,} files in {folders:,} folders, {rate}")
 
@@ -120,7 +121,7 @@ class Console(Watcher):
             self._waits_since, self._had_bytes = time.monotonic(), done_bytes
         rate = (done_bytes - self._had_bytes) / max(0.1, time.monotonic() - self._waits_since)
         self._line.show(
-            f"{utils.bar(done_bytes, total_bytes)} {size_text(done_bytes)} of {size_text(total_bytes)}, "
+            f"{bar(done_bytes, total_bytes, columns=BAR_COLUMNS)} {size_text(done_bytes)} of {size_text(total_bytes)}, "
             f"{counted(open_tasks, 'task')} under way, {size_text(max(0.0, rate))} a second"
         )
 
@@ -182,15 +183,11 @@ def _renew_report(settings: Settings, summary: Summary, status: int) -> None:
 
 def _names(file: str) -> list[str]:
     """What a change feed names."""
-    try:
+    with explained_as(UsageProblem, f"Cannot read the names in {display(file)}", remedy="Nothing was done."):
         if file == "-":
             return split_names(b"" if sys.stdin is None else sys.stdin.buffer.read())
-        with open(os.path.join(utils.working_folder() or "/", file), "rb") as names:
+        with open(os.path.join(utils.working_folder(), file), "rb") as names:
             return split_names(names.read())
-    except OSError as error:
-        raise UsageProblem(
-            f"Cannot read the names in {display(file)}", why=reason(error), remedy="Nothing was done."
-        ) from None
 
 
 def _perform(

@@ -97,21 +97,12 @@ def _asked() -> str:
 
 
 def _scope(settings: Settings, path: str) -> str:
-    if not path:  # an unset shell variable must not mean the whole tree
-        raise UsageProblem("--path is empty", remedy="Omit it to mean all of SRC_DIR. Nothing was changed.")
-    rel_path = paths.below(settings.src_dir, path, cwd=utils.working_folder() or settings.src_dir)
-    if rel_path is None:
-        # A path relative to SRC_DIR is what the messages of this suite show.
-        rel_path = None if path.startswith("/") else paths.below(settings.src_dir, path, cwd=settings.src_dir)
-    if rel_path is not None and not paths.can_be_sent(paths.split(rel_path)[0]):
+    cwd = utils.working_folder(settings.src_dir)
+    rel_path = paths.typed(settings.src_dir, path, cwd=cwd, effect="Nothing was changed.")
+    if not paths.can_be_sent(paths.split(rel_path)[0]):
         raise UsageProblem(
             f"{paths.display(path)} is in a folder whose name Globus cannot carry",
             remedy="Rename the folder. Nothing was changed.",
-        )
-    if rel_path is None:
-        raise UsageProblem(
-            f"{paths.display(path)} is not inside SRC_DIR {settings.src_dir}",
-            remedy="Give a file or folder in it. Nothing was changed.",
         )
     return rel_path
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import utils
 from autotransfer.common import files, paths
-from autotransfer.common.errors import ConfigurationProblem, ExitStatus, UsageProblem, reason
+from autotransfer.common.errors import ConfigurationProblem, ExitStatus, reason
 from autotransfer.common.text import counted
 from autotransfer.datastore.reader import Reader, open_reader
 from autotransfer.scan.folders import open_root
@@ -115,7 +115,8 @@ def _overview(settings: Settings, reader: Reader, chosen: argparse.Namespace, li
 
 
 def _answer(settings: Settings, reader: Reader, chosen: argparse.Namespace, line: utils.ProgressLine) -> int:
-    rel_paths = [_rel_path(settings, path) for path in chosen.path]
+    cwd = utils.working_folder(settings.src_dir)
+    rel_paths = [paths.typed(settings.src_dir, path, cwd=cwd) for path in chosen.path]
     answers: list[FileAnswer | FolderAnswer] = []
     if rel_paths:
         root_fd = open_root(settings.src_dir)
@@ -161,21 +162,6 @@ def _tasks(reader: Reader, count: int) -> list[AnyTask]:
     return [*under_way, *reader.history(count)][:count]
 
 
-def _rel_path(settings: Settings, path: str) -> str:
-    if not path:  # a shell variable that is not set must not mean the whole tree
-        raise UsageProblem("--path is empty", remedy="Give SRC_DIR itself to mean all of it.")
-    rel_path = paths.below(settings.src_dir, path, cwd=utils.working_folder() or settings.src_dir)
-    if rel_path is None and not path.startswith("/"):
-        # Messages of this suite show paths relative to SRC_DIR.
-        rel_path = paths.below(settings.src_dir, path, cwd=settings.src_dir)
-    if rel_path is None:
-        raise UsageProblem(
-            f"{paths.display(path)} is not inside SRC_DIR {settings.src_dir}, so nothing is known about it",
-            remedy="Give a file or folder in it.",
-        )
-    return rel_path
-
-
 def _export(reader: Reader, path: str, chosen_format: str | None, line: utils.ProgressLine) -> int:
     kind = manifest.format_of(path, chosen_format)
     rows = delivered_paths(reader)
@@ -218,12 +204,11 @@ def _print_manifest(rows: Any, kind: str) -> int:
     try:
         with stream:
             manifest.write(rows, stream, kind)
-    except BrokenPipeError:  # the reader has read enough
-        return int(ExitStatus.DONE)
+    except BrokenPipeError:
+        pass  # the reader has read enough
     except OSError as error:
-        raise ConfigurationProblem(
-            "Cannot print the manifest", why=reason(error), remedy="What was printed is not complete."
-        ) from None
+        remedy = "What was printed is not complete."
+        raise ConfigurationProblem("Cannot print the manifest", why=reason(error), remedy=remedy) from None
     return int(ExitStatus.DONE)
 
 
@@ -237,16 +222,12 @@ def _say_json(document: dict[str, Any]) -> None:
     utils.say(json.dumps(document))
 
 
-def _is_on_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb"
-
-
 def _columns() -> int:
-    return max(40, shutil.get_terminal_size().columns) if _is_on_terminal() else UNLIMITED_COLUMNS
+    return max(40, shutil.get_terminal_size().columns) if utils.is_screen(sys.stdout) else UNLIMITED_COLUMNS
 
 
 def _paint() -> as_text.Paint:
-    if not _is_on_terminal() or os.environ.get("NO_COLOR"):
+    if not utils.is_screen(sys.stdout) or os.environ.get("NO_COLOR"):
         return as_text.plain
     return lambda style, text: f"\033[{COLOURS[style]}m{text}\033[0m"
 

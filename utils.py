@@ -27,7 +27,7 @@ from autotransfer.common.errors import (
     UsageProblem,
     reason,
 )
-from autotransfer.common.files import open_own
+from autotransfer.common.files import explained_as, open_own
 from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
 from autotransfer.common.text import age_text
@@ -79,19 +79,19 @@ def config_file(chosen: str | None) -> str:
 
     Either of the checkout's own two files stands for both.
     """
-    folder = (working_folder() or "/") if chosen else CODE_FOLDER
+    folder = working_folder() if chosen else CODE_FOLDER
     path = os.path.normpath(os.path.join(folder, chosen or SHIPPED))
     folder, name = os.path.split(path)
     is_own = name in (SHIPPED, LOCAL) and os.path.realpath(folder) == CODE_FOLDER
     return os.path.join(CODE_FOLDER, SHIPPED) if is_own else path
 
 
-def working_folder() -> str | None:
-    """The folder that the script was started in; None if it has been deleted."""
+def working_folder(default: str = "/") -> str:
+    """The folder that the script was started in; if it has been deleted, the default."""
     try:
         return os.getcwd()
     except FileNotFoundError:
-        return None
+        return default
 
 
 def load_settings(chosen: str | None) -> Settings:
@@ -105,9 +105,14 @@ def load_settings(chosen: str | None) -> Settings:
     return load(path, local_path=os.path.join(CODE_FOLDER, LOCAL) if path == own else "")
 
 
+def is_screen(stream: Any) -> bool:
+    """Whether a stream is a terminal that can do more than print."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
 def is_watched() -> bool:
-    """Whether a person is watching: standard error is a terminal that can do more than print."""
-    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb"
+    """Whether a person is watching what goes to standard error."""
+    return is_screen(sys.stderr)
 
 
 def has_terminal() -> bool:
@@ -148,7 +153,10 @@ def say_in_colour(text: str) -> None:
 
 
 def _say(text: str) -> None:
-    why = _print(text, sys.stdout)
+    _report_unprinted(_print(text, sys.stdout))
+
+
+def _report_unprinted(why: str) -> None:
     if why:
         warn(f"{_script_name()}: Cannot print: {why}. What was done is kept.")
 
@@ -209,17 +217,15 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
     # Otherwise the scan's worker processes would hold the lock too, and keep it for a moment after a run is killed.
     os.register_at_fork(after_in_child=leave_to_the_run)
     try:
-        try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _active(lock_fd, is_silent=is_silent) from None
-        except OSError as error:
-            raise ConfigurationProblem(
-                f"Cannot lock {path}",
-                why=reason(error),
-                remedy="Its file system does not support flock: move CODE_PATH to one that does, or have it mounted "
-                "with locks. Nothing was sent or recorded.",
-            ) from None
+        remedy = (
+            "Its file system does not support flock: move CODE_PATH to one that does, or have it mounted with locks. "
+            "Nothing was sent or recorded."
+        )
+        with explained_as(ConfigurationProblem, f"Cannot lock {path}", remedy=remedy):
+            try:
+                fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _active(lock_fd, is_silent=is_silent) from None
         with suppress(OSError):  # the pid is only for people; a full disk must not stop a run here
             os.ftruncate(lock_fd, 0)
             os.pwrite(lock_fd, f"pid {os.getpid()}\n".encode("ascii"), 0)
@@ -265,16 +271,10 @@ def open_log(settings: Settings, *, on_fault: Callable[[str], None] | None = Non
     path = settings.state_file("log")
     log_fd = open_own(path, os.O_WRONLY | os.O_APPEND)
     if os.fstat(log_fd).st_size >= settings.log_max_bytes:
-        try:
-            os.replace(path, f"{path}.1")
-        except OSError as error:
-            os.close(log_fd)
-            raise ConfigurationProblem(
-                f"Cannot set the log aside as {path}.1",
-                why=reason(error),
-                remedy="Move away what is in its place. Nothing was sent or recorded.",
-            ) from None
         os.close(log_fd)
+        remedy = "Move away what is in its place. Nothing was sent or recorded."
+        with explained_as(ConfigurationProblem, f"Cannot set the log aside as {path}.1", remedy=remedy):
+            os.replace(path, f"{path}.1")
         log_fd = open_own(path, os.O_WRONLY | os.O_APPEND)
     stream = os.fdopen(log_fd, "a", encoding="utf-8", errors="backslashreplace")
     writer = _LogWriter(stream, on_fault or warn)
@@ -345,12 +345,6 @@ def _columns(terminal: Any) -> int:
         return 80
 
 
-def bar(done: int, total: int, *, width: int = 30) -> str:
-    """A progress bar, such as [#####-----]."""
-    filled = width if total <= 0 else min(width, done * width // total)
-    return f"[{'#' * filled}{'-' * (width - filled)}]"
-
-
 def end(problem: Problem) -> int:
     """Log a problem and print it, unless it is silent. Returns the exit status."""
     log.error("%s", problem)
@@ -388,7 +382,11 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         )
     except Exception as error:
         if _is_out_of_memory(error):
-            _leave(end(_out_of_memory()))
+            remedy = (
+                "Free some, or raise the limit that this run was started under (ulimit -v, MemoryMax of systemd). What "
+                "was recorded is kept; the next run continues from there."
+            )
+            _leave(end(ConfigurationProblem("Memory ran out", remedy=remedy)))
         log.critical("a bug: %s", error, exc_info=True)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = "The traceback is in the log" if log.handlers else f"In {frame.filename}, line {frame.lineno}"
@@ -408,9 +406,7 @@ def _leave(status: int) -> NoReturn:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        why = _give_up(sys.stdout, error)
-        if why:
-            warn(f"{_script_name()}: Cannot print: {why}. What was done is kept.")
+        _report_unprinted(_give_up(sys.stdout, error))
     sys.exit(status)
 
 
@@ -430,14 +426,6 @@ def _is_out_of_memory(error: Exception) -> bool:
         isinstance(error, MemoryError)
         or getattr(error, "errno", None) == errno.ENOMEM
         or (isinstance(error, ImportError) and "failed to map segment" in str(error))
-    )
-
-
-def _out_of_memory() -> Problem:
-    return ConfigurationProblem(
-        "Memory ran out",
-        remedy="Free some, or raise the limit that this run was started under (ulimit -v, MemoryMax of systemd). What "
-        "was recorded is kept; the next run continues from there.",
     )
 
 

@@ -7,9 +7,10 @@ import secrets
 import time
 from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem, reason
+from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem
+from autotransfer.common.files import explained_as
 from autotransfer.common.paths import can_be_sent, display, on_collection
 from autotransfer.common.settings import Settings
 from autotransfer.scan.folders import open_folder
@@ -32,7 +33,7 @@ NOT_UNICODE = "\ufffd"
 SignedIn = Callable[[Callable[[], Any]], Any]
 
 
-class SourceView:
+class SourceView(NamedTuple):
     """Whether the source collection shows SRC_DIR under SRC_PATH; a wrong SRC_PATH is the most common mistake.
 
     Args:
@@ -40,14 +41,11 @@ class SourceView:
         title: What messages call the collection.
     """
 
-    def __init__(
-        self, settings: Settings, root_fd: int, collections: Collections, *, title: str, signed_in: SignedIn
-    ) -> None:
-        self._settings = settings
-        self._root_fd = root_fd
-        self._collections = collections
-        self._title = title
-        self._signed_in = signed_in
+    settings: Settings
+    root_fd: int
+    collections: Collections
+    title: str
+    signed_in: SignedIn
 
     def check(self) -> str:
         """What was found, in one clause.
@@ -56,21 +54,21 @@ class SourceView:
             ConfigurationProblem: The collection shows something else; the remedy names the setting to correct.
             SignInNeeded, GlobusProblem: It could not be listed.
         """
-        path = self._settings.src_path
-        before = [name for name in names_on_disk(self._settings, self._root_fd, MOST_NAMES) if can_be_sent(name)]
+        path = self.settings.src_path
+        before = [name for name in names_on_disk(self.settings, self.root_fd, MOST_NAMES) if can_be_sent(name)]
         try:
-            shown = self._signed_in(lambda: self._listed(path))
+            shown = self.signed_in(lambda: self._listed(path))
         except (ConfigurationProblem, GlobusProblem) as problem:
             # Personal endpoints and guest collections refuse paths outside what they share.
             if isinstance(problem, ConfigurationProblem) or self._right_src_path(before):
                 raise self._wrong_src_path(problem.what, before, why=problem.why) from problem
             raise
         if shown is None:
-            raise self._wrong_src_path(f"There is no folder {path} on collection {self._title}", before)
+            raise self._wrong_src_path(f"There is no folder {path} on collection {self.title}", before)
         hidden, foreign = self._differences(before, shown)
         if hidden or foreign:
             time.sleep(SECOND_LISTING_SECONDS)
-            again = self._signed_in(lambda: self._listed(path)) or []
+            again = self.signed_in(lambda: self._listed(path)) or []
             still_hidden, still_foreign = self._differences(before, again)
             hidden, foreign = hidden & still_hidden, foreign & still_foreign
         if hidden or foreign:
@@ -80,7 +78,7 @@ class SourceView:
                 if names
             )
             raise self._wrong_src_path(
-                f"{path} on collection {self._title} shows other names than SRC_DIR {self._settings.src_dir}",
+                f"{path} on collection {self.title} shows other names than SRC_DIR {self.settings.src_dir}",
                 before,
                 why=why,
             )
@@ -90,7 +88,7 @@ class SourceView:
 
     def _listed(self, path: str) -> Optional[list[str]]:
         folder = on_collection(path, "", is_folder=True)
-        return self._collections.names(self._settings.src_id, folder, most=MOST_NAMES)
+        return self.collections.names(self.settings.src_id, folder, most=MOST_NAMES)
 
     def _differences(self, before: list[str], shown: list[str]) -> tuple[set[str], set[str]]:
         """Names only on disk, and names only on the collection; not those that have disappeared since."""
@@ -101,31 +99,32 @@ class SourceView:
 
     def _is_on_disk(self, name: str) -> bool:
         try:
-            os.stat(name, dir_fd=self._root_fd, follow_symlinks=False)
+            os.stat(name, dir_fd=self.root_fd, follow_symlinks=False)
         except (OSError, ValueError):
             return False
         return True
 
     def _wrong_src_path(self, what: str, names: list[str], *, why: str = "") -> ConfigurationProblem:
-        settings = self._settings
+        settings = self.settings
         right = self._right_src_path(names)
         if right:
             remedy = f"Set SRC_PATH = {right!r}: that folder shows the same names."
-        elif settings.src_path == settings.src_dir:
-            remedy = (
-                "SRC_PATH is not set, so the path of SRC_DIR was used. Set SRC_PATH to the path under which this "
-                "collection shows SRC_DIR (its file manager in the Globus web app shows it), or correct SRC_ID."
-            )
         else:
+            is_unset = settings.src_path == settings.src_dir
+            start = (
+                "SRC_PATH is not set, so the path of SRC_DIR was used. Set SRC_PATH to"
+                if is_unset
+                else "Correct SRC_PATH:"
+            )
             remedy = (
-                "Correct SRC_PATH: the path under which this collection shows SRC_DIR (its file manager in the Globus "
-                "web app shows it), or correct SRC_ID."
+                f"{start} the path under which this collection shows SRC_DIR (its file manager in the Globus web app "
+                "shows it), or correct SRC_ID."
             )
         return ConfigurationProblem(what, why=why, remedy=remedy)
 
     def _right_src_path(self, names: list[str]) -> str | None:
         """The end of SRC_DIR's path under which the collection shows these names; None if there is none."""
-        parts = self._settings.src_dir.strip("/").split("/")
+        parts = self.settings.src_dir.strip("/").split("/")
         for first in range(len(parts) + 1):
             path = "/" + "/".join(parts[first:])
             try:
@@ -137,13 +136,12 @@ class SourceView:
         return None
 
 
-class DestinationView:
+class DestinationView(NamedTuple):
     """Whether DST_DIR exists or can be created, and can be written: tested with a folder that is deleted again."""
 
-    def __init__(self, settings: Settings, collections: Collections, *, signed_in: SignedIn) -> None:
-        self._settings = settings
-        self._collections = collections
-        self._signed_in = signed_in
+    settings: Settings
+    collections: Collections
+    signed_in: SignedIn
 
     def check(self) -> tuple[str, str, str]:
         """What was found, a remark, and what to do about it.
@@ -152,15 +150,15 @@ class DestinationView:
             ConfigurationProblem: DST_DIR is not a folder, and none can be created.
             SignInNeeded, GlobusProblem: It cannot be written or listed.
         """
-        dst_dir = self._settings.dst_dir
+        dst_dir = self.settings.dst_dir
         try:
-            folder = self._signed_in(self._nearest_folder)
+            folder = self.signed_in(self._nearest_folder)
         except ConfigurationProblem as problem:
             remedy = "Correct DST_DIR: it must be a folder, or a path where one can be created."
             raise ConfigurationProblem(problem.what, why=problem.why, remedy=remedy) from problem
         path = on_collection(folder, TEST_PREFIX + secrets.token_hex(8), is_folder=False)
         try:
-            self._signed_in(lambda: self._collections.make_folder(self._settings.dst_id, path))
+            self.signed_in(lambda: self.collections.make_folder(self.settings.dst_id, path))
         except GlobusProblem:
             if not self._is_at_destination(path):  # if it is there, only the answer was lost
                 raise
@@ -168,18 +166,18 @@ class DestinationView:
             f"{dst_dir} can be written" if folder == dst_dir else f"{dst_dir} can be created: {folder} can be written"
         )
         try:
-            self._collections.remove_folder(self._settings.dst_id, path)
+            self.collections.remove_folder(self.settings.dst_id, path)
         except Problem as problem:
             return (found, f"The empty folder {path} was not deleted: {problem}", "Delete it by hand.")
         return found, "", ""
 
     def _nearest_folder(self) -> str:
         """DST_DIR, or the nearest folder above it that exists."""
-        folder = self._settings.dst_dir
+        folder = self.settings.dst_dir
         while not self._is_at_destination(folder):
             if folder == "/":
                 raise GlobusProblem(
-                    f"DST_DIR {self._settings.dst_dir} cannot be created",
+                    f"DST_DIR {self.settings.dst_dir} cannot be created",
                     why="the collection shows no folder above it",
                     remedy="Correct DST_DIR: its path as the destination collection shows it in the Globus web app.",
                 )
@@ -188,7 +186,7 @@ class DestinationView:
 
     def _is_at_destination(self, folder: str) -> bool:
         path = on_collection(folder, "", is_folder=True)
-        return self._collections.names(self._settings.dst_id, path, most=1) is not None
+        return self.collections.names(self.settings.dst_id, path, most=1) is not None
 
 
 def names_on_disk(settings: Settings, root_fd: int, most: int) -> list[str]:
@@ -197,19 +195,14 @@ def names_on_disk(settings: Settings, root_fd: int, most: int) -> list[str]:
     Raises:
         ConfigurationProblem: It cannot be listed.
     """
-    try:
+    remedy = "Give this user read and search permission on it."
+    with explained_as(ConfigurationProblem, f"Cannot list SRC_DIR {settings.src_dir}", remedy=remedy):
         folder_fd = open_folder(root_fd, "")
         try:
             with os.scandir(folder_fd) as entries:
                 return [entry.name for entry in islice(entries, most)]
         finally:
             os.close(folder_fd)
-    except OSError as error:
-        raise ConfigurationProblem(
-            f"Cannot list SRC_DIR {settings.src_dir}",
-            why=reason(error),
-            remedy="Give this user read and search permission on it.",
-        ) from None
 
 
 def _some(names: set[str]) -> str:

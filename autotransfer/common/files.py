@@ -1,4 +1,7 @@
-"""Our own files in CODE_PATH: opened owner-only, never through a link, never anything but a regular file."""
+"""Our own files in CODE_PATH: opened owner-only, never through a link, never anything but a regular file.
+
+Also what a person reads when the system refuses a file.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,30 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
+from typing import IO, Union
 
-from autotransfer.common.errors import ConfigurationProblem, reason
+from autotransfer.common.errors import ConfigurationProblem, Problem, reason
 
 # All that this tool keeps in CODE_PATH.
 NAMES = ("lock", "log", "log.1", "datastore", "alerts.json", "tokens.db")
 NOTHING = "Nothing was sent or recorded."
+
+
+@contextmanager
+def explained_as(
+    kind: Callable[..., Problem],
+    what: str,
+    *,
+    remedy: str,
+    errors: Union[type[Exception], tuple[type[Exception], ...]] = OSError,
+) -> Iterator[None]:
+    """Turn an error of these classes in the block into a problem, whose reason is the error's own words."""
+    try:
+        yield
+    except errors as error:
+        raise kind(what, why=reason(error), remedy=remedy) from None
 
 
 def open_own(path: str, flags: int) -> int:
@@ -135,7 +153,8 @@ def replaced(path: str, *, keeps_mode: bool = False) -> Iterator[IO[str]]:
     Raises:
         ConfigurationProblem: It cannot be written.
     """
-    try:
+    remedy = "Check its folder and the free space on its disk. The file that was there is unharmed."
+    with explained_as(ConfigurationProblem, f"Cannot write {path}", remedy=remedy):
         status = os.lstat(path) if os.path.lexists(path) else None
         if status is not None and not stat.S_ISREG(status.st_mode):
             raise ConfigurationProblem(
@@ -144,9 +163,3 @@ def replaced(path: str, *, keeps_mode: bool = False) -> Iterator[IO[str]]:
         mode = stat.S_IMODE(status.st_mode) & 0o666 if status is not None and keeps_mode else 0o600
         with atomic_write(path, mode=mode) as stream:
             yield stream
-    except OSError as error:
-        raise ConfigurationProblem(
-            f"Cannot write {path}",
-            why=reason(error),
-            remedy="Check its folder and the free space on its disk. The file that was there is unharmed.",
-        ) from None

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from autotransfer.common.errors import UsageProblem
+
 # An empty folder is listed as one entry of this name; no file can have it.
 FOLDER_ITSELF = "."
 
@@ -87,6 +89,23 @@ def from_collection(root: str, path: str) -> str | None:
     if not path.startswith(prefix):
         return "" if path + "/" == prefix else None
     return path[len(prefix) :].rstrip("/")
+
+
+def typed(src_dir: str, path: str, *, cwd: str, effect: str = "") -> str:
+    """The rel_path of what a person gave with --path: relative to `cwd`, or to SRC_DIR as messages show paths.
+
+    Raises:
+        UsageProblem: It is empty, or not inside SRC_DIR; its remedy ends in `effect`.
+    """
+    if not path:  # a shell variable that is not set must not mean the whole tree
+        raise UsageProblem("--path is empty", remedy=f"Give SRC_DIR itself to mean all of it. {effect}".rstrip())
+    rel_path = below(src_dir, path, cwd=cwd)
+    if rel_path is None and not path.startswith("/"):
+        rel_path = below(src_dir, path, cwd=src_dir)
+    if rel_path is None:
+        what = f"{display(path)} is not inside SRC_DIR {src_dir}, so nothing is known about it"
+        raise UsageProblem(what, remedy=f"Give a file or folder in it. {effect}".rstrip())
+    return rel_path
 
 
 def below(src_dir: str, path: str, *, cwd: str) -> str | None:

@@ -95,6 +95,12 @@ def table(rows: Iterable[Sequence[str]], *, right: Iterable[int] = (), separator
     return lines
 
 
+def bar(done: float, total: float, *, columns: int) -> str:
+    """A progress bar, such as [#####-----]."""
+    filled = columns if total <= 0 else min(columns, int(done * columns / total))
+    return f"[{'#' * filled}{'-' * (columns - filled)}]"
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun, such as `1 path` and `1,234 paths`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Callable, Optional
 
-from autotransfer.common.errors import ConfigurationProblem, Problem, reason
+from autotransfer.common.errors import ConfigurationProblem, Problem
+from autotransfer.common.files import explained_as
 from autotransfer.datastore import pickles
 from autotransfer.datastore.folder_times import FolderTimes
 from autotransfer.datastore.history import History
@@ -54,17 +55,13 @@ class Store:
         self._is_read_only = is_read_only
         self._ledger: Ledger | None = None
         with self._explained("open"):
-            try:
-                self._connection = (
-                    connect_in_memory() if path == IN_MEMORY else connect(path, is_read_only=is_read_only)
-                )
-            except OSError as error:
-                raise ConfigurationProblem(
-                    f"Cannot open the datastore {path}",
-                    why=reason(error),
-                    remedy="Check CODE_PATH: the folder must exist and this user must be able to write in it. Nothing "
-                    "was sent or recorded.",
-                ) from None
+            remedy = (
+                "Check CODE_PATH: the folder must exist and this user must be able to write in it. Nothing was sent or "
+                "recorded."
+            )
+            with explained_as(ConfigurationProblem, f"Cannot open the datastore {path}", remedy=remedy):
+                is_file = path != IN_MEMORY
+                self._connection = connect(path, is_read_only=is_read_only) if is_file else connect_in_memory()
             try:
                 self.shelf = Shelf(Table(self._connection))
                 self.folder_times = FolderTimes(self.shelf)
@@ -136,11 +133,8 @@ class Store:
         if known == route:
             return
         if known is not None and not is_anew:
-            changes = [
-                f"{name} was {known.get(name)}, is now {route[name]}"
-                for name in route
-                if known.get(name) != route[name]
-            ]
+            names = [name for name in route if known.get(name) != route[name]]
+            changes = [f"{name} was {known.get(name)}, is now {route[name]}" for name in names]
             raise ConfigurationProblem(
                 f"The datastore {self.path} is about another route",
                 details=tuple(changes),

@@ -73,16 +73,21 @@ class PathTrie:
                 return record.verify_until_ns, record.carried_by
         return 0, 0
 
+    def folder_of(self, rel_path: str, record: Record | None) -> Folder:
+        """The folder with this record; one without a record has only what it inherits."""
+        if record is not None:
+            return Folder.unpack(record)
+        folder = Folder()
+        folder.verify_until_ns, folder.carried_by = self.inherited(rel_path)
+        return folder
+
     def link(self, rel_path: str, top: str = "") -> None:
         """Make each folder from `top` down to this one name the next, so that a scan notices when it is gone."""
         while rel_path != top:
             above, _, name = rel_path.rpartition("/")
-            record = self.record(above)
-            folder = Folder() if record is None else Folder.unpack(record)
+            folder = self.folder_of(above, self.record(above))
             if name in folder.folders:
                 return
-            if record is None:
-                folder.verify_until_ns, folder.carried_by = self.inherited(above)
             folder.folders.add(name)
             self.put(above, folder)
             rel_path = above

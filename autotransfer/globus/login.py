@@ -16,7 +16,8 @@ from globus_sdk.login_flows import LoginFlowManager
 from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage
 from globus_sdk.transport import RetryCheckResult, RetryContext
 
-from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded, reason
+from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded
+from autotransfer.common.files import explained_as
 from autotransfer.common.settings import Settings
 from autotransfer.globus.failures import NEXT_RUN, explained
 
@@ -327,15 +328,11 @@ def client_secret(settings: Settings) -> str | None:
     """
     if not settings.client_secret_file:
         return os.environ.get(SECRET_VARIABLE) or None
-    try:
-        with open(settings.client_secret_file, encoding="utf-8") as secret_file:
-            secret = secret_file.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationProblem(
-            f"Cannot read CLIENT_SECRET_FILE {settings.client_secret_file}",
-            why=reason(error),
-            remedy="Give this user permission to read it, or correct its path. Nothing was sent or recorded.",
-        ) from None
+    remedy = "Give this user permission to read it, or correct its path. Nothing was sent or recorded."
+    what, errors = f"Cannot read CLIENT_SECRET_FILE {settings.client_secret_file}", (OSError, UnicodeDecodeError)
+    refused = explained_as(ConfigurationProblem, what, remedy=remedy, errors=errors)
+    with refused, open(settings.client_secret_file, encoding="utf-8") as secret_file:
+        secret = secret_file.read().strip()
     if not secret:
         raise ConfigurationProblem(
             f"CLIENT_SECRET_FILE {settings.client_secret_file} is empty",
@@ -350,7 +347,12 @@ def _flow(client_id: str, ask: AskForCode) -> LoginFlowManager:
 
 def _token_storage(path: str) -> SQLiteTokenStorage:
     """The SDK's SQLite storage, which is transactional; its JSON storage is rewritten in place."""
-    try:
+    remedy = (
+        "Check that CODE_PATH is this user's to write in; if the file is damaged, delete it and run test_config.py. "
+        "Nothing was sent or recorded."
+    )
+    what, errors = f"Cannot open the stored login {path}", (OSError, sqlite3.Error, ValueError)
+    with explained_as(ConfigurationProblem, what, remedy=remedy, errors=errors):
         # Owner-only from the moment it exists, and made so again if its mode was looser.
         if os.path.exists(path):
             if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
@@ -358,13 +360,6 @@ def _token_storage(path: str) -> SQLiteTokenStorage:
             if _is_unfinished(path):
                 os.unlink(path)
         return SQLiteTokenStorage(path)
-    except (OSError, sqlite3.Error, ValueError) as error:
-        raise ConfigurationProblem(
-            f"Cannot open the stored login {path}",
-            why=reason(error),
-            remedy="Check that CODE_PATH is this user's to write in; if the file is damaged, delete it and run "
-            "test_config.py. Nothing was sent or recorded.",
-        ) from None
 
 
 def _is_unfinished(path: str) -> bool:

@@ -18,7 +18,6 @@ from globus_sdk.transport.default_retry_checks import check_expired_authorizatio
 from autotransfer.common.errors import OutcomeUnknown
 from autotransfer.globus import failures
 
-NOTHING_CREATED = "Nothing was created."
 UNCHANGED = "Nothing was changed."
 
 # Nothing here runs by itself: a person has to try again.
@@ -98,7 +97,7 @@ class Timers:
         checks.register_check(check_expired_authorization)
         self._client.retry_config = dataclasses.replace(usual, checks=checks)
         try:
-            with self._explained(f"create the timer {name!r}", effect=NOTHING_CREATED, is_submission=True):
+            with self._explained(f"create the timer {name!r}", effect="Nothing was created.", is_submission=True):
                 yield
         except OutcomeUnknown as problem:
             raise OutcomeUnknown(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from autotransfer.common.paths import FOLDER_ITSELF
+from autotransfer.common.settings import Settings
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore.record import Delivered, Fingerprint, Folder
 from autotransfer.datastore.tasks import Item
@@ -47,6 +48,12 @@ class SendRules(NamedTuple):
         _write_files_cache).
         """
         return mtime_ns < self.settled_before_ns or mtime_ns > seen_at_ns + self.settle_ns
+
+
+def send_rules(settings: Settings, *, now_ns: int) -> SendRules:
+    """The rules of a run that scans now."""
+    settle_ns = int(settings.settle_seconds * NS_PER_SECOND)
+    return SendRules(now_ns - settle_ns, settle_ns, settings.sync_level, settings.preserve_timestamp, now_ns)
 
 
 class FolderChange(NamedTuple):

@@ -8,12 +8,21 @@ from typing import Optional
 from autotransfer.common.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import EXECUTOR_UNUSED, PATH_SKIPPED, Summary
-from autotransfer.common.times import NS_PER_SECOND
-from autotransfer.datastore.record import Folder, Record
+from autotransfer.datastore.record import Record
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import Item
 from autotransfer.plan.batches import Batch, Batcher
-from autotransfer.plan.compare import MODIFIED, NEW, OLDER, RETRY, FolderChange, SendRules, compare, gone_folders
+from autotransfer.plan.compare import (
+    MODIFIED,
+    NEW,
+    OLDER,
+    RETRY,
+    FolderChange,
+    SendRules,
+    compare,
+    gone_folders,
+    send_rules,
+)
 from autotransfer.plan.in_flight import InFlightWriter, forget_gone
 from autotransfer.plan.rescan import Rescan, kept_paths
 from autotransfer.plan.whole_folders import WholeFolders
@@ -96,15 +105,7 @@ class Plan:
 
     def make(self) -> list[Batch]:
         """Scan everything, or check what is named; returns the batches, whose items are in the store, by number."""
-        now_ns = self._clock_ns()
-        settle_ns = int(self._settings.settle_seconds * NS_PER_SECOND)
-        rules = SendRules(
-            settled_before_ns=now_ns - settle_ns,
-            settle_ns=settle_ns,
-            sync_level=self._settings.sync_level,
-            preserve_timestamp=self._settings.preserve_timestamp,
-            now_ns=now_ns,
-        )
+        rules = send_rules(self._settings, now_ns=self._clock_ns())
         scan_policy = policy(self._settings)
         rel_paths = None if self._names is None else self._find(self._names)
         if rel_paths is None or SRC_DIR_ITSELF in rel_paths:
@@ -175,11 +176,7 @@ class Plan:
 
     def _compare(self, listing: Listing, record: Record | None, rules: SendRules) -> FolderChange:
         rel_path = listing.rel_path
-        if record is not None:
-            folder = Folder.unpack(record)
-        else:
-            folder = Folder()
-            folder.verify_until_ns, folder.carried_by = self._trie.inherited(rel_path)
+        folder = self._trie.folder_of(rel_path, record)
         dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(listing, folder))
         self._summary.vanished += dropped
         change = compare(listing, folder, rules, is_known=record is not None, taken=frozenset(taken))

@@ -140,9 +140,7 @@ class _Setting:
 
     def _apply_to_folder(self, listing: Listing, names: set[str] | None) -> None:
         record = self._trie.record(listing.rel_path)
-        folder = Folder() if record is None else Folder.unpack(record)
-        if record is None:
-            folder.verify_until_ns, folder.carried_by = self._trie.inherited(listing.rel_path)
+        folder = self._trie.folder_of(listing.rel_path, record)
         for name, seen in listing.files.items():
             if names is not None and name not in names:
                 continue
@@ -150,13 +148,12 @@ class _Setting:
                 self.in_flight += 1
                 continue
             mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
+            folder.forget(name)
             if self._counts_as_transferred(mtime_ns):
                 assert self._moment_ns is not None
-                folder.forget(name)
                 folder.delivered[name] = Delivered(*seen, self._moment_ns, 0)
                 self.transferred += 1
             else:
-                folder.forget(name)
                 self.to_send += 1
         if names is None:
             forget_vanished(listing, folder)
@@ -176,11 +173,7 @@ class _Setting:
 
 def _outermost(scopes: list[str]) -> list[str]:
     """The scopes that are not inside another one, so that no path is counted twice."""
-    return [
-        scope
-        for scope in sorted(set(scopes))
-        if not any(scope.startswith(f"{other}/") for other in scopes if other != scope)
-    ]
+    return [scope for scope in sorted(set(scopes)) if not any(scope.startswith(f"{other}/") for other in scopes)]
 
 
 def _leave_other_route(settings: Settings, store: Store, *, now_ns: int) -> int:

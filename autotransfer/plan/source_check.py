@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from autotransfer.common.errors import ConfigurationProblem, reason
+from autotransfer.common.errors import ConfigurationProblem
+from autotransfer.common.files import explained_as
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.store import EMPTY_IS_MEANT, Store
 from autotransfer.scan.folders import read_folder
@@ -16,15 +17,10 @@ def is_bare_folder(root_fd: int, settings: Settings) -> bool:
     Raises:
         ConfigurationProblem: It cannot be read.
     """
-    try:
-        with os.scandir(root_fd) as entries:
-            return next(entries, None) is None
-    except OSError as error:
-        raise ConfigurationProblem(
-            f"Cannot read SRC_DIR {settings.src_dir}",
-            why=reason(error),
-            remedy="Check its disk or its mount. Nothing was sent or recorded.",
-        ) from None
+    remedy = "Check its disk or its mount. Nothing was sent or recorded."
+    refused = explained_as(ConfigurationProblem, f"Cannot read SRC_DIR {settings.src_dir}", remedy=remedy)
+    with refused, os.scandir(root_fd) as entries:
+        return next(entries, None) is None
 
 
 def check_root(settings: Settings, store: Store, root_fd: int, device: int) -> None:
@@ -51,13 +47,9 @@ def check_root(settings: Settings, store: Store, root_fd: int, device: int) -> N
         "dropped."
     )
     if is_bare:
-        raise ConfigurationProblem(
-            f"SRC_DIR {settings.src_dir} is empty, but the datastore has records of files in it. Is its disk mounted?",
-            remedy=remedy,
-        )
-    if not known & found:
-        raise ConfigurationProblem(
-            f"SRC_DIR {settings.src_dir} is on a different device and contains nothing that was there before. Is "
-            "its disk mounted?",
-            remedy=remedy,
-        )
+        what = "is empty, but the datastore has records of files in it"
+    elif not known & found:
+        what = "is on a different device and contains nothing that was there before"
+    else:
+        return
+    raise ConfigurationProblem(f"SRC_DIR {settings.src_dir} {what}. Is its disk mounted?", remedy=remedy)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Optional
 
 from autotransfer.common.errors import ConfigurationProblem, reason
+from autotransfer.common.files import explained_as
 from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join
 from autotransfer.datastore.record import EMPTY_FOLDER, Fingerprint
 from autotransfer.scan.listing import Listing, PathError, Policy
@@ -31,15 +32,12 @@ def open_root(src_dir: str) -> int:
     Raises:
         ConfigurationProblem: It is missing, no folder, or may not be read.
     """
-    try:
+    remedy = (
+        "Mount it or give this user read and search permission on it, or change SRC_DIR in the configuration. Nothing "
+        "was sent or recorded."
+    )
+    with explained_as(ConfigurationProblem, f"Cannot read SRC_DIR {src_dir}", remedy=remedy):
         return os.open(src_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise ConfigurationProblem(
-            f"Cannot read SRC_DIR {src_dir}",
-            why=reason(error),
-            remedy="Mount it or give this user read and search permission on it, or change SRC_DIR in the "
-            "configuration. Nothing was sent or recorded.",
-        ) from None
 
 
 def walk(

@@ -8,7 +8,7 @@ from typing import Union
 from autotransfer.common.errors import MEANINGS
 from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
-from autotransfer.common.text import age_text, counted, moment_text, shortened, size_text, table
+from autotransfer.common.text import age_text, bar, counted, moment_text, shortened, size_text, table
 from autotransfer.common.times import NS_PER_SECOND, local_text
 from autotransfer.datastore.tasks import PREPARED, AnyTask, Task
 from autotransfer.status import path as states
@@ -147,10 +147,9 @@ def _open_tasks(state: State, columns: int) -> list[str]:
         if task.state == PREPARED:
             lines.append(f"{shortened(task.label, columns - 2)}: prepared; the next run submits it")
             continue
-        filled = int(come.part * BAR_COLUMNS)
         rate = f", {size_text(come.bytes_per_second)}/s" if come.bytes_per_second else ""
         lines.append(
-            f"[{'#' * filled}{'-' * (BAR_COLUMNS - filled)}] {come.part:4.0%}  {size_text(come.done_bytes)} of "
+            f"{bar(come.part, 1, columns=BAR_COLUMNS)} {come.part:4.0%}  {size_text(come.done_bytes)} of "
             f"{_amount(Amount(task.files, task.size_bytes))}{rate}, since {_ago(task.submitted_at_ns, state.now_ns)}"
         )
         if task.trouble:

@@ -11,13 +11,12 @@ from typing import NamedTuple
 from autotransfer.common.errors import reason
 from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join, split
 from autotransfer.common.settings import Settings
-from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.record import Delivered, Fingerprint, Folder, InFlight, Retry
 from autotransfer.datastore.tasks import AnyTask
-from autotransfer.plan.compare import NEW, RETRY, SendRules, compare
+from autotransfer.plan.compare import NEW, RETRY, SendRules, compare, send_rules
 from autotransfer.scan.folders import read_folder, walk
-from autotransfer.scan.listing import Listing, policy
+from autotransfer.scan.listing import Listing, Policy, policy
 from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery, folder_state
 
 # The states of a path, as `--json` names them.
@@ -109,41 +108,26 @@ def answer(
         root_fd: SRC_DIR, open.
         rel_path: The path; "" is SRC_DIR.
     """
-    asking = _Asking(settings, reader, root_fd, clock_ns, on_progress)
+    rules = send_rules(settings, now_ns=clock_ns())
+    asking = _Asking(settings, reader, root_fd, clock_ns, on_progress, policy(settings), rules)
     return asking.folder("") if not rel_path else asking.path(rel_path)
 
 
-class _Asking:
-    def __init__(
-        self,
-        settings: Settings,
-        reader: Reader,
-        root_fd: int,
-        clock_ns: Callable[[], int],
-        on_progress: Callable[[int], None] | None,
-    ) -> None:
-        self._settings = settings
-        self._reader = reader
-        self._root_fd = root_fd
-        self._clock_ns = clock_ns
-        self._on_progress = on_progress
-        self._policy = policy(settings)
-        now_ns = clock_ns()
-        settle_ns = int(settings.settle_seconds * NS_PER_SECOND)
-        self._rules = SendRules(
-            settled_before_ns=now_ns - settle_ns,
-            settle_ns=settle_ns,
-            sync_level=settings.sync_level,
-            preserve_timestamp=settings.preserve_timestamp,
-            now_ns=now_ns,
-        )
+class _Asking(NamedTuple):
+    settings: Settings
+    reader: Reader
+    root_fd: int
+    clock_ns: Callable[[], int]
+    on_progress: Callable[[int], None] | None
+    policy: Policy
+    rules: SendRules
 
     def path(self, rel_path: str) -> FileAnswer | FolderAnswer:
         answered = self._recorded(rel_path)
         if refusal := self._refusal(rel_path):
             return answered._replace(state=refusal[0], why=refusal[1])
         try:
-            status = os.lstat(os.path.join(self._settings.src_dir, rel_path))
+            status = os.lstat(os.path.join(self.settings.src_dir, rel_path))
         except (FileNotFoundError, NotADirectoryError):
             return self._missing(answered)
         except OSError as error:
@@ -161,7 +145,7 @@ class _Asking:
         """The state and the reason of a path that is not sent whatever is there."""
         parts = rel_path.split("/")
         for part in parts:
-            if pattern := next((one for one in self._settings.exclude if fnmatch.fnmatchcase(part, one)), None):
+            if pattern := next((one for one in self.settings.exclude if fnmatch.fnmatchcase(part, one)), None):
                 return EXCLUDED, f"{part!r} matches the pattern {pattern!r} of EXCLUDE"
         if all(map(can_be_sent, parts)):
             return None
@@ -173,7 +157,7 @@ class _Asking:
             if path_error.rel_path in (rel_path, listing.rel_path):
                 return UNREADABLE, path_error.why
         if stat.S_ISLNK(mode):
-            is_ignored = self._settings.symlinks == "ignore"
+            is_ignored = self.settings.symlinks == "ignore"
             return SYMLINK, "SYMLINKS is 'ignore'" if is_ignored else "it does not lead to a file"
         if not stat.S_ISREG(mode):
             return SPECIAL, "it is a device, a socket or a pipe"
@@ -181,24 +165,24 @@ class _Asking:
 
     def _recorded(self, rel_path: str) -> FileAnswer:
         folder_path, name = split(rel_path)
-        record = self._reader.trie.folder(folder_path)
+        record = self.reader.trie.folder(folder_path)
         delivered, flying, retry = record.delivered.get(name), record.in_flight.get(name), record.retries.get(name)
         newest = flying or retry or delivered
-        task = self._reader.task(newest.task) if newest else None
+        task = self.reader.task(newest.task) if newest else None
         return FileAnswer(rel_path, UNKNOWN, None, delivered, flying, retry, task)
 
     def _missing(self, answered: FileAnswer) -> FileAnswer | FolderAnswer:
         if answered.delivered or answered.in_flight or answered.retry:
             return answered._replace(state=VANISHED)
-        if next(self._reader.trie.below(answered.rel_path), None) is not None:
+        if next(self.reader.trie.below(answered.rel_path), None) is not None:
             return self._gone_folder(answered.rel_path)
         return answered
 
     def _file(self, answered: FileAnswer, listing: Listing, name: str) -> FileAnswer:
         seen = listing.files[name]
-        folder, is_known = _folder(self._reader, listing.rel_path)
+        folder, is_known = _folder(self.reader, listing.rel_path)
         carried_by = folder.carried_by
-        change = compare(listing._replace(files={name: seen}, moved=0), folder, self._rules, is_known=is_known)
+        change = compare(listing._replace(files={name: seen}, moved=0), folder, self.rules, is_known=is_known)
         answered = answered._replace(seen=seen)
         if name in change.outgoing:
             why = change.outgoing[name].why
@@ -208,7 +192,7 @@ class _Asking:
         if change.unsettled:
             return answered._replace(state=UNSETTLED)
         if change.waiting:
-            task = answered.task if answered.in_flight else self._reader.task(carried_by)
+            task = answered.task if answered.in_flight else self.reader.task(carried_by)
             return answered._replace(state=WAITING, task=task)
         if answered.in_flight:
             return answered._replace(state=IN_FLIGHT)
@@ -217,26 +201,26 @@ class _Asking:
 
     def _listing(self, rel_path: str) -> Listing:
         return read_folder(
-            self._root_fd,
+            self.root_fd,
             rel_path,
-            self._policy.excludes(),
-            follow_links=self._policy.follow_links,
-            clock_ns=self._clock_ns,
+            self.policy.excludes(),
+            follow_links=self.policy.follow_links,
+            clock_ns=self.clock_ns,
         )
 
     def folder(self, rel_path: str) -> FolderAnswer:
-        adding = _Adding(self._reader, self._rules)
-        for listing in walk(self._root_fd, self._policy, start=rel_path, clock_ns=self._clock_ns):
+        adding = _Adding(self.reader, self.rules)
+        for listing in walk(self.root_fd, self.policy, start=rel_path, clock_ns=self.clock_ns):
             adding.add(listing)
-            if self._on_progress is not None:
-                self._on_progress(adding.files)
-        return adding.answer(rel_path, is_on_disk=True)
+            if self.on_progress is not None:
+                self.on_progress(adding.files)
+        return adding.answer(rel_path)
 
     def _gone_folder(self, rel_path: str) -> FolderAnswer:
         total = FolderState()
         tasks: set[int] = set()
-        for _, value in self._reader.folders(rel_path):
-            total += folder_state(value, now_ns=self._rules.now_ns)
+        for _, value in self.reader.folders(rel_path):
+            total += folder_state(value, now_ns=self.rules.now_ns)
             tasks.update(delivery(value).tasks)
         return FolderAnswer(
             rel_path,
@@ -247,7 +231,7 @@ class _Asking:
             total.retrying,
             vanished_files=total.files,
             last_delivered_ns=total.last_delivered_ns,
-            tasks=tuple(_newest(self._reader, tasks)),
+            tasks=tuple(_newest(self.reader, tasks)),
         )
 
 
@@ -309,10 +293,10 @@ class _Adding:
         for error in listing.errors[: MOST_NAMED - len(self._errors)]:
             self._errors.append((error.rel_path, error.why))
 
-    def answer(self, rel_path: str, *, is_on_disk: bool) -> FolderAnswer:
+    def answer(self, rel_path: str) -> FolderAnswer:
         return FolderAnswer(
             rel_path,
-            is_on_disk,
+            True,
             self._delivered,
             self._assumed,
             self._in_flight,
@@ -330,13 +314,9 @@ class _Adding:
 
 
 def _folder(reader: Reader, rel_path: str) -> tuple[Folder, bool]:
-    """What is recorded of a folder, or what it inherits from those above it; and whether it has a record."""
+    """What is recorded of a folder, or what it inherits; and whether it has a record."""
     record = reader.trie.record(rel_path)
-    if record is not None:
-        return Folder.unpack(record), True
-    folder = Folder()
-    folder.verify_until_ns, folder.carried_by = reader.trie.inherited(rel_path)
-    return folder, False
+    return reader.trie.folder_of(rel_path, record), record is not None
 
 
 def _newest(reader: Reader, numbers: set[int]) -> Iterator[AnyTask]:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from autotransfer.common.errors import UsageProblem, reason
+from autotransfer.common.errors import UsageProblem
+from autotransfer.common.files import explained_as
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import interval_seconds, parse_date_ns
 from autotransfer.timers.documents import Schedule
@@ -78,13 +79,10 @@ def chosen_items(
         return [TimerItem(f"{settings.src_path.rstrip('/')}/", f"{settings.dst_dir.rstrip('/')}/", True)]
     if items_file == "-":
         return read_items(standard_input, name="on standard input")
-    try:
-        with open(items_file, encoding="utf-8-sig") as lines:
-            return read_items(lines, name=items_file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageProblem(
-            f"Cannot read the items file {items_file}", why=reason(error), remedy="Nothing was created."
-        ) from None
+    what, errors = f"Cannot read the items file {items_file}", (OSError, UnicodeDecodeError)
+    refused = explained_as(UsageProblem, what, remedy="Nothing was created.", errors=errors)
+    with refused, open(items_file, encoding="utf-8-sig") as lines:
+        return read_items(lines, name=items_file)
 
 
 def given_flags(switches: Mapping[str, bool | None], notify: str | None) -> dict[str, bool]:
@@ -110,10 +108,9 @@ def action_body(text: str | None, action_file: str | None) -> Any:
     """
     try:
         if text is None:
-            with open(str(action_file), encoding="utf-8") as source:
+            refused = explained_as(UsageProblem, f"Cannot read {action_file}", remedy="Nothing was created.")
+            with refused, open(str(action_file), encoding="utf-8") as source:
                 text = source.read()
         return json.loads(text)
-    except OSError as error:
-        raise UsageProblem(f"Cannot read {action_file}", why=reason(error), remedy="Nothing was created.") from None
     except ValueError as error:
         raise UsageProblem("The action's body is not JSON", why=str(error), remedy="Nothing was created.") from None
