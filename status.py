@@ -165,14 +165,10 @@ def _tasks(reader: Reader, count: int) -> list[AnyTask]:
 def _export(reader: Reader, path: str, chosen_format: str | None, line: utils.ProgressLine) -> int:
     kind = manifest.format_of(path, chosen_format)
     rows = delivered_paths(reader)
-
-    def on_progress(count: int) -> None:
-        line.show(f"writing: {count:,} paths")
-
     if path == "-":
         return _print_manifest(rows, kind)
     with files.replaced(path) as stream:
-        count = manifest.write(rows, stream, kind, on_progress=on_progress)
+        count = manifest.write(rows, stream, kind, on_progress=lambda count: line.show(f"writing: {count:,} paths"))
     line.clear()
     utils.say(f"Wrote {counted(count, 'delivered path')} to {paths.display(path)}.")
     return int(ExitStatus.DONE)
@@ -213,7 +209,7 @@ def _print_manifest(rows: Any, kind: str) -> int:
 
 
 def _say(lines: list[str]) -> None:
-    utils.say_in_colour("\n".join(lines))
+    utils.say("\n".join(lines), has_colours=True)
 
 
 def _say_json(document: dict[str, Any]) -> None:

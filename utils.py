@@ -34,6 +34,7 @@ from autotransfer.common.text import age_text
 from autotransfer.common.times import DAY
 
 CODE_FOLDER = os.path.dirname(os.path.realpath(__file__))
+OWN_CONFIG = os.path.join(CODE_FOLDER, SHIPPED)
 LOG_FORMAT = "%(asctime)sZ %(process)d %(levelname)s %(message)s"
 log = logging.getLogger("autotransfer")
 LONGEST_RUN_SECONDS = DAY
@@ -82,8 +83,7 @@ def config_file(chosen: str | None) -> str:
     folder = working_folder() if chosen else CODE_FOLDER
     path = os.path.normpath(os.path.join(folder, chosen or SHIPPED))
     folder, name = os.path.split(path)
-    is_own = name in (SHIPPED, LOCAL) and os.path.realpath(folder) == CODE_FOLDER
-    return os.path.join(CODE_FOLDER, SHIPPED) if is_own else path
+    return OWN_CONFIG if name in (SHIPPED, LOCAL) and os.path.realpath(folder) == CODE_FOLDER else path
 
 
 def working_folder(default: str = "/") -> str:
@@ -101,8 +101,7 @@ def load_settings(chosen: str | None) -> Settings:
         ConfigurationProblem: A file is missing or does not run, or settings are wrong; all of them at once.
     """
     path = config_file(chosen)
-    own = os.path.join(CODE_FOLDER, SHIPPED)
-    return load(path, local_path=os.path.join(CODE_FOLDER, LOCAL) if path == own else "")
+    return load(path, local_path=os.path.join(CODE_FOLDER, LOCAL) if path == OWN_CONFIG else "")
 
 
 def is_screen(stream: Any) -> bool:
@@ -142,18 +141,15 @@ def ask_for_code(url: str, *, why: str = "") -> str:
     return code
 
 
-def say(text: str) -> None:
-    """Print to standard output. A run never stops because something cannot be printed."""
-    _say(_plain(text))
+def say(text: str, *, has_colours: bool = False) -> None:
+    """Print to standard output. A run never stops because something cannot be printed.
 
-
-def say_in_colour(text: str) -> None:
-    """The same for text with our colours, which are kept; every other control sequence is escaped."""
-    _say("".join(part if COLOUR.fullmatch(part) else _plain(part) for part in COLOUR.split(text)))
-
-
-def _say(text: str) -> None:
-    _report_unprinted(_print(text, sys.stdout))
+    Args:
+        has_colours: Whether the text holds our colours, which are kept. Every other control sequence is escaped.
+    """
+    parts = COLOUR.split(text) if has_colours else [text]
+    printed = "".join(part if has_colours and COLOUR.fullmatch(part) else _plain(part) for part in parts)
+    _report_unprinted(_print(printed, sys.stdout))
 
 
 def _report_unprinted(why: str) -> None:
@@ -176,7 +172,9 @@ def _print(text: str, stream: Any, *, end: str = "\n") -> str:
     if stream is None:
         return ""
     try:
-        print(_printable(text, stream), file=stream, end=end, flush=True)
+        encoding = getattr(stream, "encoding", None) or "ascii"
+        printable = text.encode(encoding, "backslashreplace").decode(encoding)
+        print(printable, file=stream, end=end, flush=True)
     except OSError as error:
         return _give_up(stream, error)
     return ""
@@ -188,11 +186,6 @@ def _give_up(stream: Any, error: OSError) -> str:
     os.dup2(nowhere_fd, stream.fileno())
     os.close(nowhere_fd)
     return "" if isinstance(error, BrokenPipeError) else reason(error)
-
-
-def _printable(text: str, stream: Any) -> str:
-    encoding = getattr(stream, "encoding", None) or "ascii"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 @contextmanager
@@ -373,13 +366,12 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         warn(f"{_script_name()}: Interrupted. What was recorded is kept; the next run continues from there.")
         status = 130
     except ModuleNotFoundError as error:
-        status = end(
-            ConfigurationProblem(
-                f"This Python ({sys.executable}) lacks the package {error.name}",
-                remedy="Run the script with the interpreter of `make install`, or install globus-sdk for this one. "
-                "Nothing was sent or recorded.",
-            )
+        remedy = (
+            "Run the script with the interpreter of `make install`, or install globus-sdk for this one. Nothing was "
+            "sent or recorded."
         )
+        what = f"This Python ({sys.executable}) lacks the package {error.name}"
+        status = end(ConfigurationProblem(what, remedy=remedy))
     except Exception as error:
         if _is_out_of_memory(error):
             remedy = (

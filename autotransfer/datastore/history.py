@@ -66,25 +66,19 @@ class History:
         packed = self._shelf.get(f"ended {number // KEPT_WHOLE}")
         return None if packed is None else find_task(packed, number)
 
-    def tasks(self, *, newest_first: bool = True, limit: int | None = None) -> Iterator[AnyTask]:
-        """The ended tasks in the order of their numbers, at most `limit` of them.
+    def tasks(self, *, limit: int | None = None) -> Iterator[AnyTask]:
+        """The ended tasks from the highest number down, at most `limit` of them.
 
         The latest 1,000 or more are Tasks, and so are up to 1,000 before them that failed within 90 days. Of the others
         those are left, as EndedTasks, that a path's record names, or named when the last sweep was made.
         """
-        parts = self._whole_tasks(newest_first), self._packed_tasks(newest_first)
-        return islice(merge(*parts, key=attrgetter("number"), reverse=newest_first), limit)
+        whole = (Task(**self._shelf[f"task {number}"]) for number in self._numbers("task "))
+        packed = (task for block in self._numbers("ended ") for task in reversed(self._packed(block)))
+        return islice(merge(whole, packed, key=attrgetter("number"), reverse=True), limit)
 
-    def _whole_tasks(self, newest_first: bool) -> Iterator[AnyTask]:
-        return (Task(**self._shelf[f"task {number}"]) for number in self._numbers("task ", newest_first))
-
-    def _packed_tasks(self, newest_first: bool) -> Iterator[AnyTask]:
-        for block in self._numbers("ended ", newest_first):
-            tasks = self._packed(block)
-            yield from reversed(tasks) if newest_first else tasks
-
-    def _numbers(self, prefix: str, newest_first: bool) -> list[int]:
-        return sorted(map(_number_in, self._shelf.keys_below(prefix)), reverse=newest_first)
+    def _numbers(self, prefix: str) -> list[int]:
+        """The numbers in the keys with this prefix, the highest first."""
+        return sorted(map(_number_in, self._shelf.keys_below(prefix)), reverse=True)
 
     def _packed(self, block: int) -> list[EndedTask]:
         value = self._shelf.get(f"ended {block}")
@@ -94,7 +88,7 @@ class History:
     def _counts(self) -> _Counts:
         kept = self._shelf.get("HISTORY")
         if kept is None:  # an earlier version kept all of them whole
-            return _Counts(len(self._numbers("task ", True)), 0, 0)
+            return _Counts(len(self._numbers("task ")), 0, 0)
         return _Counts(*kept)
 
     @_counts.setter
@@ -102,7 +96,7 @@ class History:
         self._shelf["HISTORY"] = tuple(counts)
 
     def _pack_old(self, counts: _Counts, *, now_ns: int) -> _Counts:
-        numbers = self._numbers("task ", True)
+        numbers = self._numbers("task ")
         old, kept_failed = [], 0
         for number in numbers[KEPT_WHOLE:]:
             task = Task(**self._shelf[f"task {number}"])
@@ -134,7 +128,7 @@ class History:
             for records in (folder.delivered, folder.retries):
                 named.update(record.task for record in records.values())
         left = 0
-        for block in self._numbers("ended ", True):
+        for block in self._numbers("ended "):
             tasks = [task for task in self._packed(block) if task.number in named]
             self._put_packed(block, list(tasks))
             left += len(tasks)

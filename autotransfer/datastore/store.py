@@ -194,9 +194,9 @@ class Store:
         """The task with this number: whole when it is open or ended lately, else what is kept of it, or None."""
         return self._history.task(number) or self.ledger.open.get(number)
 
-    def history(self, *, newest_first: bool = True, limit: int | None = None) -> Iterator[AnyTask]:
-        """The ended tasks in the order of their numbers (see History.tasks)."""
-        return self._history.tasks(newest_first=newest_first, limit=limit)
+    def history(self, *, limit: int | None = None) -> Iterator[AnyTask]:
+        """The ended tasks, newest first (see History.tasks)."""
+        return self._history.tasks(limit=limit)
 
     def _check_version(self) -> None:
         found = self.shelf.get("FORMAT_VERSION")

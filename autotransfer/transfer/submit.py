@@ -6,6 +6,7 @@ Wherever a run is interrupted, a batch becomes exactly one task.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 from autotransfer.common.errors import (
     GlobusProblem,
@@ -73,30 +74,25 @@ class Submitter:
             now_ns = self._clock_ns()
             submission_id = self._tasks.submission_id()
             label = label_for(self._settings.label, batch.number, submission_id, now_ns=now_ns)
-            self._store.put_task(
-                Task(
-                    number=batch.number,
-                    submission_id=submission_id,
-                    label=label,
-                    sync_level=batch.sync_level,
-                    document=as_plain(
-                        transfer_data(
-                            self._settings,
-                            sync_level=batch.sync_level,
-                            label=label,
-                            now_ns=now_ns,
-                            has_folders=batch.has_folders,
-                        )
-                    ),
-                    src_path=self._settings.src_path,
-                    dst_dir=self._settings.dst_dir,
-                    files=batch.files,
-                    size_bytes=batch.size_bytes,
-                    items=batch.items,
-                    prepared_at_ns=now_ns,
-                    has_failed=batch.has_failed,
-                )
+            level = batch.sync_level
+            document = transfer_data(
+                self._settings, sync_level=level, label=label, now_ns=now_ns, has_folders=batch.has_folders
             )
+            task = Task(
+                number=batch.number,
+                submission_id=submission_id,
+                label=label,
+                sync_level=level,
+                document=as_plain(document),
+                src_path=self._settings.src_path,
+                dst_dir=self._settings.dst_dir,
+                files=batch.files,
+                size_bytes=batch.size_bytes,
+                items=batch.items,
+                prepared_at_ns=now_ns,
+                has_failed=batch.has_failed,
+            )
+            self._store.put_task(task)
         self._store.commit()
 
     def post_all(self, *, is_again: bool = False) -> None:
@@ -111,7 +107,7 @@ class Submitter:
                 after it if this run prepared them: the next run finds their paths again. But a task of an earlier run
                 stays prepared if the refusal is about the login.
         """
-        todo = self._prepared_numbers()
+        todo = sorted(number for number, task in self._store.ledger.open.items() if task.state == tasks.PREPARED)
         refused: RequestRefused | None = None
         while todo:
             task = self._store.ledger.open[todo.pop(0)]
@@ -142,9 +138,6 @@ class Submitter:
             return not is_again or self._clock_ns() - task.prepared_at_ns < LONGEST_DOUBT_NS
         # Globus refuses a login before it reads the submission_id: an earlier acceptance may stand.
         return is_again and isinstance(problem, SignInNeeded)
-
-    def _prepared_numbers(self) -> list[int]:
-        return sorted(number for number, task in self._store.ledger.open.items() if task.state == tasks.PREPARED)
 
     def _post(self, task: Task, *, is_again: bool) -> None:
         data = submission(
@@ -186,13 +179,7 @@ class Submitter:
         ours = [one for one in candidates if str(one.get("label") or "").startswith(self._settings.label + " ")]
         found = next(iter(ours or candidates), None)
         if found is None:
-            self._withdraw([task.number])
-            raise GlobusProblem(
-                problem.what,
-                why=problem.why,
-                code=problem.code,
-                remedy=f"No such task was found. {NOTHING_RECORDED} {NEXT_RUN}",
-            )
+            self._refuse(task, problem, "No such task was found.")
         self._store.put_task(task.accepted(str(found["task_id"]), now_ns=self._clock_ns(), is_adopted=True))
         self._store.commit()
         self._summary.notice(
@@ -206,13 +193,7 @@ class Submitter:
         """Split a task that Globus called too large in two; returns their numbers, or one if there is no task left."""
         items = self._store.items(task.number)
         if len(items) <= 1:
-            self._withdraw([task.number])
-            raise GlobusProblem(
-                problem.what,
-                why=problem.why,
-                code=problem.code,
-                remedy=f"It has only one item. {NOTHING_RECORDED} {NEXT_RUN}",
-            )
+            self._refuse(task, problem, "It has only one item.")
         middle = (len(items) + 1) // 2
         numbers = [self._part(task, task.number, items[:middle])]
         if len(self._store.ledger.open) < self._settings.max_tasks_in_flight:
@@ -242,6 +223,11 @@ class Submitter:
         self._store.put_items(number, items)
         self._store.put_task(part)
         return number
+
+    def _refuse(self, task: Task, problem: Problem, finding: str) -> NoReturn:
+        self._withdraw([task.number])
+        remedy = f"{finding} {NOTHING_RECORDED} {NEXT_RUN}"
+        raise GlobusProblem(problem.what, why=problem.why, code=problem.code, remedy=remedy)
 
     def _withdraw(self, numbers: list[int]) -> None:
         for number in numbers:
