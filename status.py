@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Wide enough that nothing is cut off where there is no screen.
 UNLIMITED_COLUMNS = 10_000
-COLOURS = {as_text.GOOD: "32", as_text.BUSY: "36", as_text.BAD: "1;31", as_text.FAINT: "2", as_text.STRONG: "1"}
+COLOURS = {as_text.GOOD: "32", as_text.BUSY: "36", as_text.BAD: "1;31", as_text.STRONG: "1"}
 EXAMPLES = """\
   python status.py                                 is everything delivered, and if not, what waits and why
   python status.py --path /data/run7/scan42        is this file or folder safe: 0 when it is, 3 when not

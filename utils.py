@@ -34,7 +34,7 @@ from autotransfer.common.text import age_text
 from autotransfer.common.times import DAY
 
 CODE_FOLDER = os.path.dirname(os.path.realpath(__file__))
-OWN_CONFIG = os.path.join(CODE_FOLDER, SHIPPED)
+OWN_CONFIG = f"{CODE_FOLDER}/{SHIPPED}"
 LOG_FORMAT = "%(asctime)sZ %(process)d %(levelname)s %(message)s"
 log = logging.getLogger("autotransfer")
 LONGEST_RUN_SECONDS = DAY
@@ -352,9 +352,9 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     os.umask(0o077)
     # Until the log is open, logging would print a second time what `end` prints.
     logging.lastResort = logging.NullHandler()
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # under nohup it stays ignored
-        signal.signal(signal.SIGHUP, _interrupt)
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         status = main()
     except SystemExit as leaving:  # --help, --version
@@ -419,10 +419,6 @@ def _is_out_of_memory(error: Exception) -> bool:
         or getattr(error, "errno", None) == errno.ENOMEM
         or (isinstance(error, ImportError) and "failed to map segment" in str(error))
     )
-
-
-def _interrupt(signal_number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _script_name() -> str:

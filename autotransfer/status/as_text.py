@@ -19,7 +19,7 @@ from autotransfer.status.verdict import ATTENTION, DELIVERED, Verdict, progress,
 
 # (style, text) -> the text with the codes for the terminal.
 Paint = Callable[[str, str], str]
-GOOD, BUSY, BAD, FAINT, STRONG = "good", "busy", "bad", "faint", "strong"
+GOOD, BUSY, BAD, STRONG = "good", "busy", "bad", "strong"
 MOST_DETAILS = 10
 BAR_COLUMNS = 20
 MOST_LINKS = 5
