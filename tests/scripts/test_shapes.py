@@ -32,7 +32,9 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux says who op
 LEVEL = "a_level_of_a_deep_tree"
 # What moves a cursor, starts a line, colors, hides or turns text around.
 # U+200C and U+200D join letters or keep them apart: names in Persian and Indic scripts need them.
-UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+UNSAFE = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+)
 
 
 @pytest.fixture
