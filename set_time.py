@@ -115,6 +115,8 @@ def _report(counts: Counts, moment_ns: int | None, scopes: list[str], *, is_dry:
         f"{counted(counts.transferred, 'path')} count{'s' * (counts.transferred == 1)} as transferred, "
         f"{counts.to_send:,} will be sent by the next run."
     )
+    if counts.deliveries_dropped:
+        said += f" {counts.deliveries_dropped:,} of these had been delivered as they are now."
     if counts.in_flight:
         said += f" {counts.in_flight:,} {'is' if counts.in_flight == 1 else 'are'} in flight and not changed."
     if counts.abandoned_tasks:

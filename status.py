@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import utils
 from autotransfer.common import files, paths
 from autotransfer.common.errors import ConfigurationProblem, ExitStatus, reason
+from autotransfer.common.settings import ACCEPTABLE
 from autotransfer.common.text import counted
 from autotransfer.datastore.reader import Reader, open_reader
 from autotransfer.scan.folders import open_root
@@ -51,7 +52,13 @@ def arguments() -> argparse.Namespace:
         metavar="PATH",
         action="append",
         default=[],
-        help="the state of a file, or of a folder with all in it; ends with 3 unless delivered; may be repeated",
+        help="the state of a file, or of a folder with all in it; ends with 3 unless that is proved; may be repeated",
+    )
+    parser.add_argument(
+        "--accept",
+        metavar="EVIDENCE",
+        default="",
+        help="what is enough for --path beside verified and equal, as a list with commas: " + ", ".join(ACCEPTABLE),
     )
     parser.add_argument("--tasks", metavar="N", type=int, help="list the last N tasks, newest first")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
@@ -65,6 +72,8 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if chosen.tasks is not None and chosen.tasks < 1:
         parser.error("--tasks takes a number from 1")
+    if unknown := set(filter(None, chosen.accept.split(","))) - set(ACCEPTABLE):
+        parser.error(f"--accept takes {', '.join(ACCEPTABLE)}; not {', '.join(sorted(unknown))}")
     if chosen.manifest is not None and (chosen.path or chosen.tasks or chosen.json):
         parser.error("--manifest goes with --format and --config only")
     if chosen.html is not None and (chosen.path or chosen.tasks or chosen.json or chosen.manifest is not None):
@@ -128,6 +137,7 @@ def _answer(settings: Settings, reader: Reader, chosen: argparse.Namespace, line
                     root_fd,
                     rel_path,
                     clock_ns=time.time_ns,
+                    accept=[*settings.accept, *filter(None, chosen.accept.split(","))],
                     on_progress=lambda files: line.show(f"reading: {files:,} files"),
                 )
                 for rel_path in rel_paths

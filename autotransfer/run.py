@@ -19,7 +19,7 @@ from autotransfer.common.summary import SUMMARY_UNWRITTEN, WAIT_OVER, Summary
 from autotransfer.common.text import counted
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, Store
-from autotransfer.datastore.tasks import PREPARED, Task
+from autotransfer.datastore.tasks import PREPARED, READING, Task
 from autotransfer.plan.planner import Plan
 from autotransfer.plan.source_check import check_root
 from autotransfer.scan.folders import PathReader, open_root
@@ -159,7 +159,7 @@ class Run:
             raise unanswered
 
     def _plan_and_submit(self, root_fd: int, device: int) -> None:
-        open_tasks = self._store.ledger.open.values()
+        open_tasks = [task for task in self._store.ledger.open.values() if task.state != READING]
         last = self._store.shelf.get(LAST_RUN) or {}
         self._watcher.expects(last.get("tree_files") or last.get("files") or 0)
         plan = Plan(
@@ -191,9 +191,9 @@ class Run:
         if not prepared:
             self._store.commit()
             return
-        self._check_collections()
+        may_verify = self._check_collections()
         submitter = self._submitter()
-        submitter.prepare(prepared)
+        submitter.prepare(prepared, verifies=self._settings.verify_checksum and may_verify)
         submitter.post_all()
 
     def _wait(self, path_reader: PathReader, wait_seconds: float) -> None:
@@ -223,7 +223,8 @@ class Run:
             done_bytes += size_bytes if task is None else min(size_bytes, moved_bytes.get(task.task_id, 0))
         self._watcher.waiting(done_bytes, sum(waited_for.values()), len(open_tasks))
 
-    def _check_collections(self) -> None:
+    def _check_collections(self) -> bool:
+        """Make sure that both collections are ready; returns whether both let transfers verify checksums."""
         from autotransfer.globus.collections import Collections, not_ready
 
         login = self._signed_in()
@@ -234,6 +235,7 @@ class Run:
                 raise problem
         if login.is_service_account:  # a person gave this consent at sign-in
             login.want_data_access([end.id for end in ends if end.wants_data_access])
+        return all(end.may_verify for end in ends)
 
     def _signed_in(self) -> Login:
         if self._login is None:

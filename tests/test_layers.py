@@ -65,7 +65,7 @@ ONLY_IN: dict[str, set[str]] = {
     "signal": {"scan.pool", "monitoring.notify"},
     "socket": set(),
     "subprocess": {"monitoring.notify"},
-    "urllib": {"monitoring.ping"},
+    "urllib": {"monitoring.ping", "transfer.listed_paths"},
     "importlib": {"checks.optional", "common.version"},  # they ask about packages, and import none
 }
 # Packages of the extras: the one room that may import each, when it is asked for what needs it.
@@ -74,11 +74,11 @@ EXTRAS = {"distributed": "scan.pool", "jinja2": "status.html.page"}
 PURE = {
     *("common.errors", "common.paths", "common.setting_checks", "common.settings"),
     *("common.summary", "common.text", "common.times"),
-    *("datastore.columns", "datastore.folder_times", "datastore.record", "datastore.schema"),
+    *("datastore.columns", "datastore.evidence", "datastore.folder_times", "datastore.record", "datastore.schema"),
     *("datastore.tasks", "datastore.trie"),
     *("scan.listing", "scan.walk_order"),
     *("plan.batches", "plan.compare", "plan.in_flight", "plan.whole_folders"),
-    *("transfer.results", "transfer.task_status"),
+    *("transfer.credit", "transfer.listed_paths", "transfer.results", "transfer.task_status"),
     *("timers.describe", "timers.documents", "timers.items_file"),
     *("status.as_json", "status.as_text", "status.verdict"),
     *("monitoring.alerts",),
@@ -98,7 +98,7 @@ PURE_STDLIB = {
         "re",
         "sys",
     ),
-    *("shlex", "typing", "unicodedata", "zlib"),
+    *("shlex", "typing", "unicodedata", "urllib", "zlib"),
 }
 # What may be used of the modules that also have impure parts; realpath looks at symlinks, for `set_time.py --path`.
 PURE_PARTS = {

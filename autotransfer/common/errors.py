@@ -139,6 +139,10 @@ class TaskUnknown(GlobusProblem):
     """Globus does not know the task, or keeps it for another identity."""
 
 
+class ListRefused(GlobusProblem):
+    """Globus refused a page of a task's list, and not because of the login or of too many requests."""
+
+
 class RequestTooLarge(GlobusProblem):
     """The submission holds more than Globus accepts in one request."""
 

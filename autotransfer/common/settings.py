@@ -17,6 +17,10 @@ from autotransfer.common.times import interval_seconds
 SYNC_LEVELS = ("exists", "size", "mtime", "checksum")
 SECRET = ("PING_URL",)
 
+# What may be enough to delete an original by, beside proof: weaker evidence, and what is never sent. "touched" is a
+# delivered path whose ctime alone has changed since: its contents may have, with the times put back.
+ACCEPTABLE = ("transferred", "counted", "found", "assumed", "touched", "skipped", "symlinks", "special_files")
+
 
 class Setting(NamedTuple):
     """One setting.
@@ -134,6 +138,12 @@ class Settings(NamedTuple):
     max_items_per_task: int = setting(10_000, checks.whole(1, 1_000_000), "The most items in one task.")
     max_tasks_in_flight: int = setting(
         20, checks.whole(1, 100), "The most tasks open at a time; further changes wait for the next run."
+    )
+    accept: tuple[str, ...] = setting(
+        [],
+        checks.some_of(*ACCEPTABLE),
+        "What is enough for `status.py --path` to end with 0, beside what is verified or equal.",
+        "what counts",
     )
     scan: str = setting(
         "full",
@@ -307,7 +317,7 @@ def _refusal(source: _Source, findings: list[tuple[str, str]]) -> ConfigurationP
 
 def _frozen(source: _Source, edited: tuple[str, ...]) -> Settings:
     chosen = {row.name.lower(): source.values.get(row.name, row.default) for row in TABLE}
-    for name in ("exclude", "notify"):
+    for name in ("exclude", "notify", "accept"):
         chosen[name] = tuple(chosen[name])
     chosen["on_problem"] = checks.command_words(chosen["on_problem"])
     for name in ("src_dir", "dst_dir", "code_path", "src_path", "report_file"):

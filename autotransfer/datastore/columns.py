@@ -12,7 +12,8 @@ Column = Union[int, "tuple[str, bytes]", "list[int]"]
 
 # Names are joined by it: no name can hold it.
 SEPARATOR = "/"
-ITEM_BYTES = {"I": 4, "q": 8}
+ITEM_BYTES = {"B": 1, "I": 4, "q": 8}
+UNSIGNED_BITS = {"B": 8, "I": 32}
 
 
 def pack_column(numbers: Sequence[int]) -> Column:
@@ -23,7 +24,7 @@ def pack_column(numbers: Sequence[int]) -> Column:
     smallest, largest = min(numbers), max(numbers)
     if smallest < -(1 << 63) or largest >= 1 << 63:  # a file dated after the year 2262
         return list(numbers)
-    code = "I" if smallest >= 0 and largest < 1 << 32 else "q"
+    code = next((code for code, bits in UNSIGNED_BITS.items() if smallest >= 0 and largest < 1 << bits), "q")
     column = array(code, numbers)
     if sys.byteorder == "big":
         column.byteswap()

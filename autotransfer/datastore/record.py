@@ -2,7 +2,7 @@
 
 To keep one thing more of a delivered path, append a field to Delivered and to Record, each with a default, and name it
 in `Record.columns` and `Folder.pack`. Then raise store.FORMAT_VERSION, with a step in store.UPGRADES. A stored record
-that lacks the field has its default; schema checks the column like the others.
+that lacks the field is given it by `Record.from_builtins`; schema checks the column like the others.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from autotransfer.datastore.columns import SEPARATOR, Column, pack_columns, unpack_column
+from autotransfer.datastore.columns import SEPARATOR, Column, pack_column, pack_columns, unpack_column
+from autotransfer.datastore.evidence import ASSUMED, FOUND
 
 Row = TypeVar("Row")
 
@@ -20,17 +21,27 @@ Fingerprint = tuple[int, int]
 # An empty folder has no content: once made, it is not sent again because its own mtime moved.
 EMPTY_FOLDER: Fingerprint = (0, 0)
 
+# The code of a retry that goes again as it went before: it was new, and its task may never have seen it.
+NOT_LISTED = "NOT_LISTED"
+
+# Stands for a ctime_lag_ns that was not observed; no file system has times so far apart.
+LAG_UNKNOWN = 1 << 62
+
 
 class Delivered(NamedTuple):
     """A path that has arrived: its fingerprint before the transfer, when that was recorded, and its task's number.
 
-    `task` is 0 where a person said so with set_time.py; `transferred_at_ns` is then the time they named.
+    `task` is 0 where a person said so with set_time.py; `transferred_at_ns` is then the time they named. `evidence` is
+    how it is known to have arrived (see evidence). `ctime_lag_ns` is ctime - mtime, observed with the fingerprint:
+    contents that change while size and mtime are put back, or another file renamed over this one, move the ctime.
     """
 
     mtime_ns: int
     size_bytes: int
     transferred_at_ns: int
     task: int
+    evidence: int = FOUND
+    ctime_lag_ns: int = LAG_UNKNOWN
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -38,11 +49,12 @@ class Delivered(NamedTuple):
 
 
 class InFlight(NamedTuple):
-    """A path that a task carries, with the fingerprint observed before that task was submitted."""
+    """A path that a task carries, with the fingerprint and ctime lag observed before that task was submitted."""
 
     mtime_ns: int
     size_bytes: int
     task: int
+    ctime_lag_ns: int = LAG_UNKNOWN
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -89,9 +101,9 @@ class Record(NamedTuple):
     """What the shelf holds of one folder, where it is stored as a plain tuple of builtins: about 30 bytes a path.
 
     Args:
-        names: Of what was delivered, joined by SEPARATOR; the four columns are in the same order.
+        names: Of what was delivered, joined by SEPARATOR; the columns are in the same order.
         folders: Names of the folders below it that have, or may have, records of their own; sorted, joined alike.
-        in_flight: (names, mtimes_ns, sizes_bytes, tasks) of what tasks carry, or () for nothing.
+        in_flight: (names, mtimes_ns, sizes_bytes, tasks, ctime_lags_ns) of what tasks carry, or () for nothing.
         retries: Name to the fields of Retry. Not columns: few paths fail.
         verify_until_ns: A path that is new here with an mtime up to this one may already lie at the destination with
             another content (its record was dropped, or a folder item swept it up), so it is compared by checksum.
@@ -109,11 +121,16 @@ class Record(NamedTuple):
     retries: dict[str, tuple[Any, ...]] = {}  # noqa: RUF012 - nothing changes it
     verify_until_ns: int = 0
     carried_by: int = 0
+    evidence: Column = 0
+    ctime_lags_ns: Column = 0
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The columns beside `names`, in the order of Delivered's fields."""
-        return (self.mtimes_ns, self.sizes_bytes, self.transferred_at_ns, self.tasks)
+        return (
+            *(self.mtimes_ns, self.sizes_bytes, self.transferred_at_ns, self.tasks),
+            *(self.evidence, self.ctime_lags_ns),
+        )
 
     @property
     def delivered_entries(self) -> Entries:
@@ -154,13 +171,25 @@ class Record(NamedTuple):
     def from_builtins(cls, value: Sequence[Any]) -> Record:
         """The record from the shelf, where `tuple(record)` was stored, by this or an earlier format."""
         record = cls(*value)
+        if len(value) == len(cls._fields):
+            return record
         if isinstance(record.in_flight, dict):  # format 1
             record = record._replace(in_flight=pack_in_flight(record.in_flight))
-        return record
+        return record._with_evidence()
+
+    def _with_evidence(self) -> Record:
+        """A record of format 2 or older, which kept none: found, since contents were not proved equal, or assumed."""
+        tasks = unpack_column(self.tasks, len(names_in(self.names)))
+        flying = (*self.in_flight[:4], LAG_UNKNOWN) if self.in_flight else ()
+        return self._replace(
+            in_flight=flying,
+            evidence=pack_column([FOUND if task else ASSUMED for task in tasks]),
+            ctime_lags_ns=LAG_UNKNOWN if tasks else 0,
+        )
 
     def given_to(self, task: int) -> Record:
         """The same with the folder, and all that is in flight in it, carried by one task; 0 takes it out of flight."""
-        flying = (*self.in_flight_entries, task) if task and self.in_flight else ()
+        flying = (*self.in_flight_entries, task, self.in_flight[4]) if task and self.in_flight else ()
         return self._replace(in_flight=flying, carried_by=task)
 
 
@@ -198,7 +227,8 @@ class Folder:
 
     def pack(self) -> Record:
         """The folder for the shelf."""
-        mtimes_ns, sizes_bytes, transferred_at_ns, tasks = pack_columns(self.delivered.values(), len(Delivered._fields))
+        columns = pack_columns(self.delivered.values(), len(Delivered._fields))
+        mtimes_ns, sizes_bytes, transferred_at_ns, tasks, evidence, ctime_lags_ns = columns
         return Record(
             names=SEPARATOR.join(self.delivered),
             mtimes_ns=mtimes_ns,
@@ -210,6 +240,8 @@ class Folder:
             retries={name: tuple(record) for name, record in self.retries.items()},
             verify_until_ns=self.verify_until_ns,
             carried_by=self.carried_by,
+            evidence=evidence,
+            ctime_lags_ns=ctime_lags_ns,
         )
 
     @classmethod
@@ -229,7 +261,7 @@ class Folder:
 
 def pack_in_flight(in_flight: Mapping[str, Sequence[int]]) -> tuple[Any, ...]:
     """What is in flight, by name, as Record holds it."""
-    columns = pack_columns(in_flight.values(), len(InFlight._fields))
+    columns = pack_columns((InFlight(*fields) for fields in in_flight.values()), len(InFlight._fields))
     return (SEPARATOR.join(in_flight), *columns) if in_flight else ()
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any, Callable, Union
 
 from autotransfer.datastore.columns import ITEM_BYTES, SEPARATOR
+from autotransfer.datastore.evidence import WORDS
 from autotransfer.datastore.record import Record
-from autotransfer.datastore.tasks import PREPARED, ROW_BYTES, SUBMITTED, Task
+from autotransfer.datastore.tasks import PREPARED, READING, ROW_BYTES, SUBMITTED, Task
 
 Check = Callable[[Any], bool]
 Form = Union[type, Check, "tuple[Form, ...]", "list[Form]", "dict[Form, Form]"]
@@ -103,6 +104,16 @@ def _are_below(value: Any) -> bool:
     return _is_text(value) and not {"", ".", ".."}.intersection(value.replace("\0", "/").split("/"))
 
 
+def _is_reading(value: Any) -> bool:
+    return value == () or fits(
+        value,
+        (
+            *(_is_text, _is_text, _is_text, _are_counts, _is_count, _is_text, _is_text),
+            *(_is_count, _is_count, bool, _is_count, bool, _is_count, _is_moment),
+        ),
+    )
+
+
 # The fields of Task.
 TASK_FORMS: dict[str, Form] = {
     "number": _is_number,
@@ -129,6 +140,8 @@ TASK_FORMS: dict[str, Form] = {
     "reason": _is_text,
     "arrived": _is_count,
     "returned": _is_count,
+    "verifies": bool,
+    "reading": _is_reading,
 }
 
 
@@ -144,7 +157,8 @@ def _is_ledger(value: Any) -> bool:
     if not fits(value["open"], {_is_number: _is_task}):
         return False
     return all(
-        task["number"] == number < value["next_number"] and task.get("state", PREPARED) in (PREPARED, SUBMITTED)
+        task["number"] == number < value["next_number"]
+        and task.get("state", PREPARED) in (PREPARED, SUBMITTED, READING)
         for number, task in value["open"].items()
     )
 
@@ -188,6 +202,7 @@ def _is_record(value: Any) -> bool:
         _are_columns(record.names, record.columns)
         and _are_moments(record.transferred_at_ns)
         and _are_moments(record.tasks)
+        and _is_evidence(record.evidence)
         and type(record.folders) is str
         and _are_in_flight(record.in_flight)
         and _are_retries(record.retries)
@@ -198,6 +213,13 @@ def _is_record(value: Any) -> bool:
 def _are_moments(column: Any) -> bool:
     """Whether all its numbers are within 64 bits, so that they can be shown as dates."""
     return type(column) is tuple or _is_moment(column)
+
+
+def _is_evidence(column: Any) -> bool:
+    """Whether each number is one of the known kinds."""
+    if type(column) is tuple:
+        return column[0] == "B" and max(column[1], default=0) < len(WORDS)
+    return type(column) is int and 0 <= column < len(WORDS)
 
 
 def _are_columns(names: Any, columns: Any) -> bool:
@@ -220,7 +242,7 @@ def _are_columns(names: Any, columns: Any) -> bool:
 def _are_in_flight(value: Any) -> bool:
     if type(value) is dict:  # format 1
         return fits(value, {str: (int, int, int)})
-    return type(value) is tuple and (not value or (len(value) == 4 and _are_columns(value[0], value[1:])))
+    return type(value) is tuple and (not value or (len(value) in (4, 5) and _are_columns(value[0], value[1:])))
 
 
 def _are_retries(value: Any) -> bool:

@@ -23,7 +23,7 @@ from autotransfer.datastore.shelf import Shelf, Table, connect, connect_in_memor
 from autotransfer.datastore.tasks import AnyTask, Item, Ledger, Task
 from autotransfer.datastore.trie import PathTrie
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 # Keys of the shelf: the most items that a request may hold, once Globus has refused one as too large;
 ITEM_LIMIT = "ITEM_LIMIT"
@@ -255,8 +255,11 @@ class Store:
 def _rewrite_records(store: Store) -> None:
     """Store each record in the present form; `Record.from_builtins` reads the older ones."""
     for rel_path in store.trie.below(""):
-        store.trie.put(rel_path, store.trie.folder(rel_path))
+        record = store.trie.record(rel_path)
+        assert record is not None
+        store.trie.put_record(rel_path, record)
 
 
-# A format to the step that turns it into the next one. Format 1 kept what is in flight by name.
-UPGRADES: dict[int, Callable[[Store], None]] = {1: _rewrite_records}
+# A format to the step that turns it into the next one. Format 1 kept what is in flight by name; format 2 kept no
+# evidence.
+UPGRADES: dict[int, Callable[[Store], None]] = {1: _rewrite_records, 2: _rewrite_records}

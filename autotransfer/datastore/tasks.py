@@ -1,7 +1,7 @@
 """Tasks: prepared, submitted, ended; and how they are stored. Pure.
 
-    prepared ──POST answered──> submitted ──> succeeded | failed | canceled | expired | lost
-        └──POST refused──> (withdrawn)
+    prepared ──POST answered──> submitted ──ended at Globus──> reading ──> succeeded | failed | canceled | expired
+        └──POST refused──> (withdrawn)  └──no longer known there──> lost
 
 A prepared task whose answer was lost is posted again with the same submission_id, which Globus runs once only.
 """
@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Union
 
 from autotransfer.common.paths import FOLDER_ITSELF, join, split
+from autotransfer.datastore.record import LAG_UNKNOWN
 
-PREPARED, SUBMITTED = "prepared", "submitted"
+PREPARED, SUBMITTED, READING = "prepared", "submitted", "reading"
 SUCCEEDED, FAILED, CANCELED, EXPIRED, LOST = "succeeded", "failed", "canceled", "expired", "lost"
 
 # The page of a task on the web: this and its task_id.
@@ -32,8 +33,9 @@ class Task(NamedTuple):
         is_adopted: Whether task_id is an older task with the same paths, which Globus refused to run twice.
         progress: Counters that increase while Globus makes progress; progress_at_ns: when one last did.
         trouble: What Globus last reported as wrong, or "".
-        arrived, returned: Of an ended task, how many of its paths were recorded as delivered, and how many will be
-            retried.
+        arrived, returned: How many of its paths were recorded as delivered, and how many will be retried.
+        verifies: Whether it verifies checksums, and neither collection is known to switch that off.
+        reading: While its lists are read: the fields of Reading.
     """
 
     number: int
@@ -60,6 +62,8 @@ class Task(NamedTuple):
     reason: str = ""
     arrived: int = 0
     returned: int = 0
+    verifies: bool = False
+    reading: tuple[Any, ...] = ()
 
     @property
     def title(self) -> str:
@@ -83,7 +87,40 @@ class Task(NamedTuple):
             document={},
             progress=(),
             trouble="",
+            reading=(),
         )
+
+
+class Reading(NamedTuple):
+    """How far the lists of an ended task have been read.
+
+    Args:
+        state, reason, code: What it came to, as TaskStatus has it.
+        counts: What its document counts (see task_status.Counts); -1 for what it does not say.
+        carried: How many files, without empty folders, it carried when it ended.
+        list_name, marker: The list that is being read, and where its next page begins.
+        listed, listed_bytes: Paths found in the list of successful transfers, each once, and their recorded sizes.
+        has_sizes: Whether every row so far had a size.
+        errors: Paths found in the list of skipped errors, each row once.
+        is_counted: Whether what is not listed yet was recorded as counted, and is no longer in flight.
+        pages: How many were read.
+        refused_since_ns: When a page was first refused; 0: the last one was not.
+    """
+
+    state: str
+    reason: str
+    code: str
+    counts: tuple[int, ...]
+    carried: int
+    list_name: str = ""
+    marker: str = ""
+    listed: int = 0
+    listed_bytes: int = 0
+    has_sizes: bool = True
+    errors: int = 0
+    is_counted: bool = False
+    pages: int = 0
+    refused_since_ns: int = 0
 
 
 class Item(NamedTuple):
@@ -93,8 +130,9 @@ class Item(NamedTuple):
         folder: rel_path of the folder in which the item is recorded.
         name: The file's name there; FOLDER_ITSELF for an empty folder; "" for a folder with everything in it.
         files: How many paths it carries; size_bytes: all of them.
-        mtime_ns, why, sync_level, has_failed: Known while it is planned, and not stored: the file's mtime, why it is
-            sent (see plan.compare), the sync level it needs, and whether sending it has failed before.
+        mtime_ns, why, sync_level, has_failed, ctime_lag_ns: Known while it is planned, and not stored: the file's
+            mtime, why it is sent (see plan.compare), the sync level it needs, whether sending it has failed before, and
+            its ctime - mtime.
     """
 
     folder: str
@@ -105,6 +143,7 @@ class Item(NamedTuple):
     why: str = ""
     sync_level: str = ""
     has_failed: bool = False
+    ctime_lag_ns: int = LAG_UNKNOWN
 
     @property
     def is_folder(self) -> bool:

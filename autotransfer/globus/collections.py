@@ -16,6 +16,7 @@ class Collection(NamedTuple):
     Args:
         wants_data_access: Whether it is a mapped collection, which requires the data_access consent.
         is_connected, is_paused: For Globus Connect Personal; others are always connected.
+        may_verify: Whether it lets transfers verify checksums (`disable_verify` of its document is false or absent).
     """
 
     id: str
@@ -25,6 +26,7 @@ class Collection(NamedTuple):
     is_connected: bool
     is_paused: bool
     is_functional: bool
+    may_verify: bool = True
 
     @property
     def title(self) -> str:
@@ -63,6 +65,7 @@ class Collections:
                 is_connected=document.get("gcp_connected") is not False,
                 is_paused=document.get("gcp_paused") is True,
                 is_functional=document.get("non_functional") is not True,
+                may_verify=document.get("disable_verify", False) is False,
             )
 
     def names(self, collection_id: str, path: str, *, most: int) -> list[str] | None:

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple, Optional
 
 import globus_sdk
 from globus_sdk.transport import RetryCheckCollection, RetryCheckResult, RetryContext
 
-from autotransfer.common.errors import GlobusProblem, OutcomeUnknown, TaskUnknown
+from autotransfer.common.errors import GlobusProblem, ListRefused, OutcomeUnknown, TaskUnknown
 from autotransfer.globus.failures import NEXT_RUN, answer_words, document_in, explained, may_have_run
+
+# The lists of an ended task.
+SUCCESSFUL, SKIPPED = "successful_transfers", "skipped_errors"
+
+# Refusals that are about the login or the number of requests, and pass.
+PASSING = (401, 408, 429)
+
+
+class Row(NamedTuple):
+    """A row of a task's list: a source path (None where it is withheld), the bytes copied if given, and a code."""
+
+    source_path: Optional[str]
+    size_bytes: Optional[int]
+    code: str
 
 
 class Tasks:
@@ -96,18 +110,33 @@ class Tasks:
         with explained("cancel task {}", about=task_id):
             self._client.cancel_task(task_id)
 
-    def skipped(self, task_id: str) -> Iterator[tuple[str | None, str]]:
-        """What an ended task skipped at the source: (source path, code); the path is None if it is withheld."""
-        pages = self._client.paginated.task_skipped_errors(task_id)
-        for row in self._rows(pages, "list what task {} skipped", task_id):
-            yield row.get("source_path"), str(row.get("error_code") or "SKIPPED")
+    def page(self, task_id: str, list_name: str, marker: str) -> tuple[list[Row], str]:
+        """A page of a list of an ended task (GET /task/ID/LIST).
 
-    def successful(self, task_id: str) -> Iterator[str]:
-        """The source paths of the files that an ended task copied."""
-        pages = self._client.paginated.task_successful_transfers(task_id)
-        for row in self._rows(pages, "list what task {} transferred", task_id):
-            if row.get("source_path"):
-                yield str(row["source_path"])
+        Args:
+            list_name: SUCCESSFUL: the files that it copied; SKIPPED: what it gave up at the source.
+            marker: Where the page begins; "" for the first.
+
+        Returns:
+            Its rows, and the marker of the next page; "" after the last.
+
+        Raises:
+            ListRefused: Globus refused it, for now or for good.
+            SignInNeeded, GlobusProblem: It could not be asked for.
+        """
+        ask = {SUCCESSFUL: self._client.task_successful_transfers, SKIPPED: self._client.task_skipped_errors}[list_name]
+        with explained(f"list the {list_name} of task {{}}", about=task_id):
+            try:
+                document = document_in(ask(task_id, marker=marker) if marker else ask(task_id))
+            except globus_sdk.TransferAPIError as error:
+                if 400 <= error.http_status < 500 and error.http_status not in PASSING:
+                    raise ListRefused(
+                        f"Globus did not show the {list_name} of task {task_id}", why=answer_words(error)
+                    ) from error
+                raise
+            rows = [Row(_text(row.get("source_path")), _count(row.get("size")), _code(row)) for row in document["DATA"]]
+            following = str(document.get("next_marker") or "")
+            return rows, following if following != marker else ""
 
     def open_tasks(self) -> Iterator[dict[str, Any]]:
         """The documents of this identity's open transfer tasks, newest first."""
@@ -130,6 +159,18 @@ class Tasks:
                     return
                 rows = list(page["DATA"])
             yield from rows
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+def _code(row: Any) -> str:
+    return str(row.get("error_code") or "SKIPPED")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import DAY, NS_PER_SECOND
-from autotransfer.datastore.record import Delivered, Fingerprint, Folder
+from autotransfer.datastore.record import NOT_LISTED, Delivered, Fingerprint, Folder, Retry
 from autotransfer.datastore.tasks import Item
 from autotransfer.scan.listing import Listing
 
@@ -173,8 +173,9 @@ def _decide(
         return BACKING_OFF
     why = RETRY if retry is not None else _why(record, seen)
     has_failed = retry is not None and retry.fingerprint == seen and retry.attempts > 0
-    level = _level(why, seen, record, folder.verify_until_ns, rules)
-    return Item(listing.rel_path, name, 1, seen[1], seen[0], why, level, has_failed)
+    level = _retry_level(retry, rules) if retry else _level(seen, record, folder.verify_until_ns, rules)
+    lag_ns = listing.ctime_lags_ns.get(name, 0)
+    return Item(listing.rel_path, name, 1, seen[1], seen[0], why, level, has_failed, lag_ns)
 
 
 def _why(record: Delivered | None, seen: Fingerprint) -> str:
@@ -183,15 +184,18 @@ def _why(record: Delivered | None, seen: Fingerprint) -> str:
     return OLDER if seen[0] < record.mtime_ns else MODIFIED
 
 
-def _level(why: str, seen: Fingerprint, record: Delivered | None, verify_until_ns: int, rules: SendRules) -> str:
+def _retry_level(retry: Retry, rules: SendRules) -> str:
+    """By checksum, since a failed task may have left anything; but what it may never have seen goes as before, once."""
+    return rules.sync_level if retry.code == NOT_LISTED and retry.attempts <= 1 else CHECKSUM
+
+
+def _level(seen: Fingerprint, record: Delivered | None, verify_until_ns: int, rules: SendRules) -> str:
     """The sync level with which Globus cannot skip this change.
 
     With "mtime", Globus copies when the source is newer, in whole seconds, or has another size. A change that it would
     miss is compared by checksum.
     """
     second = seen[0] // NS_PER_SECOND
-    if why == RETRY:
-        return CHECKSUM
     if record is None:
         is_newer = (
             rules.preserve_timestamp and rules.sync_level == "mtime" and second > verify_until_ns // NS_PER_SECOND

@@ -108,7 +108,8 @@ class InFlightWriter:
         """
         if is_carried_whole:
             change.folder.in_flight = {
-                name: InFlight(item.mtime_ns, item.size_bytes, 0) for name, item in change.outgoing.items()
+                name: InFlight(item.mtime_ns, item.size_bytes, 0, item.ctime_lag_ns)
+                for name, item in change.outgoing.items()
             }
         self.open(change.rel_path, change.folder, is_dirty=True)
 
@@ -129,7 +130,7 @@ class InFlightWriter:
             self.open(item.folder, self._trie.folder(item.folder), is_dirty=False)
         self._is_changed = True
         if number:
-            self._folder.in_flight[item.name] = InFlight(item.mtime_ns, item.size_bytes, number)
+            self._folder.in_flight[item.name] = InFlight(item.mtime_ns, item.size_bytes, number, item.ctime_lag_ns)
         else:
             self._folder.in_flight.pop(item.name, None)
         if item.name == FOLDER_ITSELF:

@@ -9,6 +9,7 @@ from autotransfer.common.errors import UsageProblem
 from autotransfer.common.paths import FOLDER_ITSELF, display, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND
+from autotransfer.datastore.evidence import ASSUMED
 from autotransfer.datastore.record import Delivered, Folder
 from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, Store
 from autotransfer.plan.compare import forget_vanished, gone_folders
@@ -30,6 +31,7 @@ class Counts(NamedTuple):
         in_flight: Those that a task carries, and that were not changed.
         errors: Those that could not be read, in words.
         abandoned_tasks: The number of open tasks of another route that are no longer followed.
+        deliveries_dropped: Those that Globus had delivered as they are now, and that will be sent again all the same.
     """
 
     transferred: int = 0
@@ -37,6 +39,7 @@ class Counts(NamedTuple):
     in_flight: int = 0
     errors: tuple[str, ...] = ()
     abandoned_tasks: int = 0
+    deliveries_dropped: int = 0
 
 
 def set_times(
@@ -77,7 +80,10 @@ def set_times(
         setting.apply(scope)
     if setting.to_send:
         rescan_later(store, scopes)
-    return Counts(setting.transferred, setting.to_send, setting.in_flight, tuple(setting.errors), abandoned)
+    return Counts(
+        *(setting.transferred, setting.to_send, setting.in_flight, tuple(setting.errors), abandoned),
+        setting.deliveries_dropped,
+    )
 
 
 class _Setting:
@@ -99,7 +105,7 @@ class _Setting:
         settle_ns = int(settings.settle_seconds * NS_PER_SECOND)
         self._settled_before_ns = clock_ns() - settle_ns
         self._future_from_ns = clock_ns() + settle_ns if is_now else None
-        self.transferred = self.to_send = self.in_flight = 0
+        self.transferred = self.to_send = self.in_flight = self.deliveries_dropped = 0
         self.errors: list[str] = []
 
     def apply(self, scope: str) -> None:
@@ -147,14 +153,21 @@ class _Setting:
             if name in folder.in_flight or folder.carried_by:
                 self.in_flight += 1
                 continue
+            known = folder.delivered.get(name)
+            is_proved = known is not None and known.fingerprint == seen and known.evidence != ASSUMED
             mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
-            folder.forget(name)
-            if self._counts_as_transferred(mtime_ns):
+            if is_proved and self._moment_ns is not None:  # what Globus delivered is not overwritten by what is assumed
+                self.transferred += 1
+            elif self._counts_as_transferred(mtime_ns):
                 assert self._moment_ns is not None
-                folder.delivered[name] = Delivered(*seen, self._moment_ns, 0)
+                folder.forget(name)
+                lag_ns = listing.ctime_lags_ns.get(name, 0)
+                folder.delivered[name] = Delivered(*seen, self._moment_ns, 0, ASSUMED, lag_ns)
                 self.transferred += 1
             else:
+                folder.forget(name)
                 self.to_send += 1
+                self.deliveries_dropped += is_proved
         if names is None:
             forget_vanished(listing, folder)
             _, taken = forget_gone(self._trie, listing.rel_path, folder, gone_folders(listing, folder))

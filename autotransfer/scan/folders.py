@@ -122,6 +122,7 @@ class _Contents:
         self._follow_links = follow_links
         self._has_followed = False
         self.files: dict[str, Fingerprint] = {}
+        self.ctime_lags_ns: dict[str, int] = {}
         self.folders: list[str] = []
         self.kept: list[str] = []
         self.errors: list[PathError] = []
@@ -141,7 +142,7 @@ class _Contents:
         """Add an entry by its own status, which is not that of a link's target."""
         mode = status.st_mode
         if stat.S_ISREG(mode):
-            self.files[name] = (status.st_mtime_ns, status.st_size)
+            self._add_file(name, status)
         elif stat.S_ISDIR(mode):
             self.folders.append(name)
         elif stat.S_ISLNK(mode):
@@ -158,10 +159,15 @@ class _Contents:
                 self.add_error(name, f"symlink cannot be followed: {reason(error)}")
                 return
             if stat.S_ISREG(status.st_mode):
-                self.files[name] = (status.st_mtime_ns, status.st_size)
+                self._add_file(name, status)
                 self._has_followed = True
                 return
         self.links += 1
+
+    def _add_file(self, name: str, status: os.stat_result) -> None:
+        self.files[name] = (status.st_mtime_ns, status.st_size)
+        if lag_ns := status.st_ctime_ns - status.st_mtime_ns:
+            self.ctime_lags_ns[name] = lag_ns
 
     def add_error(self, name: str, why: str) -> None:
         """Add an entry that cannot be checked; its record stays."""
@@ -189,6 +195,7 @@ class _Contents:
             special_files=self.special_files,
             moved=self.moved,
             ctime_ns=self._own.st_ctime_ns,
+            ctime_lags_ns=self.ctime_lags_ns,
         )
 
 

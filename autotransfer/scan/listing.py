@@ -50,6 +50,7 @@ class Listing(NamedTuple):
         kept: Names whose records stay as they are: excluded ones, and those that could not be read.
         seen_at_ns: The clock when the folder had been read.
         mtime_ns, ctime_ns: The folder's own times, read before its entries.
+        ctime_lags_ns: ctime - mtime of the files for which that is not 0.
         is_plain: Whether one recursive item would carry exactly these entries (no links followed, nothing unsendable).
         is_readable: Whether the folder could be listed at all; if not, all records below it stay.
         links: How many symlinks were skipped.
@@ -70,6 +71,7 @@ class Listing(NamedTuple):
     special_files: int
     moved: int
     ctime_ns: int = 0
+    ctime_lags_ns: dict[str, int] = {}  # noqa: RUF012 - never changed
 
 
 class Unchanged(NamedTuple):

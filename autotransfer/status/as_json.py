@@ -10,6 +10,7 @@ from typing import Any, Union
 
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import utc_text
+from autotransfer.datastore.evidence import WORDS
 from autotransfer.datastore.tasks import AnyTask, Task
 from autotransfer.status.folders import Amount
 from autotransfer.status.path import FileAnswer, FolderAnswer
@@ -128,10 +129,12 @@ def path_document(answered: Union[FileAnswer, FolderAnswer]) -> Json:
     return {
         "path": answered.rel_path,
         "kind": "folder",
-        "is_delivered": answered.is_safe,
+        "is_delivered": answered.is_delivered,
+        "is_safe": answered.is_safe,
         "is_on_disk": answered.is_on_disk,
         "delivered": _amount(answered.delivered),
-        "assumed_files": answered.assumed_files,
+        "evidence": answered.evidence,
+        "weak": answered.weak,
         "in_flight": _amount(answered.in_flight),
         "unsent": _amount(answered.unsent),
         "held": answered.held,
@@ -151,7 +154,8 @@ def _file(answered: FileAnswer) -> Json:
     return {
         "path": answered.rel_path,
         "kind": "file",
-        "is_delivered": answered.is_safe,
+        "is_delivered": answered.is_delivered,
+        "is_safe": answered.is_safe,
         "state": answered.state,
         "why": answered.why or None,
         "on_disk": None if seen is None else {"mtime_ns": seen[0], "size_bytes": seen[1]},
@@ -161,7 +165,7 @@ def _file(answered: FileAnswer) -> Json:
             "mtime_ns": delivered.mtime_ns,
             "size_bytes": delivered.size_bytes,
             "delivered_at": moment(delivered.transferred_at_ns),
-            "is_assumed": not delivered.task,
+            "evidence": WORDS[delivered.evidence],
         },
         "retry": None
         if retry is None

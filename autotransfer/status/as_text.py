@@ -203,7 +203,7 @@ def path(answered: Union[FileAnswer, FolderAnswer], *, paint: Paint = plain) -> 
     """What `status.py --path` prints about one path: a yes or no with its reason, then the record."""
     if isinstance(answered, FolderAnswer):
         return _folder(answered, paint)
-    word = paint(GOOD, "yes") if answered.is_safe else paint(BAD, "no")
+    word = paint(GOOD, "yes") if answered.is_safe else paint(BAD, "not proved" if answered.is_delivered else "no")
     lines = [f"{display(answered.rel_path)}: {word}, {_file_words(answered)}"]
     record = answered.delivered
     if record is not None:
@@ -228,10 +228,8 @@ def _file_words(answered: FileAnswer) -> str:
     record, retry, task = answered.delivered, answered.retry, answered.task
     named = f"task {task.task_id or task.label}" if isinstance(task, Task) else "a task"
     earlier = " An earlier version was delivered." if record is not None else ""
-    if answered.state == states.DELIVERED and record is not None:
-        return f"delivered at {moment_text(record.transferred_at_ns)}, and unchanged since."
-    if answered.state == states.ASSUMED:
-        return "assumed: set_time.py declared it delivered, and no task of this tool has carried it since."
+    if answered.state in EVIDENCE_WORDS and record is not None:
+        return f"{EVIDENCE_WORDS[answered.state].format(at=moment_text(record.transferred_at_ns))}."
     if answered.state == states.BACKING_OFF and retry is not None:
         return (
             f"backing off: it failed {counted(retry.attempts, 'time')} ({retry.code}), and will be retried from "
@@ -258,6 +256,29 @@ def _file_words(answered: FileAnswer) -> str:
     return words[answered.state]
 
 
+# What the evidence of a delivered path means.
+EVIDENCE_WORDS = {
+    "verified": "delivered at {at} and verified by checksum; unchanged since",
+    "equal": "its copy was compared by checksum at {at} and found equal; unchanged since",
+    "transferred": "transferred at {at} without verification; unchanged since",
+    "counted": "counted as transferred at {at}; the list of names has not been read yet",
+    "found": "found at the destination at {at}; Globus took that copy for current and did not compare contents",
+    "assumed": "assumed: set_time.py declared it delivered, and no task of this tool has carried it since",
+    "touched": "delivered at {at}, but its ctime has changed since: its contents may have, with the times put back",
+}
+# The same in short, of several files.
+EVIDENCE_NOTES = {
+    "transferred": "transferred without verification",
+    "counted": "counted; the list of names has not been read yet",
+    "found": "found at the destination; contents were not compared",
+    "assumed": "assumed: set_time.py declared them delivered",
+    "touched": "with another ctime than when they were delivered; their contents may have changed",
+    "skipped": "skipped (by EXCLUDE)",
+    "symlinks": "symlinks, which are not sent",
+    "special_files": "special files (devices, sockets, pipes), which are not sent",
+}
+
+
 def _folder(answered: FolderAnswer, paint: Paint) -> list[str]:
     name = display(answered.rel_path) or "SRC_DIR"
     facts = [*_folder_amounts(answered), *_folder_gaps(answered)]
@@ -271,8 +292,8 @@ def _folder(answered: FolderAnswer, paint: Paint) -> list[str]:
 
 def _folder_amounts(answered: FolderAnswer) -> Iterator[str]:
     """What is in which state."""
-    if answered.assumed_files:
-        yield f"{answered.assumed_files:,} of them assumed: set_time.py declared them delivered."
+    for name, count in answered.weak.items():
+        yield f"Not proved: {count:,} {EVIDENCE_NOTES[name]}."
     for amount, words in ((answered.in_flight, "in flight"), (answered.unsent, "not sent yet")):
         if amount.files:
             yield f"{_amount(amount)} {words}."
@@ -290,17 +311,22 @@ def _folder_gaps(answered: FolderAnswer) -> Iterator[str]:
         yield f"... and {answered.error_count - len(answered.errors):,} more that cannot be read."
     if answered.is_on_disk and answered.vanished_files:
         yield f"{answered.vanished_files:,} that were recorded are gone from disk."
-    skipped = [f"{count:,} {what.replace('_', ' ')}" for what, count in answered.skipped.items() if count]
-    if skipped:
-        yield f"Skipped, by the settings: {', '.join(skipped)}."
+    for name, count in answered.evidence.items():
+        if name in EVIDENCE_NOTES and name not in answered.weak:
+            yield f"Accepted: {count:,} {EVIDENCE_NOTES[name]}."
+    for name, count in answered.skipped.items():
+        if name not in answered.weak:
+            yield f"Accepted: {count:,} {EVIDENCE_NOTES[name]}."
 
 
 def _folder_word(answered: FolderAnswer) -> tuple[str, str]:
     delivered = _amount(answered.delivered)
     if not answered.is_on_disk:
         return BAD, f"it is no longer on disk. Recorded as delivered: {delivered}; the next run forgets them."
-    if not answered.is_safe:
+    if not answered.is_delivered:
         return BAD, f"no, not all of it. Delivered: {delivered}."
+    if not answered.is_safe:
+        return BAD, f"not proved for all of it. Delivered: {delivered}."
     if not answered.delivered.files:
         return GOOD, "there is nothing in it to send."
     if not answered.last_delivered_ns:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from autotransfer.common.paths import FOLDER_ITSELF, join
 from autotransfer.datastore.columns import unpack_column
+from autotransfer.datastore.evidence import WORDS
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.record import Folder, Record, names_in
 
@@ -40,6 +41,8 @@ class Delivery(NamedTuple):
     sizes_bytes: list[int]
     transferred_at_ns: list[int]
     tasks: list[int]
+    evidence: list[int]
+    ctime_lags_ns: list[int]
 
 
 FAILING, RETRYING, IN_FLIGHT = "failing", "retrying", "in_flight"
@@ -197,12 +200,13 @@ class DeliveredPath(NamedTuple):
     mtime_ns: int
     delivered_at_ns: int
     task_id: str
+    evidence: str
 
 
 def delivered_paths(reader: Reader, top: str = "") -> Iterator[DeliveredPath]:
     """Every delivered path, by folder in the order of the keys, and by name in each; holds one folder at a time."""
     for rel_path, record in reader.folders(top):
         columns = delivery(record)
-        for name, mtime_ns, size_bytes, moment_ns, task in sorted(zip(*columns)):
+        for name, mtime_ns, size_bytes, moment_ns, task, evidence, _ in sorted(zip(*columns)):
             path = join(rel_path, name) + "/" * (name == FOLDER_ITSELF)
-            yield DeliveredPath(path, size_bytes, mtime_ns, moment_ns, reader.task_id(task))
+            yield DeliveredPath(path, size_bytes, mtime_ns, moment_ns, reader.task_id(task), WORDS[evidence])

@@ -16,7 +16,7 @@ from autotransfer.status.folders import DeliveredPath
 CSV, JSON_LINES = "csv", "jsonl"
 FORMATS = (CSV, JSON_LINES)
 SUFFIXES = {".csv": CSV, ".jsonl": JSON_LINES, ".ndjson": JSON_LINES}
-COLUMNS = ("path", "size_bytes", "mtime", "delivered_at", "task_id")
+COLUMNS = ("path", "size_bytes", "mtime", "delivered_at", "task_id", "evidence")
 PROGRESS_EVERY = 10_000
 
 
@@ -46,8 +46,8 @@ def write(
     count = 0
     put = _csv_writer(stream) if kind == CSV else _json_writer(stream)
     moments = _Moments()
-    for path, size_bytes, mtime_ns, delivered_at_ns, task_id in rows:
-        put((path, size_bytes, moments.exact(mtime_ns), moments.to_the_second(delivered_at_ns), task_id))
+    for path, size_bytes, mtime_ns, delivered_at_ns, task_id, evidence in rows:
+        put((path, size_bytes, moments.exact(mtime_ns), moments.to_the_second(delivered_at_ns), task_id, evidence))
         count += 1
         if on_progress is not None and count % PROGRESS_EVERY == 0:
             on_progress(count)

@@ -5,27 +5,31 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from autotransfer.common.errors import reason
 from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join, split
 from autotransfer.common.settings import Settings
+from autotransfer.datastore.evidence import PROVED, WORDS
 from autotransfer.datastore.reader import Reader
-from autotransfer.datastore.record import Delivered, Fingerprint, Folder, InFlight, Retry
+from autotransfer.datastore.record import LAG_UNKNOWN, Delivered, Fingerprint, Folder, InFlight, Retry
 from autotransfer.datastore.tasks import AnyTask
 from autotransfer.plan.compare import NEW, RETRY, SendRules, compare, send_rules
 from autotransfer.scan.folders import read_folder, walk
 from autotransfer.scan.listing import Listing, Policy, policy
 from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery, folder_state
 
-# The states of a path, as `--json` names them.
-DELIVERED, ASSUMED, IN_FLIGHT = "delivered", "assumed", "in_flight"
+# The states of a path, as `--json` names them; that of a delivered one is its evidence (evidence.WORDS).
+IN_FLIGHT, TOUCHED = "in_flight", "touched"
 NEW_FILE, MODIFIED, RETRYING = "new", "modified", "retrying"
 BACKING_OFF, UNSETTLED, WAITING = "backing_off", "unsettled", "waiting"
 EXCLUDED, SYMLINK, SPECIAL, UNSENDABLE, UNREADABLE = "excluded", "symlink", "special", "unsendable", "unreadable"
 VANISHED, UNKNOWN = "vanished", "unknown"
-SAFE = (DELIVERED, ASSUMED)
+PROOF = frozenset(WORDS[evidence] for evidence in PROVED)
+# What ACCEPT calls what is on disk and never sent, by the state of a path.
+ACCEPTED_AS = {EXCLUDED: "skipped", SYMLINK: "symlinks", SPECIAL: "special_files"}
 MOST_NAMED = 20
 
 
@@ -38,6 +42,7 @@ class FileAnswer(NamedTuple):
         delivered, in_flight, retry: What is recorded of it.
         task: The task of the newest of these, if it is kept.
         why: For what cannot be sent: the reason in words.
+        accepted: What is enough to delete the original by.
     """
 
     rel_path: str
@@ -48,11 +53,17 @@ class FileAnswer(NamedTuple):
     retry: Retry | None = None
     task: AnyTask | None = None
     why: str = ""
+    accepted: frozenset[str] = PROOF
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether what is on disk now was delivered, whatever the evidence."""
+        return self.state in WORDS
 
     @property
     def is_safe(self) -> bool:
-        """Whether what is on disk now counts as delivered."""
-        return self.state in SAFE
+        """Whether what is on disk now is known well enough to have arrived that the original can be deleted."""
+        return ACCEPTED_AS.get(self.state, self.state) in self.accepted
 
 
 class FolderAnswer(NamedTuple):
@@ -60,21 +71,22 @@ class FolderAnswer(NamedTuple):
 
     Args:
         is_on_disk: Whether the folder is there; if not, the amounts are those of the records.
-        delivered: As recorded; `assumed_files` of them because set_time.py declared them delivered.
+        delivered: As recorded; `evidence` has the number of files by evidence, and those that were touched since.
         in_flight: A task carries them, perhaps an earlier version.
         unsent: Neither; `held` says how many of them are held back for what reason, the others go with the next run.
         vanished_files: Recorded, and no longer on disk.
-        skipped: How many symlinks, special files and excluded names the settings skip.
+        skipped: How many symlinks, special files and names that match EXCLUDE are there and never sent.
         errors: (rel_path, why) of the first paths that cannot be read or sent; `error_count` counts all.
         last_delivered_ns: When a task last delivered a part of it; 0: never.
         oldest_ns, oldest_path: The path that has waited longest, and its mtime.
         tasks: The numbers of the tasks that delivered it, or carry it; the newest MOST_NAMED.
+        accepted: What is enough to delete the originals by.
     """
 
     rel_path: str
     is_on_disk: bool
     delivered: Amount = NO_FILES
-    assumed_files: int = 0
+    evidence: dict[str, int] = {}  # noqa: RUF012 - never changed
     in_flight: Amount = NO_FILES
     unsent: Amount = NO_FILES
     held: dict[str, int] = {}  # noqa: RUF012 - never changed
@@ -86,11 +98,22 @@ class FolderAnswer(NamedTuple):
     oldest_ns: int = 0
     oldest_path: str = ""
     tasks: tuple[AnyTask, ...] = ()
+    accepted: frozenset[str] = PROOF
+
+    @property
+    def weak(self) -> dict[str, int]:
+        """What stands against deleting it although it was delivered, or is never sent: how many, by its name."""
+        return {name: count for name, count in {**self.evidence, **self.skipped}.items() if name not in self.accepted}
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether everything that is on disk now, and is meant to be sent, was delivered, whatever the evidence."""
+        return self.is_on_disk and not (self.in_flight.files or self.unsent.files or self.error_count)
 
     @property
     def is_safe(self) -> bool:
-        """Whether all that is on disk now, and is meant to be sent, counts as delivered."""
-        return self.is_on_disk and not (self.in_flight.files or self.unsent.files or self.error_count)
+        """Whether everything that is on disk now is known well enough to have arrived to delete it here."""
+        return self.is_delivered and not self.weak
 
 
 def answer(
@@ -100,6 +123,7 @@ def answer(
     rel_path: str,
     *,
     clock_ns: Callable[[], int],
+    accept: Iterable[str] = (),
     on_progress: Callable[[int], None] | None = None,
 ) -> FileAnswer | FolderAnswer:
     """The state of a path, judged as the next run would.
@@ -107,10 +131,12 @@ def answer(
     Args:
         root_fd: SRC_DIR, open.
         rel_path: The path; "" is SRC_DIR.
+        accept: What is enough to delete originals by, beside what is proved (settings.ACCEPTABLE).
     """
     rules = send_rules(settings, now_ns=clock_ns())
     asking = _Asking(settings, reader, root_fd, clock_ns, on_progress, policy(settings), rules)
-    return asking.folder("") if not rel_path else asking.path(rel_path)
+    answered = asking.folder("") if not rel_path else asking.path(rel_path)
+    return answered._replace(accepted=PROOF.union(accept))
 
 
 class _Asking(NamedTuple):
@@ -196,8 +222,8 @@ class _Asking(NamedTuple):
             return answered._replace(state=WAITING, task=task)
         if answered.in_flight:
             return answered._replace(state=IN_FLIGHT)
-        is_assumed = answered.delivered is not None and not answered.delivered.task
-        return answered._replace(state=ASSUMED if is_assumed else DELIVERED)
+        assert answered.delivered is not None
+        return answered._replace(state=_evidence(answered.delivered, listing, name))
 
     def _listing(self, rel_path: str) -> Listing:
         return read_folder(
@@ -226,7 +252,7 @@ class _Asking(NamedTuple):
             rel_path,
             False,
             total.delivered,
-            total.assumed_files,
+            {"assumed": total.assumed_files} if total.assumed_files else {},
             total.in_flight,
             total.retrying,
             vanished_files=total.files,
@@ -243,10 +269,11 @@ class _Adding:
         self._rules = rules
         self.files = 0
         self._delivered = self._in_flight = self._unsent = Amount()
-        self._assumed = self._vanished = self._error_count = self._last_ns = self._oldest_ns = 0
+        self._vanished = self._error_count = self._last_ns = self._oldest_ns = 0
+        self._evidence: Counter[str] = Counter()
         self._oldest_path = ""
         self._held = {UNSETTLED: 0, WAITING: 0, BACKING_OFF: 0}
-        self._skipped = {"symlinks": 0, "special_files": 0, "excluded": 0}
+        self._skipped: Counter[str] = Counter()
         self._errors: list[tuple[str, str]] = []
         self._tasks: set[int] = set()
 
@@ -262,15 +289,15 @@ class _Adding:
         self._held[WAITING] += change.waiting
         self._held[BACKING_OFF] += change.backing_off
         for name, seen in listing.files.items():
-            self._add_file(join(listing.rel_path, name), name, seen, folder)
+            self._add_file(listing, name, seen, folder)
 
-    def _add_file(self, rel_path: str, name: str, seen: Fingerprint, folder: Folder) -> None:
+    def _add_file(self, listing: Listing, name: str, seen: Fingerprint, folder: Folder) -> None:
         record = folder.delivered.get(name)
         flying = folder.in_flight.get(name)
         amount = Amount(1, seen[1])
         if flying is None and record is not None and record.fingerprint == seen:
             self._delivered += amount
-            self._assumed += not record.task
+            self._evidence[_evidence(record, listing, name)] += 1
             if record.task:
                 self._tasks.add(record.task)
                 self._last_ns = max(self._last_ns, record.transferred_at_ns)
@@ -281,13 +308,13 @@ class _Adding:
         else:
             self._unsent += amount
         if name != FOLDER_ITSELF and (not self._oldest_path or seen[0] < self._oldest_ns):
-            self._oldest_ns, self._oldest_path = seen[0], rel_path
+            self._oldest_ns, self._oldest_path = seen[0], join(listing.rel_path, name)
 
     def _count_skipped(self, listing: Listing) -> None:
         self._skipped["symlinks"] += listing.links
         self._skipped["special_files"] += listing.special_files
         paths = {error.rel_path for error in listing.errors}
-        self._skipped["excluded"] += sum(join(listing.rel_path, name) not in paths for name in listing.kept)
+        self._skipped["skipped"] += sum(join(listing.rel_path, name) not in paths for name in listing.kept)
         # What disappeared while it was read may be anything.
         self._error_count += len(listing.errors) + listing.moved
         for error in listing.errors[: MOST_NAMED - len(self._errors)]:
@@ -298,12 +325,12 @@ class _Adding:
             rel_path,
             True,
             self._delivered,
-            self._assumed,
+            dict(self._evidence),
             self._in_flight,
             self._unsent,
             self._held,
             self._vanished,
-            self._skipped,
+            {what: count for what, count in self._skipped.items() if count},
             tuple(self._errors),
             self._error_count,
             self._last_ns,
@@ -317,6 +344,13 @@ def _folder(reader: Reader, rel_path: str) -> tuple[Folder, bool]:
     """What is recorded of a folder, or what it inherits; and whether it has a record."""
     record = reader.trie.record(rel_path)
     return reader.trie.folder_of(rel_path, record), record is not None
+
+
+def _evidence(record: Delivered, listing: Listing, name: str) -> str:
+    """The evidence of a path that is as it was delivered; TOUCHED when its ctime alone has moved since."""
+    lag_ns = listing.ctime_lags_ns.get(name, 0)
+    is_touched = name != FOLDER_ITSELF and record.ctime_lag_ns not in (LAG_UNKNOWN, lag_ns)
+    return TOUCHED if is_touched else WORDS[record.evidence]
 
 
 def _newest(reader: Reader, numbers: set[int]) -> Iterator[AnyTask]:

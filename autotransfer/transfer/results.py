@@ -1,37 +1,60 @@
-"""Records the outcome of an ended task for its paths: delivered, to be retried, or gone. Pure.
+"""What an ended task means for its paths: delivered, to be retried, or gone. Pure: it changes a trie, no files.
 
-A path counts as delivered only if it is still what it was before the task was submitted. If it changed in transit, the
-destination may have either content, so it is retried, compared by checksum.
+A path counts as delivered only when it still is what was observed before the task was submitted. If it changed while
+the task was under way, the destination may hold either content, so it is retried, compared by checksum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import groupby, islice
-from typing import NamedTuple, Optional
+from itertools import groupby
+from typing import NamedTuple, Optional, Union
 
 from autotransfer.common.paths import FOLDER_ITSELF, join, split
 from autotransfer.common.times import DAY, NS_PER_SECOND
-from autotransfer.datastore.record import Delivered, Fingerprint, Folder, Retry
+from autotransfer.datastore.evidence import COUNTED, TRANSFERRED, VERIFIED
+from autotransfer.datastore.record import NOT_LISTED, Delivered, Fingerprint, Folder, InFlight, Retry
 from autotransfer.datastore.tasks import Item
 from autotransfer.datastore.trie import PathTrie
 from autotransfer.plan.in_flight import carried_names, touched_folders
 from autotransfer.transfer.task_status import pause_ns
 
-# (folder, name) -> the path's fingerprint now, or None if it is gone; OSError if it cannot be read.
+# (folder, name) -> the path's fingerprint now, or None when it is gone; OSError when it cannot be read.
 Recheck = Callable[[str, str], Optional[Fingerprint]]
-CHANGED = "CHANGED_UNDER_TRANSFER"
 
-# So many delivered files are sorted at a time.
-PIECE = 10_000
+# What becomes of a path: the evidence of its delivery, or the code with which it is retried.
+Fate = Union[int, str]
 
-# What a task left at the destination, half-written or copied with a folder, may be as new as the end of the task; a day
-# covers clocks that differ.
+
+class Carried(NamedTuple):
+    """What is decided about: a path that the task carried.
+
+    Args:
+        is_known: Whether an earlier version of it was recorded, so that it was modified.
+        is_item: Whether it was an item of its own, not in a folder that was.
+        last_code: Why it failed before, as it is now; or "".
+    """
+
+    name: str
+    is_known: bool
+    is_item: bool
+    last_code: str
+
+
+Decide = Callable[[Carried], Fate]
+CHANGED, SIZE_DIFFERS = "CHANGED_UNDER_TRANSFER", "SIZE_DIFFERS"
+NOT_COPIED, NOT_SEEN = "NOT_COPIED", "NOT_SEEN"
+
+# What a transfer node does that sees a file as it was a moment ago. It passes, so the pauses begin one attempt later.
+OUT_OF_DATE = (SIZE_DIFFERS, NOT_COPIED, NOT_SEEN, NOT_LISTED)
+
+# What a task left at the destination, half-written or carried by a folder item, may be as new as its end; a day covers
+# clocks that differ.
 SWEEP_DOUBT_NS = DAY * NS_PER_SECOND
 
 
 class Tally(NamedTuple):
-    """The numbers of paths of a task that arrived, that will be retried, and that are gone from disk meanwhile."""
+    """How many paths of a task were delivered, will be retried, and are gone from disk."""
 
     arrived: int = 0
     returned: int = 0
@@ -42,15 +65,25 @@ class Tally(NamedTuple):
         return Tally(*(mine + theirs for mine, theirs in zip(self, other)))
 
 
+def _always(fate: Fate) -> Decide:
+    return lambda path: fate
+
+
+def _by_name(fates: Mapping[str, Fate]) -> Decide:
+    return lambda path: fates[path.name]
+
+
 class TaskResult:
     """Records the outcome of one ended task in the trie, path by path.
 
     Args:
-        number, items: The task's.
+        trie: Changed by every call but `carried_files`, `names` and `folders`.
+        number: The task's.
+        items: Its items.
         now_ns: When this is recorded.
-        ended_at_ns: When the task ended by Globus's clock, if known: what it left at the destination has such times,
-            and our clock may be days behind.
-        recheck: Returns what a path is now.
+        ended_at_ns: When the task ended by Globus's clock, where that is known: what it left at the destination carries
+            such times, and our clock may be days behind.
+        recheck: Reads what a path is now.
     """
 
     def __init__(
@@ -70,65 +103,109 @@ class TaskResult:
         self._latest_ns = max(now_ns, ended_at_ns)
         self._recheck = recheck
 
-    def count_files(self) -> int:
-        """The number of files, without empty folders, that the task carries. Cost: reads every folder it touches."""
+    def carried_files(self) -> int:
+        """How many files, not folders, the task carries. Cost: reads every record that it touches."""
         return sum(
             name != FOLDER_ITSELF
             for folder_path, names in touched_folders(self._trie, self._items)
             for name in carried_names(self._trie.folder(folder_path), names, self._number)
         )
 
-    def mark_failed(self, failures: Iterable[tuple[str, str]]) -> tuple[Tally, list[tuple[str, str]]]:
-        """Mark paths that Globus skipped, each (rel_path, code), as to be retried.
+    def names(self, folder_path: str) -> set[str]:
+        """The files in a folder that the task still has to account for."""
+        folder = self._trie.folder(folder_path)
+        return {*carried_names(folder, None, self._number), *self._counted(folder, None)} - {FOLDER_ITSELF}
+
+    def folders(self, folder_path: str) -> set[str]:
+        """The names of the folders in a folder."""
+        record = self._trie.record(folder_path)
+        return set(record.folder_names) if record is not None else set()
+
+    def mark_failed(self, failures: Mapping[str, str]) -> tuple[Tally, int, dict[str, str]]:
+        """Have paths retried that Globus gave up, rel_path to code; a folder's stands for everything below it.
 
         Returns:
-            The tally, and the paths that still exist with their codes: what is gone was rightly skipped.
+            The tally; how many of these the task carried, or carried something below; and those of them that are still
+            there: what vanished was rightly given up.
         """
-        tally, still_there = Tally(), []
-        ordered = sorted(set(failures), key=lambda failure: split(failure[0]))
-        for folder_path, group in groupby(ordered, key=lambda failure: split(failure[0])[0]):
-            codes = {split(rel_path)[1]: code for rel_path, code in group}
-            tally += self._close_folder(folder_path, set(codes), codes, has_arrived=False)
-            retries = self._trie.folder(folder_path).retries
-            still_there += [
-                (join(folder_path, name), code)
-                for name, code in codes.items()
-                if name in retries and retries[name].task == self._number
-            ]
-        for rel_path, code in ordered:
-            # Even if Globus does not call it a folder: an item that it could not read has no type.
-            if rel_path not in self._trie:
-                continue
-            below = Tally()
-            for folder_path in self._trie.below(rel_path):
-                below += self._close_folder(folder_path, None, code, has_arrived=False)
-            tally += below
-            if below.returned:
-                still_there.append((rel_path, code))
-        return tally, still_there
+        tally, matches, still_there = Tally(), 0, {}
+        for folder_path, group in groupby(sorted(failures, key=split), key=lambda rel_path: split(rel_path)[0]):
+            codes = {split(rel_path)[1]: failures[rel_path] for rel_path in group}
+            one = self._close_folder(folder_path, set(codes), _by_name(codes))
+            tally += one
+            matches += one.returned + one.gone
+            for name in self._retried(folder_path, codes) if one.returned else ():
+                still_there[join(folder_path, name)] = codes[name]
+        for rel_path, code in failures.items():
+            # Also where Globus does not call it a folder: an item that could not be read has no type.
+            one = Tally()
+            for below in list(self._trie.below(rel_path)) if rel_path in self._trie else ():
+                one += self._close_folder(below, None, _always(code))
+            tally += one
+            matches += one != Tally()
+            if one.returned:
+                still_there[rel_path] = code
+        return tally, matches, still_there
 
-    def mark_delivered(self, rel_paths: Iterable[str]) -> Tally:
-        """Mark files that have arrived although their task failed."""
+    def _retried(self, folder_path: str, names: Iterable[str]) -> list[str]:
+        retries = self._trie.folder(folder_path).retries
+        return [name for name in names if name in retries and retries[name].task == self._number]
+
+    def mark_listed(self, listed: Mapping[str, int | None], evidence: int) -> tuple[Tally, int]:
+        """Mark files as delivered that a list of successful transfers names, rel_path to the bytes copied.
+
+        A row of another size than was recorded has its path retried. One without a size is `transferred` until
+        `settle_unsized`, since all their bytes can only be judged together.
+
+        Returns:
+            The tally, and the sum of the recorded sizes.
+        """
+        tally, size_bytes = Tally(), 0
+        for folder_path, group in groupby(sorted(listed, key=split), key=lambda rel_path: split(rel_path)[0]):
+            folder = self._trie.folder(folder_path)
+            for rel_path in group:
+                name = split(rel_path)[1]
+                known: InFlight | Delivered = folder.in_flight.get(name) or folder.delivered[name]
+                copied_bytes = listed[rel_path]
+                fate: Fate = TRANSFERRED if copied_bytes is None else evidence
+                if copied_bytes not in (None, known.size_bytes):
+                    fate = SIZE_DIFFERS
+                size_bytes += known.size_bytes
+                tally += self._close_name(folder, folder_path, name, fate)
+            self._trie.put(folder_path, folder)
+        return tally, size_bytes
+
+    def settle_unsized(self, fate: Fate) -> Tally:
+        """Decide about what was listed without a size."""
         tally = Tally()
-        remaining = iter(rel_paths)
-        # Globus lists them in order of arrival. Sorted piece by piece, they are one write per folder and piece.
-        while piece := sorted(map(split, islice(remaining, PIECE))):
-            for folder_path, group in groupby(piece, key=lambda pair: pair[0]):
-                names = {name for _, name in group}
-                tally += self._close_folder(folder_path, names, "", has_arrived=True)
+        for folder_path, _ in touched_folders(self._trie, self._items):
+            folder = self._trie.folder(folder_path)
+            unsized = [
+                name
+                for name, record in folder.delivered.items()
+                if record.task == self._number and record.evidence == TRANSFERRED and name not in folder.in_flight
+            ]
+            for name in unsized:
+                tally += self._close_delivered(folder, name, fate)
+            if unsized:
+                self._trie.put(folder_path, folder)
         return tally
 
-    def close(self, *, has_arrived: bool, code: str = "", is_counted: bool = True) -> Tally:
-        """Mark everything that the task still carries; no folder is carried by it any more.
-
-        Args:
-            has_arrived: Whether it was delivered; otherwise it will be retried.
-            code: Why it was not.
-            is_counted: Whether this counts as a failed attempt of each path.
-        """
+    def mark_counted(self) -> Tally:
+        """Record as counted what the task still carries and no earlier version is known of; it can be sent again."""
         tally = Tally()
         for folder_path, names in touched_folders(self._trie, self._items):
-            tally += self._close_folder(folder_path, names, code, has_arrived=has_arrived, is_counted=is_counted)
+            delivered = self._trie.folder(folder_path).delivered
+            ours = carried_names(self._trie.folder(folder_path), names, self._number)
+            fates = {name: VERIFIED if name == FOLDER_ITSELF else COUNTED for name in ours if name not in delivered}
+            tally += self._close_folder(folder_path, set(fates), _by_name(fates), ends_carrying=names is None)
+        return tally
+
+    def close(self, decide: Decide) -> Tally:
+        """Decide about everything that the task still has to account for, and end what it carries as a whole."""
+        tally = Tally()
+        for folder_path, names in touched_folders(self._trie, self._items):
+            tally += self._close_folder(folder_path, names, decide, ends_carrying=names is None)
         return tally
 
     def withdraw(self) -> None:
@@ -143,58 +220,88 @@ class TaskResult:
                 folder.folders.clear()  # unknown again, so that it can be sent whole again
             self._trie.put(folder_path, folder)
 
+    def _counted(self, folder: Folder, names: set[str] | None) -> list[str]:
+        return [
+            name
+            for name, record in folder.delivered.items()
+            if record.task == self._number
+            and record.evidence == COUNTED
+            and name not in folder.in_flight
+            and (names is None or name in names)
+        ]
+
     def _close_folder(
-        self,
-        folder_path: str,
-        names: set[str] | None,
-        code: str | Mapping[str, str],
-        *,
-        has_arrived: bool,
-        is_counted: bool = True,
+        self, folder_path: str, names: set[str] | None, decide: Decide, *, ends_carrying: bool = False
     ) -> Tally:
         folder = self._trie.folder(folder_path)
         ours = carried_names(folder, names, self._number)
-        ends_carrying = names is None and folder.carried_by == self._number
-        if not ours and not ends_carrying:
+        counted = self._counted(folder, names)
+        ends_carrying = ends_carrying and folder.carried_by == self._number
+        if not (ours or counted or ends_carrying):
             return Tally()
         tally = Tally()
-        for name in ours:
-            one_code = code if isinstance(code, str) else code[name]
-            tally += self._close_path(folder, folder_path, name, one_code, has_arrived, is_counted)
+        for name in [*ours, *counted]:
+            is_known = name in folder.delivered and name not in counted
+            earlier = folder.retries.get(name)
+            flying = folder.in_flight.get(name)
+            has_failed = earlier is not None and flying is not None and earlier.fingerprint == flying.fingerprint
+            path = Carried(name, is_known, names is not None, earlier.code if earlier and has_failed else "")
+            tally += self._close_name(folder, folder_path, name, decide(path))
         if ends_carrying:
             folder.carried_by = 0
-            folder.verify_until_ns = max(folder.verify_until_ns, self._latest_ns + SWEEP_DOUBT_NS)
+            self._raise_doubt(folder, 0)
         self._trie.put(folder_path, folder)
         return tally
 
-    def _close_path(
-        self, folder: Folder, folder_path: str, name: str, code: str, has_arrived: bool, is_counted: bool
-    ) -> Tally:
-        flying = folder.in_flight.pop(name)
+    def _close_name(self, folder: Folder, folder_path: str, name: str, fate: Fate) -> Tally:
+        flying = folder.in_flight.get(name)
+        if flying is None or flying.task != self._number:
+            return self._close_delivered(folder, name, fate)
+        del folder.in_flight[name]
         try:
             seen = self._recheck(folder_path, name)
         except OSError:  # it cannot be read now; the scan reports that
             seen = flying.fingerprint
         if seen is None:
             folder.forget(name)
-            folder.verify_until_ns = max(folder.verify_until_ns, flying.mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)
+            self._raise_doubt(folder, flying.mtime_ns)
             return Tally(gone=1)
-        if has_arrived and seen == flying.fingerprint:
-            folder.delivered[name] = Delivered(*flying.fingerprint, self._latest_ns, self._number)
+        is_same = seen == flying.fingerprint
+        if isinstance(fate, int) and is_same:
+            folder.delivered[name] = Delivered(
+                *flying.fingerprint, self._latest_ns, self._number, fate, flying.ctime_lag_ns
+            )
             folder.retries.pop(name, None)
             return Tally(arrived=1)
-        # If it vanishes before it is retried, what is new under its name must be compared with what was left there.
-        folder.verify_until_ns = max(folder.verify_until_ns, flying.mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)
-        earlier = folder.retries.get(name)
-        # A file that changed in transit has not failed: its attempts start again.
-        is_failure = is_counted and not has_arrived
-        attempts = (earlier.attempts if earlier and earlier.fingerprint == flying.fingerprint else 0) + is_failure
         folder.delivered.pop(name, None)
-        folder.retries[name] = Retry(
-            *flying.fingerprint,
-            attempts if is_failure else 0,
-            self._now_ns + pause_ns(attempts) if is_failure else 0,
-            code if not has_arrived else CHANGED,
-            self._number,
+        self._retry(
+            folder,
+            name,
+            flying.fingerprint,
+            CHANGED if isinstance(fate, int) or (fate in OUT_OF_DATE and not is_same) else fate,
         )
         return Tally(returned=1)
+
+    def _close_delivered(self, folder: Folder, name: str, fate: Fate) -> Tally:
+        """The same for what was recorded as delivered while the list was being read."""
+        record = folder.delivered[name]
+        if isinstance(fate, int):
+            folder.delivered[name] = record._replace(evidence=fate)
+            return Tally()
+        del folder.delivered[name]
+        self._retry(folder, name, record.fingerprint, fate)
+        return Tally(arrived=-1, returned=1)
+
+    def _retry(self, folder: Folder, name: str, fingerprint: Fingerprint, code: str) -> None:
+        # Should it vanish before it is sent again, what is new under its name is compared with what was left there.
+        self._raise_doubt(folder, fingerprint[0])
+        earlier = folder.retries.get(name)
+        # A file that changed under way did not fail: it starts afresh.
+        attempts = 0
+        if code != CHANGED:
+            attempts = (earlier.attempts if earlier and earlier.fingerprint == fingerprint else 0) + 1
+        not_before_ns = self._now_ns + pause_ns(attempts - (code in OUT_OF_DATE)) if attempts else 0
+        folder.retries[name] = Retry(*fingerprint, attempts, not_before_ns, code, self._number)
+
+    def _raise_doubt(self, folder: Folder, mtime_ns: int) -> None:
+        folder.verify_until_ns = max(folder.verify_until_ns, mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)

@@ -64,7 +64,7 @@ class Submitter:
         self._clock_ns = clock_ns
         self._on_submitted = on_submitted
 
-    def prepare(self, batches: list[Batch]) -> None:
+    def prepare(self, batches: list[Batch], *, verifies: bool) -> None:
         """Step 1: commit what each task carries, and the submission_id with which it will be posted.
 
         Raises:
@@ -91,6 +91,7 @@ class Submitter:
                 items=batch.items,
                 prepared_at_ns=now_ns,
                 has_failed=batch.has_failed,
+                verifies=verifies,
             )
             self._store.put_task(task)
         self._store.commit()

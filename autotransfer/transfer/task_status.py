@@ -16,6 +16,23 @@ FIRST_PAUSE_SECONDS = 5 * MINUTE
 PROGRESS_FIELDS = ("bytes_transferred", "files_transferred", "files_skipped", "directories", "subtasks_succeeded")
 
 
+class Counts(NamedTuple):
+    """What the document of an ended task counts; UNKNOWN for what is missing or no whole number.
+
+    Args:
+        files: Files that it found at the source.
+        transferred, size_bytes: Files that it copied, and their bytes.
+        current: Files that it did not copy, because the sync level took their copies for current (files_skipped).
+        errors: Paths that it gave up at the source (subtasks_skipped_errors).
+    """
+
+    files: int = UNKNOWN
+    transferred: int = UNKNOWN
+    size_bytes: int = UNKNOWN
+    current: int = UNKNOWN
+    errors: int = UNKNOWN
+
+
 class TaskStatus(NamedTuple):
     """The status of a task, as its document shows it.
 
@@ -24,8 +41,9 @@ class TaskStatus(NamedTuple):
         trouble: Why the task is stalled or needs a person, in words; "" if it does not.
         reason: Why it failed, in Globus's words.
         code: The trouble or the reason in one word, if Globus has one.
-        skipped: The number of paths that it skipped at the source; UNKNOWN if the document does not say.
-        files: The number of files that it found there; UNKNOWN likewise.
+        counts: What the document of an ended task counts.
+        has_history: Whether Globus still keeps its lists (`history_deleted` is not true).
+        verified: Whether it verified checksums, as far as the document says.
         ended_at_ns: When it ended by Globus's clock; 0 if that is not known.
     """
 
@@ -34,8 +52,9 @@ class TaskStatus(NamedTuple):
     trouble: str = ""
     reason: str = ""
     code: str = ""
-    skipped: int = 0
-    files: int = UNKNOWN
+    counts: Counts = Counts()
+    has_history: bool = True
+    verified: bool = True
     ended_at_ns: int = 0
 
 
@@ -46,12 +65,7 @@ def task_status(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_h
     """
     status = document.get("status")
     if status == "SUCCEEDED":
-        return TaskStatus(
-            SUCCEEDED,
-            skipped=_count(document, "subtasks_skipped_errors", missing=UNKNOWN),
-            files=_count(document, "files", missing=UNKNOWN),
-            ended_at_ns=_ended_at_ns(document),
-        )
+        return _ended(SUCCEEDED, document)
     if status == "FAILED":
         return _failure(document)
     progress = tuple(_count(document, field) for field in PROGRESS_FIELDS)
@@ -65,7 +79,20 @@ def task_status(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_h
 
 def _count(document: Mapping[str, Any], field: str, *, missing: int = 0) -> int:
     count = document.get(field)
-    return count if isinstance(count, int) else missing
+    return count if type(count) is int and 0 <= count < 1 << 63 else missing
+
+
+def _ended(state: str, document: Mapping[str, Any], *, reason: str = "", code: str = "") -> TaskStatus:
+    fields = ("files", "files_transferred", "bytes_transferred", "files_skipped", "subtasks_skipped_errors")
+    return TaskStatus(
+        state,
+        reason=reason,
+        code=code,
+        counts=Counts(*(_count(document, field, missing=UNKNOWN) for field in fields)),
+        has_history=document.get("history_deleted") is not True,
+        verified=document.get("verify_checksum", True) is True,
+        ended_at_ns=_ended_at_ns(document),
+    )
 
 
 def _failure(document: Mapping[str, Any]) -> TaskStatus:
@@ -79,7 +106,7 @@ def _failure(document: Mapping[str, Any]) -> TaskStatus:
     if document.get("canceled_by_admin"):
         state = CANCELED
     code = code or description or "no reason given"
-    return TaskStatus(state, reason=reason, code=code, ended_at_ns=_ended_at_ns(document))
+    return _ended(state, document, reason=reason, code=code)
 
 
 def _ended_at_ns(document: Mapping[str, Any]) -> int:

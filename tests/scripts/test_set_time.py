@@ -400,3 +400,17 @@ def test_a_path_in_a_folder_whose_name_is_not_utf_8_is_refused(lonely_route: Rou
     lonely_route.run(
         "set_time.py", "now", "--path", os.fsdecode(folder) + "/a.txt", status=2, says="bad\\xff/a.txt is in"
     )
+
+
+def test_a_time_never_overwrites_what_globus_delivered_and_never_says_how_much_it_gives_up(route: Route) -> None:
+    route.write("a")
+    route.write("b")
+    route.deliver_here()
+    route.write("b", "newer", mtime_seconds=LONG_AGO + 100)
+
+    route.run_here("set_time.py", "now")
+    after = route.run_here("status.py", "--path", "a", "--path", "b", "--json", status=3).json["paths"]
+    said = route.run_here("set_time.py", "never")
+
+    assert [answer["state"] for answer in after] == ["verified", "assumed"]
+    assert "1 of these had been delivered as they are now" in said.stdout + said.stderr

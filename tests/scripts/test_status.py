@@ -173,7 +173,7 @@ def test_a_delivered_file_is_answered_with_task_time_mtime_and_size(route: Route
     answer = route.run("status.py", "--path", "a.txt", "--json").json["paths"][0]
     said = route.run("status.py", "--path", "a.txt", says="yes, delivered at ").stdout
 
-    assert (answer["state"], answer["task"]["task_id"]) == ("delivered", task.task_id)
+    assert (answer["state"], answer["task"]["task_id"]) == ("verified", task.task_id)
     assert answer["delivered"]["mtime_ns"] == answer["on_disk"]["mtime_ns"] == LONG_AGO * 10**9
     assert answer["delivered"]["size_bytes"] == 3
     assert task.task_id in said
@@ -205,7 +205,7 @@ def test_each_reason_why_a_file_is_not_delivered_is_told_apart(route: Route, glo
         "link": "symlink",
         "pipe": "special",
         "never/was.txt": "unknown",
-        "same.txt": "delivered",
+        "same.txt": "verified",
     }
 
     assert dict(zip(expected, states(route, *expected))) == expected
@@ -241,12 +241,60 @@ def test_a_name_that_globus_cannot_carry_keeps_its_folder_from_being_safe(route:
     assert "bad\\xff.txt: no, it cannot be sent" in said
 
 
-def test_what_set_time_assumed_for_is_safe_and_said_to_be_so(lonely_route: Route) -> None:
+def test_what_set_time_assumed_is_not_proved_unless_it_is_accepted(lonely_route: Route) -> None:
     lonely_route.write("old/a.txt")
     lonely_route.run_here("set_time.py", "now")
 
-    assert states(lonely_route, "old/a.txt", status=0) == ["assumed"]
-    lonely_route.run("status.py", "--path", "old", says="1 of them assumed: set_time.py declared them delivered")
+    assert states(lonely_route, "old/a.txt", status=3) == ["assumed"]
+    lonely_route.run(
+        "status.py", "--path", "old", status=3, says="Not proved: 1 assumed: set_time.py declared them delivered."
+    )
+    lonely_route.run("status.py", "--path", "old/a.txt", "--accept", "assumed", says="yes, assumed")
+    lonely_route.configure(ACCEPT=["assumed"])
+    lonely_route.run("status.py", "--path", "old", says="Accepted: 1 assumed")
+    lonely_route.run("status.py", "--path", "old", "--accept", "anything", status=2, says="not anything")
+
+
+def test_a_folder_with_something_that_is_never_sent_is_proved_only_where_that_is_accepted(route: Route) -> None:
+    route.configure(EXCLUDE=["*.tmp", "scratch"])
+    for folder in ("good", "name", "folder", "link", "special"):
+        route.write(f"{folder}/f")
+    route.write("name/only.tmp")
+    route.write("folder/scratch/only-copy")
+    (route.src / "link/l").symlink_to("/etc/hostname")
+    os.mkfifo(route.src / "special/pipe")
+    route.deliver_here()
+
+    said = {
+        folder: route.run_here("status.py", "--path", folder, status=None)
+        for folder in ("good", "name", "folder", "link", "special")
+    }
+
+    assert {folder: result.status for folder, result in said.items()} == {
+        **dict.fromkeys(said, 3),
+        "good": 0,
+    }
+    assert "Not proved: 1 skipped (by EXCLUDE)." in said["folder"].stdout
+    assert "Not proved: 1 symlinks, which are not sent." in said["link"].stdout
+    route.run_here("status.py", "--path", "name", "--path", "folder", "--accept", "skipped,symlinks")
+    route.run_here("status.py", "--path", "link", "--path", "special", "--accept", "symlinks,special_files")
+
+
+def test_a_file_whose_contents_changed_with_its_times_put_back_is_named(route: Route) -> None:
+    path = route.write("run/a", "before")
+    route.write("run/b", "before")
+    route.deliver_here()
+    before = path.stat()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # until the kernel's clock has moved on
+        path.write_text("after!")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other = route.write("other", "other!", mtime_seconds=LONG_AGO)
+    other.rename(route.src / "run/b")
+
+    assert states(route, "run/a", "run/b", status=3) == ["touched", "touched"]
+    assert route.summary_here()["modified"] == 0
+    route.run("status.py", "--path", "run", status=3, says="2 with another ctime than when they were delivered")
+    route.run_here("status.py", "--path", "run", "--accept", "touched")
 
 
 def test_a_folder_that_is_gone_from_disk_is_answered_from_the_records(route: Route) -> None:

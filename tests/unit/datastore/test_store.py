@@ -9,6 +9,7 @@ import shelve
 import sqlite3
 import stat
 import sys
+from array import array
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,9 +19,10 @@ import pytest
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.datastore import pickles
+from autotransfer.datastore.evidence import ASSUMED, FOUND
 from autotransfer.datastore.history import FAILED_LATELY_NS
 from autotransfer.datastore.pickles import DamagedValue
-from autotransfer.datastore.record import Delivered, Folder, InFlight, Retry
+from autotransfer.datastore.record import LAG_UNKNOWN, Delivered, Folder, InFlight, Retry
 from autotransfer.datastore.schema import TASK_FORMS
 from autotransfer.datastore.shelf import KEYS_AT_A_TIME, Table
 from autotransfer.datastore.store import FORMAT_VERSION, IN_MEMORY, Store
@@ -623,7 +625,7 @@ def test_a_datastore_of_format_1_is_upgraded_with_what_is_in_flight_in_it(path: 
         folder = Folder()
         folder.delivered["a"] = Delivered(1, 2, 3, 4)
         packed = folder.pack()
-        store.shelf["/run"] = (*packed[:6], {name: tuple(record) for name, record in flying.items()}, *packed[7:])
+        store.shelf["/run"] = (*packed[:6], {name: record[:3] for name, record in flying.items()}, *packed[7:10])
         store.shelf["FORMAT_VERSION"] = 1
         store.commit()
 
@@ -635,3 +637,27 @@ def test_a_datastore_of_format_1_is_upgraded_with_what_is_in_flight_in_it(path: 
     with Store(path, is_read_only=True) as store:
         assert store.shelf["FORMAT_VERSION"] == FORMAT_VERSION
         assert isinstance(store.shelf["/run"][6], tuple)
+
+
+def test_what_a_datastore_of_format_2_recorded_is_found_or_assumed(path: str) -> None:
+    times = ("q", array("q", [10, 20, 30]).tobytes())
+    tasks = ("I", array("I", [7, 0, 8]).tobytes())
+    flying = ("d/e", 40, 5, 9)
+    with Store(path) as store:
+        store.shelf["/run"] = ("a/b/c", times, 5, 50, tasks, "", flying, {}, 0, 0)
+        store.shelf["/set"] = ("x/y", 1, 2, 3, 0, "", (), {}, 0, 0)
+        store.shelf["/"] = ("", 0, 0, 0, 0, "run/set", (), {}, 77, 0)
+        store.shelf["FORMAT_VERSION"] = 2
+        store.commit()
+
+    with Store(path) as store:
+        run, assumed, top = (store.trie.folder(rel_path) for rel_path in ("run", "set", ""))
+
+    assert run.delivered == {
+        "a": Delivered(10, 5, 50, 7, FOUND, LAG_UNKNOWN),
+        "b": Delivered(20, 5, 50, 0, ASSUMED, LAG_UNKNOWN),
+        "c": Delivered(30, 5, 50, 8, FOUND, LAG_UNKNOWN),
+    }
+    assert run.in_flight == {name: InFlight(40, 5, 9, LAG_UNKNOWN) for name in "de"}
+    assert {record.evidence for record in assumed.delivered.values()} == {ASSUMED}
+    assert (top.folders, top.verify_until_ns, top.delivered) == ({"run", "set"}, 77, {})

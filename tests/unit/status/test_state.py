@@ -195,14 +195,14 @@ def test_the_manifest_is_ordered_names_each_task_and_marks_empty_folders() -> No
         rows = list(delivered_paths(Reader(store)))
 
     assert rows == [
-        DeliveredPath("top", 6, 5, NOW_NS, ""),
-        DeliveredPath("b/a", 4, 3, NOW_NS, ""),
-        DeliveredPath("b/z", 2, 1, NOW_NS, "task-7"),
-        DeliveredPath("b/empty/", 0, 0, NOW_NS, "task-7"),
+        DeliveredPath("top", 6, 5, NOW_NS, "", "found"),
+        DeliveredPath("b/a", 4, 3, NOW_NS, "", "found"),
+        DeliveredPath("b/z", 2, 1, NOW_NS, "task-7", "found"),
+        DeliveredPath("b/empty/", 0, 0, NOW_NS, "task-7", "found"),
     ]
 
 
-ODD = DeliveredPath('日,"\n\\.h5', 12, 1_700_000_000_123_456_789, NOW_NS, "id")
+ODD = DeliveredPath('日,"\n\\.h5', 12, 1_700_000_000_123_456_789, NOW_NS, "id", "verified")
 
 
 def test_csv_and_json_lines_say_the_same_of_odd_names() -> None:

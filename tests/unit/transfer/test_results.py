@@ -9,13 +9,24 @@ import pytest
 from shelves import DictShelf
 
 from autotransfer.common.paths import FOLDER_ITSELF, join
+from autotransfer.datastore.evidence import COUNTED, TRANSFERRED, VERIFIED
 from autotransfer.datastore.record import EMPTY_FOLDER, Delivered, Fingerprint, Folder, InFlight, Retry
 from autotransfer.datastore.tasks import Item
 from autotransfer.datastore.trie import PathTrie
 from autotransfer.plan.compare import CHECKSUM, FolderChange, SendRules, compare
 from autotransfer.plan.in_flight import InFlightWriter, assign_whole, forget_gone, renumber, touched_folders
 from autotransfer.scan.listing import Listing
-from autotransfer.transfer.results import CHANGED, SWEEP_DOUBT_NS, Recheck, Tally, TaskResult
+from autotransfer.transfer.results import (
+    CHANGED,
+    SIZE_DIFFERS,
+    SWEEP_DOUBT_NS,
+    Carried,
+    Decide,
+    Fate,
+    Recheck,
+    Tally,
+    TaskResult,
+)
 
 NS = 10**9
 NOW_NS = 2_000 * NS
@@ -36,11 +47,19 @@ def trie_with(in_flight: Mapping[str, Mapping[str, int]], *, covers: Mapping[str
     trie = PathTrie(DictShelf())
     for path, names in in_flight.items():
         folder = Folder()
-        folder.in_flight = {name: InFlight(*FILE, task) for name, task in names.items()}
+        folder.in_flight = {name: InFlight(*FILE, task, 3) for name, task in names.items()}
         folder.carried_by = (covers or {}).get(path, 0)
         trie.put(path, folder)
         trie.link(path)
     return trie
+
+
+def verified(path: Carried) -> Fate:
+    return VERIFIED
+
+
+def again(code: str) -> Decide:
+    return lambda path: code
 
 
 def items_of(*pairs: tuple[str, bool]) -> list[Item]:
@@ -55,17 +74,17 @@ def ended(trie: PathTrie, *items: tuple[str, bool], files: Mapping[str, Fingerpr
 def test_a_path_that_is_what_it_was_counts_as_delivered() -> None:
     trie = trie_with({"a": {"x": 1}})
 
-    tally = ended(trie, ("a/x", False), files={"a/x": FILE}).close(has_arrived=True)
+    tally = ended(trie, ("a/x", False), files={"a/x": FILE}).close(verified)
 
     assert tally == Tally(arrived=1)
-    assert trie.folder("a").delivered == {"x": Delivered(*FILE, NOW_NS, 1)}
+    assert trie.folder("a").delivered == {"x": Delivered(*FILE, NOW_NS, 1, VERIFIED, 3)}
     assert trie.folder("a").in_flight == {}
 
 
 def test_a_path_that_changed_under_way_is_to_be_sent_again_and_has_not_failed() -> None:
     trie = trie_with({"a": {"x": 1}})
 
-    tally = ended(trie, ("a/x", False), files={"a/x": (FILE[0] + 1, FILE[1])}).close(has_arrived=True)
+    tally = ended(trie, ("a/x", False), files={"a/x": (FILE[0] + 1, FILE[1])}).close(verified)
 
     assert tally == Tally(returned=1)
     assert trie.folder("a").retries["x"] == Retry(*FILE, 0, 0, CHANGED, 1)
@@ -77,7 +96,7 @@ def test_a_path_that_cannot_be_looked_at_is_taken_for_unchanged() -> None:
     def recheck(folder: str, name: str) -> Optional[Fingerprint]:
         raise PermissionError(13, "Permission denied")
 
-    tally = TaskResult(trie, 1, items_of(("x", False)), now_ns=NOW_NS, recheck=recheck).close(has_arrived=True)
+    tally = TaskResult(trie, 1, items_of(("x", False)), now_ns=NOW_NS, recheck=recheck).close(verified)
 
     assert tally == Tally(arrived=1)
 
@@ -85,7 +104,7 @@ def test_a_path_that_cannot_be_looked_at_is_taken_for_unchanged() -> None:
 def test_a_path_that_is_gone_leaves_only_doubt() -> None:
     trie = trie_with({"a": {"x": 1}})
 
-    tally = ended(trie, ("a/x", False), files={}).close(has_arrived=True)
+    tally = ended(trie, ("a/x", False), files={}).close(verified)
 
     folder = trie.folder("a")
     assert tally == Tally(gone=1)
@@ -99,33 +118,97 @@ def test_failed_tries_are_counted_until_the_file_changes() -> None:
         folder = trie.folder("")
         folder.in_flight = {"x": InFlight(*FILE, number)}
         trie.put("", folder)
-        ended(trie, ("x", False), files={"x": FILE}, number=number).close(has_arrived=False, code="NO_SPACE_LEFT")
+        ended(trie, ("x", False), files={"x": FILE}, number=number).close(again("NO_SPACE_LEFT"))
     first = trie.folder("").retries["x"]
     folder = trie.folder("")
     newer = (FILE[0] + 1, FILE[1])
     folder.in_flight = {"x": InFlight(*newer, 4)}
     trie.put("", folder)
-    ended(trie, ("x", False), files={"x": newer}, number=4).close(has_arrived=False, code="NO_SPACE_LEFT")
+    ended(trie, ("x", False), files={"x": newer}, number=4).close(again("NO_SPACE_LEFT"))
 
     assert (first.attempts, first.code) == (3, "NO_SPACE_LEFT")
     assert first.not_before_ns > NOW_NS
     assert trie.folder("").retries["x"].attempts == 1
 
 
-def test_a_try_that_does_not_count_makes_no_pause() -> None:
+def test_the_first_failure_makes_no_pause() -> None:
     trie = trie_with({"": {"x": 1}})
 
-    ended(trie, ("x", False), files={"x": FILE}).close(has_arrived=False, code="TASK_UNKNOWN", is_counted=False)
+    ended(trie, ("x", False), files={"x": FILE}).close(again("TASK_UNKNOWN"))
 
-    assert trie.folder("").retries["x"] == Retry(*FILE, 0, 0, "TASK_UNKNOWN", 1)
+    assert trie.folder("").retries["x"] == Retry(*FILE, 1, NOW_NS, "TASK_UNKNOWN", 1)
+
+
+def test_a_row_of_another_size_has_its_path_retried() -> None:
+    trie = trie_with({"a": {"x": 1, "y": 1}})
+    files = {"a/x": FILE, "a/y": FILE}
+
+    tally, size_bytes = ended(trie, ("a/x", False), ("a/y", False), files=files).mark_listed(
+        {"a/x": FILE[1] - 1, "a/y": FILE[1]}, VERIFIED
+    )
+
+    assert (tally, size_bytes) == (Tally(arrived=1, returned=1), 2 * FILE[1])
+    assert trie.folder("a").retries["x"].code == SIZE_DIFFERS
+    assert trie.folder("a").delivered["y"].evidence == VERIFIED
+
+
+@pytest.mark.parametrize("fate", [VERIFIED, SIZE_DIFFERS])
+def test_rows_without_sizes_are_decided_about_together(fate: Fate) -> None:
+    trie = trie_with({"a": {"x": 1, "y": 1}})
+    files = {"a/x": FILE, "a/y": FILE}
+    result = ended(trie, ("a/x", False), ("a/y", False), files=files)
+    result.mark_listed({"a/x": None, "a/y": None}, VERIFIED)
+    before = {record.evidence for record in trie.folder("a").delivered.values()}
+
+    tally = result.settle_unsized(fate)
+
+    folder = trie.folder("a")
+    assert before == {TRANSFERRED}
+    assert tally == (Tally() if fate == VERIFIED else Tally(arrived=-2, returned=2))
+    assert {record.evidence for record in folder.delivered.values()} == ({VERIFIED} if fate == VERIFIED else set())
+
+
+def test_what_is_counted_can_be_sent_again_and_the_list_raises_it_or_takes_it_back() -> None:
+    trie = trie_with({"a": {"x": 1, "y": 1, "z": 1}}, covers={"a": 1})
+    known = trie.folder("a")
+    known.delivered["z"] = Delivered(5, 5, 5, 9)
+    trie.put("a", known)
+    result = ended(trie, ("a", True), files={"a/x": FILE, "a/y": FILE, "a/z": FILE})
+
+    assert result.mark_counted() == Tally(arrived=2)
+    counted = trie.folder("a")
+    still = result.names("a")
+    result.mark_listed({"a/x": FILE[1]}, VERIFIED)
+    tally = result.close(again("NOT_LISTED"))
+
+    # What was modified stays in flight: once it is counted, nobody would know that it was.
+    assert (set(counted.in_flight), counted.carried_by, still) == ({"z"}, 0, {"x", "y", "z"})
+    assert {counted.delivered[name].evidence for name in "xy"} == {COUNTED}
+    assert tally == Tally(arrived=-1, returned=2)
+    assert trie.folder("a").delivered["x"].evidence == VERIFIED
+    assert set(trie.folder("a").retries) == {"y", "z"}
+
+
+def test_a_version_that_another_task_carries_meanwhile_is_left_alone() -> None:
+    trie = trie_with({"a": {"x": 1}}, covers={"a": 1})
+    result = ended(trie, ("a", True), files={"a/x": FILE})
+    result.mark_counted()
+    newer = trie.folder("a")
+    newer.in_flight["x"] = InFlight(FILE[0] + NS, FILE[1], 2)
+    trie.put("a", newer)
+
+    result.close(again("NOT_LISTED"))
+
+    assert trie.folder("a").in_flight == newer.in_flight
+    assert trie.folder("a").retries == {}
 
 
 def test_only_what_the_task_itself_carries_is_closed() -> None:
     trie = trie_with({"a": {"x": 1, "y": 2}})
 
-    ended(trie, ("a/x", False), ("a/y", False), files={"a/x": FILE, "a/y": FILE}).close(has_arrived=True)
+    ended(trie, ("a/x", False), ("a/y", False), files={"a/x": FILE, "a/y": FILE}).close(verified)
 
-    assert trie.folder("a").in_flight == {"y": InFlight(*FILE, 2)}
+    assert trie.folder("a").in_flight == {"y": InFlight(*FILE, 2, 3)}
 
 
 def test_files_that_arrived_although_the_task_failed_are_not_sent_again() -> None:
@@ -133,7 +216,7 @@ def test_files_that_arrived_although_the_task_failed_are_not_sent_again() -> Non
     files = {"a/x": FILE, "a/y": FILE}
     result = ended(trie, ("a", True), files=files)
 
-    tally = result.mark_delivered(["a/x"]) + result.close(has_arrived=False, code="FAILED")
+    tally = result.mark_listed({"a/x": FILE[1]}, VERIFIED)[0] + result.close(again("FAILED"))
 
     assert tally == Tally(arrived=1, returned=1)
     assert set(trie.folder("a").delivered) == {"x"}
@@ -144,7 +227,7 @@ def test_files_that_arrived_although_the_task_failed_are_not_sent_again() -> Non
 def test_what_a_folder_item_may_have_swept_up_is_in_doubt() -> None:
     trie = trie_with({"a": {"x": 1}}, covers={"a": 1})
 
-    ended(trie, ("a", True), files={"a/x": FILE}).close(has_arrived=True)
+    ended(trie, ("a", True), files={"a/x": FILE}).close(verified)
 
     assert trie.folder("a").verify_until_ns == NOW_NS + SWEEP_DOUBT_NS
 
@@ -154,11 +237,11 @@ def test_all_below_a_folder_that_globus_left_out_is_sent_again() -> None:
     result = ended(trie, ("a", True), ("c", True), files={"a/x": FILE, "a/b/y": FILE, "c/z": FILE})
 
     # An item that could not be looked at has no type: Globus does not call it a folder.
-    given_back, still_there = result.mark_failed([("a", "PERMISSION_DENIED")])
-    tally = given_back + result.close(has_arrived=True)
+    given_back, matches, still_there = result.mark_failed({"a": "PERMISSION_DENIED"})
+    tally = given_back + result.close(verified)
 
-    assert tally == Tally(arrived=1, returned=2)
-    assert still_there == [("a", "PERMISSION_DENIED")]
+    assert (tally, matches) == (Tally(arrived=1, returned=2), 1)
+    assert still_there == {"a": "PERMISSION_DENIED"}
     assert set(trie.folder("a").retries) == {"x"}
     assert trie.folder("a/b").retries["y"].code == "PERMISSION_DENIED"
     assert set(trie.folder("c").delivered) == {"z"}
@@ -172,8 +255,8 @@ def test_an_empty_folder_that_globus_left_out_is_sent_again() -> None:
     trie.put("a", folder)
     result = TaskResult(trie, 1, items_of(("a", True)), now_ns=NOW_NS, recheck=lambda folder, name: EMPTY_FOLDER)
 
-    result.mark_failed([("a", "PERMISSION_DENIED")])
-    result.close(has_arrived=True)
+    result.mark_failed({"a": "PERMISSION_DENIED"})
+    result.close(verified)
 
     assert trie.folder("a").retries[FOLDER_ITSELF].code == "PERMISSION_DENIED"
     assert trie.folder("a").carried_by == 0
@@ -182,7 +265,7 @@ def test_an_empty_folder_that_globus_left_out_is_sent_again() -> None:
 def test_a_file_that_failed_and_vanished_leaves_doubt_about_what_takes_its_name() -> None:
     """A half-written copy carries the time of the failure, and may have the size of what comes next."""
     trie = trie_with({"": {"x": 1}})
-    ended(trie, ("x", False), files={"x": FILE}).close(has_arrived=False, code="CONNECTION_BROKEN", is_counted=False)
+    ended(trie, ("x", False), files={"x": FILE}).close(again("CONNECTION_BROKEN"))
     folder = trie.folder("")
     listing = Listing("", {"x": (NOW_NS - NS, 3)}, [], frozenset(), (), NOW_NS, 0, True, True, 0, 0, 0)
     empty = listing._replace(files={})
@@ -208,7 +291,7 @@ def test_a_folder_item_takes_all_that_was_noted_below_it() -> None:
 
     assign_whole(trie, "a", 7)
 
-    assert trie.folder("a/b").in_flight == {"y": InFlight(*FILE, 7)}
+    assert trie.folder("a/b").in_flight == {"y": InFlight(*FILE, 7, 3)}
     assert (trie.folder("a").carried_by, trie.folder("a/b").carried_by, trie.folder("ab").carried_by) == (7, 7, 0)
 
 
@@ -280,7 +363,7 @@ def test_of_a_folder_that_is_gone_only_what_is_in_flight_is_kept_and_can_be_foun
     assert (trie.folder("g").folders, trie.folder("g/p").folders) == ({"p"}, {"c"})
     assert root.verify_until_ns >= NOW_NS
 
-    ended(trie, ("g/p/c/x", False), files={}).close(has_arrived=True)
+    ended(trie, ("g/p/c/x", False), files={}).close(verified)
 
     assert forget_gone(trie, "", root, ["g"]) == (0, set())
     assert list(trie.below("g")) == []

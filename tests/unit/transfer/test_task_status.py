@@ -26,12 +26,12 @@ def status_on(document: dict[str, Any], *, hours: float = 0, **fields: Any) -> A
 def test_success_counts_what_was_skipped() -> None:
     for skipped in (0, 3):
         status = status_on({"status": "SUCCEEDED", "subtasks_skipped_errors": skipped})
-        assert (status.state, status.skipped) == (SUCCEEDED, skipped)
+        assert (status.state, status.counts.errors) == (SUCCEEDED, skipped)
 
 
 @pytest.mark.parametrize("document", [{}, {"subtasks_skipped_errors": None}])
 def test_a_success_that_does_not_say_what_it_skipped_is_not_taken_for_complete(document: dict[str, Any]) -> None:
-    assert status_on({"status": "SUCCEEDED", **document}).skipped == UNKNOWN
+    assert status_on({"status": "SUCCEEDED", **document}).counts.errors == UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,358 @@
+"""What is called delivered, and on what evidence: counts, lists and skips of ended tasks, also those that do not fit.
+
+Against the second service (support/small_globus.py), so that client and emulator cannot share a mistake.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from small_globus import CHECKSUM, SmallGlobus, SmallTask
+from suite import LONG_AGO, Route
+
+from autotransfer.datastore.evidence import WORDS
+from autotransfer.datastore.store import Store
+from autotransfer.transfer import ended
+
+
+@pytest.fixture
+def service() -> Iterator[SmallGlobus]:
+    with SmallGlobus() as service:
+        yield service
+
+
+@pytest.fixture
+def there(tmp_path: Path, service: SmallGlobus) -> Route:
+    """A route aimed at the second service, with more room for tasks than any test needs."""
+    route = Route(tmp_path, None)
+    route.environment = service.environment()
+    return route
+
+
+def recorded(route: Route) -> dict[str, str]:
+    """rel_path to the evidence of its delivery, or to "retrying CODE" or "in flight"."""
+    found = {}
+    with Store(str(route.code_path / "datastore"), is_read_only=True) as store:
+        for rel_path in store.trie.below(""):
+            folder, prefix = store.trie.folder(rel_path), f"{rel_path}/" if rel_path else ""
+            found.update({prefix + name: WORDS[one.evidence] for name, one in folder.delivered.items()})
+            found.update({prefix + name: f"retrying {one.code}" for name, one in folder.retries.items()})
+            found.update({prefix + name: "in flight" for name in folder.in_flight})
+    return found
+
+
+def open_tasks(route: Route) -> int:
+    with Store(str(route.code_path / "datastore"), is_read_only=True) as store:
+        return len(store.ledger.open)
+
+
+def test_what_globus_copied_and_verified_is_verified(there: Route, service: SmallGlobus) -> None:
+    for rel_path in ("top", "scan/a", "scan/deep/b"):
+        there.write(rel_path)
+    there.deliver_here()
+
+    assert recorded(there) == dict.fromkeys(("top", "scan/a", "scan/deep/b"), "verified")
+
+
+@pytest.mark.parametrize("says", [{"disable_verify": True}, {"disable_verify": None}])
+def test_a_collection_that_does_not_verify_leaves_it_at_transferred(
+    there: Route, service: SmallGlobus, says: dict[str, Any]
+) -> None:
+    service.collection = says
+    there.write("a")
+    there.write("scan/b")
+    there.deliver_here()
+
+    assert recorded(there) == {"a": "transferred", "scan/b": "transferred"}
+
+
+@pytest.mark.parametrize("files", ["as carried", None, "2", True])
+def test_a_file_that_globus_did_not_see_is_sent_again_though_the_numbers_agree(
+    there: Route, service: SmallGlobus, files: Any
+) -> None:
+    """A folder item loses one file and gains another; or Globus does not count at all."""
+    service.is_held = True
+    there.write("scan/a")
+    lost = there.write("scan/b")
+    there.summary_here()
+    there.write("scan/c")
+    service.seen = lambda path: None if path == str(lost) else path
+    if files != "as carried":
+        service.after = lambda task: task.document.update(files=files)
+    service.is_held = False
+
+    there.run_here("main.py", "--json", status=None)
+    between = recorded(there)
+    service.seen, service.after = lambda path: path, lambda task: None
+    there.deliver_here()
+    there.deliver_here()
+
+    assert between["scan/b"] in ("retrying NOT_LISTED", "in flight")
+    assert recorded(there)["scan/b"] == "verified"
+    assert there.tree(there.dst) == there.tree()
+
+
+def test_a_modification_that_globus_took_for_current_is_compared_by_checksum(
+    there: Route, service: SmallGlobus
+) -> None:
+    """The copy is dated in the future, as one that came from a machine with a wrong clock."""
+    hour = 3600
+    there.write("cal", "one")
+    there.deliver_here()
+    os.utime(there.dst / "cal", (time.time() + 2 * hour,) * 2)
+
+    there.write("cal", "two", mtime_seconds=time.time() + hour)
+    there.deliver_here()
+    after_first = recorded(there)
+    there.deliver_here()
+
+    assert after_first == {"cal": "retrying NOT_COPIED"}
+    assert service.newest.posted["sync_level"] == CHECKSUM
+    assert recorded(there) == {"cal": "verified"}
+    assert there.tree(there.dst) == there.tree()
+
+
+def test_a_populated_archive_is_found_and_not_read_again(there: Route, service: SmallGlobus) -> None:
+    for name in ("scan/a", "scan/b"):
+        there.write(name, name)
+    there.deliver_here()
+    (there.code_path / "datastore").unlink()
+    (there.code_path / "log").unlink()
+
+    there.deliver_here()
+    there.deliver_here()
+
+    assert recorded(there) == {"scan/a": "found", "scan/b": "found"}
+    assert len(service.tasks) == 2
+
+
+def test_an_unchanged_copy_compared_by_checksum_is_equal(there: Route, service: SmallGlobus) -> None:
+    there.write("a")
+    there.deliver_here()
+    there.run_here("set_time.py", "never")
+    there.deliver_here()
+
+    assert service.newest.posted["sync_level"] == CHECKSUM
+    assert recorded(there) == {"a": "equal"}
+
+
+def test_a_copy_that_is_shorter_than_the_file_is_not_delivered(there: Route, service: SmallGlobus) -> None:
+    """The transfer node saw the file as it was before: its row names fewer bytes, and so do the counts."""
+    there.write("frame", "0123456789")
+    before = there.folder / "before"
+    before.write_text("0123")
+    service.seen = lambda path: str(before) if path.endswith("/frame") else path
+
+    there.deliver_here()
+    first = recorded(there)
+    there.deliver_here()
+    second = recorded(there)
+    service.seen = lambda path: path
+    there.deliver_here()
+
+    assert first == second == {"frame": "retrying SIZE_DIFFERS"}
+    assert recorded(there) == {"frame": "verified"}
+
+
+def test_rows_without_sizes_need_all_the_bytes(there: Route, service: SmallGlobus) -> None:
+    service.row_sizes = False
+    before = there.folder / "before"
+    before.write_text("0123")
+    there.write("scan/a", "0123456789")
+    there.write("scan/b", "0123456789")
+    service.seen = lambda path: str(before) if path.endswith("/a") else path
+
+    there.deliver_here()
+    first = recorded(there)
+    service.seen = lambda path: path
+    there.deliver_here()
+
+    assert first == dict.fromkeys(("scan/a", "scan/b"), "retrying BYTES_MISSING")
+    assert set(recorded(there).values()) <= {"verified", "equal"}
+
+
+def spelled(source_path: str, spelling: str) -> str:
+    if spelling == "percent":
+        return quote(source_path)
+    if spelling == "nfd":
+        return unicodedata.normalize("NFD", source_path)
+    if spelling == "slashes":
+        return source_path.replace("/", "//")
+    return "/mnt/guest" + source_path[source_path.index("/src/") + 4 :]
+
+
+@pytest.mark.parametrize("spelling", ["percent", "nfd", "slashes", "root"])
+def test_rows_that_spell_a_path_otherwise_are_recognized(there: Route, service: SmallGlobus, spelling: str) -> None:
+    for name in ("scan é/a b", "scan é/ü", "scan é/deep/c"):
+        there.write(name)
+    unread = there.write("scan é/unread é")
+    service.seen = lambda path: None if path == str(unread) else path
+
+    def respell(task: SmallTask) -> None:
+        for row in [*task.successful, *task.skipped]:
+            row["source_path"] = spelled(row["source_path"], spelling)
+
+    service.after = respell
+    there.run_here("main.py", "--json", "--wait", "60", status=3, says="unread")
+
+    assert recorded(there) == {
+        "scan é/a b": "verified",
+        "scan é/ü": "verified",
+        "scan é/deep/c": "verified",
+        "scan é/unread é": "retrying FILE_NOT_FOUND",
+    }
+
+
+@pytest.mark.parametrize("count", [None, "2", 5, True])
+def test_only_what_is_listed_counts_when_skips_do_not_fit(there: Route, service: SmallGlobus, count: Any) -> None:
+    """A count that is missing, no number, or larger than its list; each further attempt waits longer."""
+    for name in "abc":
+        there.write(f"scan/{name}")
+    (there.dst / "scan").mkdir(parents=True)
+    (there.dst / "scan/a").write_text("content")  # taken for current, so not listed
+    service.after = lambda task: task.document.update(subtasks_skipped_errors=count)
+
+    submitted = [there.run_here("main.py", "--json", "--wait", "60", status=None).json["submitted"] for _ in range(5)]
+
+    found = recorded(there)
+    assert {found["scan/b"], found["scan/c"]} == {"verified"}
+    assert found["scan/a"] == "retrying SKIPPED"
+    assert submitted == [1, 1, 0, 0, 0]
+
+
+def test_pages_that_overlap_do_not_hide_a_path_that_no_page_lists(there: Route, service: SmallGlobus) -> None:
+    service.page_size = 2
+    for name in "abcd":
+        there.write(f"scan/{name}")
+
+    def overlap(task: SmallTask) -> None:
+        a, b, c, _ = task.successful
+        task.successful[:] = [a, b, b, c]
+
+    service.after = overlap
+    there.deliver_here()
+    first = recorded(there)
+    service.after = lambda task: None
+    there.deliver_here()
+
+    assert first == {**dict.fromkeys(("scan/a", "scan/b", "scan/c"), "verified"), "scan/d": "retrying NOT_LISTED"}
+    assert recorded(there)["scan/d"] in ("found", "verified", "equal")
+
+
+@pytest.fixture
+def slow_list(monkeypatch: pytest.MonkeyPatch, service: SmallGlobus) -> None:
+    """A list of which one page fits into a run."""
+    service.page_size = 2
+    monkeypatch.setattr(ended, "PAGES_A_RUN", 1)
+
+
+@pytest.mark.usefixtures("slow_list")
+def test_a_long_list_is_read_over_several_runs_and_holds_up_nothing(there: Route, service: SmallGlobus) -> None:
+    for name in "abcde":
+        there.write(f"scan/{name}")
+    there.summary_here()
+
+    there.summary_here()
+    meanwhile = recorded(there)
+    there.write("scan/e", "newer", mtime_seconds=LONG_AGO + 100)
+    sent = there.summary_here()["submitted"]
+    there.summary_here()
+    there.summary_here()
+
+    assert sorted(meanwhile.values()) == ["counted"] * 3 + ["verified"] * 2
+    assert sent == 1
+    assert {recorded(there)[f"scan/{name}"] for name in "abcd"} == {"verified"}
+    there.deliver_here()
+    assert (set(recorded(there).values()), open_tasks(there)) == ({"verified"}, 0)
+    assert there.tree(there.dst) == there.tree()
+
+
+@pytest.mark.usefixtures("slow_list")
+def test_what_was_counted_and_is_not_listed_is_sent_again(there: Route, service: SmallGlobus) -> None:
+    for name in "abcde":
+        there.write(f"scan/{name}")
+
+    def lose_one(task: SmallTask) -> None:
+        if len(service.tasks) == 1:
+            (there.dst / "scan/e").unlink()
+            task.successful[:] = task.successful[:4]
+
+    service.after = lose_one
+    there.summary_here()
+    there.summary_here()
+    counted = recorded(there)["scan/e"]
+    for _ in range(3):
+        there.summary_here()
+    there.deliver_here()
+
+    assert counted == "counted"
+    assert [item["source_path"] for item in service.newest.posted["DATA"]] == [str(there.src / "scan/e")]
+    assert recorded(there)["scan/e"] == "verified"
+    assert there.tree(there.dst) == there.tree()
+
+
+@pytest.mark.usefixtures("slow_list")
+def test_without_agreement_nothing_counts_before_it_is_listed(there: Route, service: SmallGlobus) -> None:
+    for name in "abcde":
+        there.write(f"scan/{name}")
+    service.after = lambda task: task.document.update(files=4)
+    there.summary_here()
+    there.summary_here()
+
+    assert sorted(recorded(there).values()) == ["in flight"] * 3 + ["verified"] * 2
+
+
+def refuse(service: SmallGlobus, status: int) -> None:
+    service.answer = lambda method, path, query, body: (
+        (status, {"code": "ClientError.Gone", "message": "gone", "request_id": "x"}) if "_transfers" in path else None
+    )
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 410])
+def test_a_list_that_is_refused_at_first_is_asked_for_again(there: Route, service: SmallGlobus, status: int) -> None:
+    there.write("scan/a")
+    refuse(service, status)
+    there.summary_here()
+    there.summary_here()
+    first = recorded(there)
+    service.answer = lambda *request: None
+    there.deliver_here()
+
+    assert first == {"scan/a": "in flight"}
+    assert (recorded(there), len(service.tasks)) == ({"scan/a": "verified"}, 1)
+
+
+def test_a_list_that_is_refused_for_good_proves_nothing(
+    there: Route, service: SmallGlobus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there.write("scan/a")
+    refuse(service, 410)
+    there.summary_here()
+    there.summary_here()
+    monkeypatch.setattr(ended, "REFUSED_FOR_GOOD_NS", 0)
+    there.summary_here()
+    closed = recorded(there)
+    there.deliver_here()
+
+    # As a file item by checksum its counts alone say that nothing was copied, so the list is asked for once more.
+    assert closed["scan/a"] in ("retrying LIST_REFUSED", "in flight")
+    service.answer = lambda *request: None
+    there.deliver_here()
+    assert set(recorded(there).values()) <= {"equal", "verified", "retrying LIST_REFUSED"}
+
+
+def test_a_task_whose_history_is_deleted_is_closed_with_nothing_credited(there: Route, service: SmallGlobus) -> None:
+    there.write("scan/a")
+    service.after = lambda task: task.document.update(history_deleted=True)
+    there.summary_here()
+    there.summary_here()
+
+    assert recorded(there)["scan/a"] in ("retrying LIST_REFUSED", "in flight")
+    assert open_tasks(there) <= 1

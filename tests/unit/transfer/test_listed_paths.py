@@ -1,0 +1,74 @@
+"""Which carried path a row of Globus's lists means, however it is spelled; what fits two fits none."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from autotransfer.transfer.listed_paths import ListedPaths
+
+CARRIED = {"": {"top.dat", "b"}, "run 7": {"a.dat", "100%.txt", "café.tif"}, "run 7/x": {"b"}, "x": {"b"}}
+FOLDERS = {"": {"run 7", "x"}, "run 7": {"x"}}
+NFD = unicodedata.normalize("NFD", "café.tif")
+
+
+def paths(src_path: str = "/data/src") -> ListedPaths:
+    return ListedPaths(
+        src_path,
+        files_in=lambda folder: CARRIED.get(folder, set()),
+        folders_in=lambda folder: FOLDERS.get(folder, set()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "rel_path"),
+    [
+        ("/data/src/run 7/a.dat", "run 7/a.dat"),
+        ("/data/src/run%207/a.dat", "run 7/a.dat"),
+        ("/data//src/run 7///a.dat", "run 7/a.dat"),
+        (f"/data/src/run 7/{NFD}", "run 7/café.tif"),
+        ("/data/src/run%207/caf%C3%A9.tif", "run 7/café.tif"),
+        ("/data/src/run 7/100%.txt", "run 7/100%.txt"),
+        ("/data/src/run 7/100%25.txt", "run 7/100%.txt"),
+        ("/mnt/guest/run 7/a.dat", "run 7/a.dat"),
+        ("/data/src/run 7/other.dat", None),
+        ("/data/src/run 7", None),
+        ("/data/src/", None),
+        ("/", None),
+        ("", None),
+    ],
+)
+def test_a_row_means_the_path_that_is_alike(row: str, rel_path: str | None) -> None:
+    assert paths().find(row) == rel_path
+
+
+def test_a_home_directory_may_be_written_out() -> None:
+    found = paths("/~/src")
+
+    assert found.find("/home/alice/src/run 7/a.dat") == "run 7/a.dat"
+    assert found.find("/home/alice/src/top.dat") == "top.dat"
+    assert found.find("/home/bob/src/top.dat") is None
+
+
+def test_below_an_unknown_root_what_fits_two_paths_fits_none_until_the_root_is_known() -> None:
+    found = paths()
+
+    assert found.find("/mnt/x/b") is None  # b, or x/b
+    assert found.find("/mnt/x/run 7/a.dat") == "run 7/a.dat"
+    assert found.find("/mnt/x/b") == "b"
+    assert found.find("/mnt/x/x/b") == "x/b"
+
+
+def test_two_names_of_one_spelling_are_told_apart_only_by_their_own() -> None:
+    both = {"": {unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é")}}
+    found = ListedPaths("/s", files_in=lambda folder: both.get(folder, set()), folders_in=lambda folder: set())
+
+    for name in both[""]:
+        assert found.find(f"/s/{name}") == name
+    assert found.find("/s/e%CC%81") == unicodedata.normalize("NFD", "é")
+
+
+def test_a_folder_is_meant_only_where_it_may_be() -> None:
+    assert paths().find("/data/src/run 7/x/", may_be_folder=True) == "run 7/x"
+    assert paths().find("/data/src/run 7/x/") is None
