@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple, Optional
 import globus_sdk
 from globus_sdk.transport import RetryCheckCollection, RetryCheckResult, RetryContext
 
-from autotransfer.common.errors import GlobusProblem, ListRefused, OutcomeUnknown, TaskUnknown
+from autotransfer.common.errors import GlobusProblem, ListRefused, OutcomeUnknown, Problem, TaskUnknown
 from autotransfer.globus.failures import NEXT_RUN, answer_words, document_in, explained, may_have_run
 
 # The lists of an ended task.
@@ -45,7 +46,15 @@ class Tasks:
             SignInNeeded, GlobusProblem: Nothing was submitted.
         """
         with explained("give a submission_id", effect="Nothing was sent or recorded."):
-            return str(document_in(self._client.get_submission_id())["value"])
+            value = str(document_in(self._client.get_submission_id())["value"])
+        try:
+            return str(uuid.UUID(value))
+        except ValueError:
+            raise GlobusProblem(
+                "Globus did not give a usable submission_id",
+                why=f"it is {value[:60]!r}, which is not a UUID",
+                remedy=f"Nothing was sent or recorded. {NEXT_RUN}",
+            ) from None
 
     def submit(self, data: globus_sdk.TransferData, *, effect: str, refused_effect: str) -> str:
         """Submit a transfer with the submission_id in its document (POST /transfer); returns the task_id.
@@ -79,7 +88,20 @@ class Tasks:
                 f"Globus answered {code!r} to task {data['label']!r}",
                 remedy="The next run will submit it again with the same submission_id.",
             )
+        if code == "Duplicate" and not self._has_label(task_id, data["label"]):
+            raise OutcomeUnknown(
+                f"Globus called task {data['label']!r} a duplicate of {task_id}, which does not have this label",
+                remedy="It stays prepared; the next run will submit it again with the same submission_id.",
+            )
         return task_id
+
+    def _has_label(self, task_id: str, label: str) -> bool:
+        """Whether the task with this label, which is used once, is this one; False where that cannot be asked."""
+        try:
+            document = self.find_by_label(label)
+        except Problem:
+            return False
+        return document is not None and document.get("task_id") == task_id
 
     def get(self, task_id: str) -> dict[str, Any]:
         """The task's document (GET /task/ID).

@@ -10,7 +10,7 @@ from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
 from autotransfer.common.text import age_text, bar, counted, moment_text, shortened, size_text, table
 from autotransfer.common.times import NS_PER_SECOND, local_text
-from autotransfer.datastore.tasks import PREPARED, AnyTask, Task
+from autotransfer.datastore.tasks import PREPARED, READING, AnyTask, Reading, Task
 from autotransfer.status import path as states
 from autotransfer.status.folders import Amount
 from autotransfer.status.path import FileAnswer, FolderAnswer
@@ -146,6 +146,12 @@ def _open_tasks(state: State, columns: int) -> list[str]:
         come = progress(task)
         if task.state == PREPARED:
             lines.append(f"{shortened(task.label, columns - 2)}: prepared; the next run submits it")
+            continue
+        if task.state == READING:
+            listed = Reading(*task.reading).listed
+            lines.append(
+                f"{shortened(task.label, columns - 2)}: ended; its list is being read, {listed:,} names so far"
+            )
             continue
         rate = f", {size_text(come.bytes_per_second)}/s" if come.bytes_per_second else ""
         lines.append(

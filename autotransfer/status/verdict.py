@@ -32,6 +32,12 @@ REMEDIES = {
     "INVALID_PATH_NAME": "Rename them.",
     "QUOTA_EXCEEDED": "Free space at the destination.",
     "TASK_UNKNOWN": "Nothing need be done: their contents are compared. Always sign in as the same identity.",
+    "NOT_COPIED": "Globus took their copies for current although they were modified. They are compared by checksum.",
+    "SIZE_DIFFERS": "Globus copied another number of bytes: its transfer node sees the files as they were before. If "
+    "that lasts, ask its administrator about caching.",
+    "BYTES_MISSING": "Globus copied fewer bytes than these files have; they are compared by checksum.",
+    "NOT_LISTED": "Nothing to do: their task did not name them, so they are sent again.",
+    "LIST_REFUSED": "Nothing to do: Globus no longer lists what their task copied, so contents are compared.",
     "NOT_SEEN": "Nothing need be done: they were not there when their task read the folder.",
     "SKIPPED": "Nothing need be done: their contents are compared.",
     "ADOPTED": "Nothing need be done: another task carried them, so their contents are compared.",

@@ -34,6 +34,8 @@ from autotransfer.transfer.task_status import label_for
 
 # How long a task may stay prepared while no POST of it is answered with an outcome.
 LONGEST_DOUBT_NS = DAY * NS_PER_SECOND
+# How many ended tasks are checked for having used a submission_id.
+RECENT_TASKS = 100
 NOTHING_RECORDED = "None of it was transferred or recorded."
 NOTHING_LOST = "None of it is lost: a later run will send it."
 KEPT = "It is recorded; the next run will submit it again with the same submission_id, so it cannot run twice."
@@ -72,7 +74,7 @@ class Submitter:
         """
         for batch in batches:
             now_ns = self._clock_ns()
-            submission_id = self._tasks.submission_id()
+            submission_id = self._fresh_id()
             label = label_for(self._settings.label, batch.number, submission_id, now_ns=now_ns)
             level = batch.sync_level
             document = transfer_data(
@@ -95,6 +97,18 @@ class Submitter:
             )
             self._store.put_task(task)
         self._store.commit()
+
+    def _fresh_id(self) -> str:
+        """A submission_id that no task of ours has: one from a cache would make Globus drop a task as a duplicate."""
+        submission_id = self._tasks.submission_id()
+        recent = [task for task in self._store.history(limit=RECENT_TASKS) if isinstance(task, Task)]
+        if any(task.submission_id == submission_id for task in (*self._store.ledger.open.values(), *recent)):
+            raise GlobusProblem(
+                "Globus gave the submission_id of an earlier task",
+                why=f"it is {submission_id}",
+                remedy=f"If a proxy answers in the place of Globus, it must not cache. {NOTHING_RECORDED} {NEXT_RUN}",
+            )
+        return submission_id
 
     def post_all(self, *, is_again: bool = False) -> None:
         """Steps 2 and 3: post every prepared task, oldest first, and commit its task_id.
@@ -210,7 +224,7 @@ class Submitter:
 
     def _part(self, task: Task, number: int, items: list[Item]) -> int:
         # A refused submission_id is not used again with another document.
-        submission_id = self._tasks.submission_id()
+        submission_id = self._fresh_id()
         label = label_for(self._settings.label, number, submission_id, now_ns=task.prepared_at_ns)
         part = task._replace(
             number=number,

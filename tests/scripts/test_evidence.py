@@ -261,6 +261,7 @@ def test_a_long_list_is_read_over_several_runs_and_holds_up_nothing(there: Route
 
     there.summary_here()
     meanwhile = recorded(there)
+    there.run_here("status.py", says="ended; its list is being read, 2 names so far")
     there.write("scan/e", "newer", mtime_seconds=LONG_AGO + 100)
     sent = there.summary_here()["submitted"]
     there.summary_here()
@@ -356,3 +357,64 @@ def test_a_task_whose_history_is_deleted_is_closed_with_nothing_credited(there: 
 
     assert recorded(there)["scan/a"] in ("retrying LIST_REFUSED", "in flight")
     assert open_tasks(there) <= 1
+
+
+@pytest.mark.parametrize("value", [None, "", "not-a-uuid", 5])
+def test_a_submission_id_that_is_none_is_refused(there: Route, service: SmallGlobus, value: Any) -> None:
+    there.write("a")
+    service.answer = lambda method, path, query, body: (200, {"value": value}) if "submission_id" in path else None
+
+    there.run("main.py", status=6, says="did not give a usable submission_id")
+
+    assert (service.tasks, recorded(there), open_tasks(there)) == ({}, {}, 0)
+
+
+def test_one_submission_id_for_two_tasks_is_refused(there: Route, service: SmallGlobus) -> None:
+    """As a cache between here and Globus would answer: the second task would be dropped as a duplicate."""
+    there.configure(MAX_ITEMS_PER_TASK=1)
+    there.write("a")
+    there.write("b")
+    same = (200, {"value": "11111111-2222-4333-8444-555555555555"})
+    service.answer = lambda method, path, query, body: same if "submission_id" in path else None
+
+    there.run("main.py", status=6, says="the submission_id of an earlier task")
+    nothing = (dict(service.tasks), recorded(there))
+    service.answer = lambda *request: None
+    there.deliver_here()
+
+    assert nothing == ({}, {})
+    assert recorded(there) == {"a": "verified", "b": "verified"}
+
+
+def test_a_submission_id_of_an_ended_task_is_refused(there: Route, service: SmallGlobus) -> None:
+    there.write("a")
+    there.deliver_here()
+    used = service.newest.posted["submission_id"]
+    there.write("b")
+    service.answer = lambda method, path, query, body: (200, {"value": used}) if "submission_id" in path else None
+
+    there.run("main.py", status=6, says="the submission_id of an earlier task")
+
+    assert (len(service.tasks), recorded(there)) == (1, {"a": "verified"})
+
+
+def test_a_duplicate_is_believed_only_under_its_own_label(there: Route, service: SmallGlobus) -> None:
+    """The answer names another task, which has ended well: nothing of ours may count by it."""
+    there.write("a")
+    there.deliver_here()
+    other = service.newest.task_id
+    there.write("b")
+    service.answer = lambda method, path, query, body: (
+        (200, {"code": "Duplicate", "task_id": other, "message": "", "request_id": "x"})
+        if (method, path) == ("POST", "/v0.10/transfer")
+        else None
+    )
+
+    there.run("main.py", status=6, says=f"a duplicate of {other}, which does not have this label")
+    between = (recorded(there), open_tasks(there))
+    service.answer = lambda *request: None
+    there.deliver_here()
+
+    assert between == ({"a": "verified", "b": "in flight"}, 1)
+    assert recorded(there) == {"a": "verified", "b": "verified"}
+    assert there.tree(there.dst) == there.tree()
