@@ -50,8 +50,12 @@ class TimerService:
         self._command = command
         sign_in = f"{command} session login"
         self.login = Login(settings, ask=ask, wants_timers=True, sign_in_command=sign_in, again=TRY_LATER)
-        if must_hold:
-            self.login.must_hold()
+        try:
+            if must_hold:
+                self.login.must_hold()
+        except BaseException:
+            self.__exit__()
+            raise
         self.timers = Timers(self.login.timers, sign_in=sign_in)
 
     def __enter__(self) -> TimerService:

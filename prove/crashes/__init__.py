@@ -57,15 +57,15 @@ def prove(effort: Effort) -> Proof:
         workers = kill_with_workers(effort.seed, effort.folder / "workers", library, kills=with_workers)
     except AssertionError as error:
         failures.append(f"killed while its workers scanned, seed {effort.seed}: {error}")
-    if killed.total() < count * kills:
-        failures.append(f"only {killed.total()} scripts were killed")
+    if sum(killed.values()) < count * kills:
+        failures.append(f"only {sum(killed.values())} scripts were killed")
     if not effort.is_short:
         failures += [f"no script was ever killed at {kind}" for kind in KINDS if not killed[kind]]
     figures = (
         ("series", f"{len(results)}"),
         ("scripts started", f"{sum(each.runs for each in results):,}"),
         ("killed at a random moment", f"{killed['at a random moment']:,}"),
-        ("killed at a chosen system call", f"{killed.total() - killed['at a random moment']:,}"),
+        ("killed at a chosen system call", f"{sum(killed.values()) - killed['at a random moment']:,}"),
         ("kinds of calls among these", f"{len(set(killed) & set(KINDS))} of {len(KINDS)}"),
         ("killed while its processes scanned", f"{with_workers} ({workers} processes)"),
         ("tasks that Globus accepted", f"{sum(each.submissions for each in results):,}"),

@@ -100,11 +100,11 @@ class Series:
             SeriesFailure: Something did not hold; the message has the seed, the kills and the last steps.
         """
         try:
-            wanted = self.killed.total() + kills
+            wanted = sum(self.killed.values()) + kills
             self.run_killed(["main.py"], self.some_point(self.chance.choice(FIRST)))
             most_runs = self.runs + 8 * kills
-            while self.killed.total() < wanted:
-                assert self.runs < most_runs, f"{self.runs} runs, and only {self.killed.total()} were killed"
+            while sum(self.killed.values()) < wanted:
+                assert self.runs < most_runs, f"{self.runs} runs, and only {sum(self.killed.values())} were killed"
                 self.step()
             self.settle()
             self.judge()

@@ -47,7 +47,7 @@ def prove(effort: Effort) -> Proof:
         with series:
             failure = failure_of(lambda: series.play(kills))
             return SeriesResult(
-                series.killed.total(), series.runs, series.cuts, series.states, series.journals, failure
+                sum(series.killed.values()), series.runs, series.cuts, series.states, series.journals, failure
             )
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:
