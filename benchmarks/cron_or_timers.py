@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,16 +89,15 @@ class Stage:
             os.utime(path, (LONG_AGO, LONG_AGO))
 
     def change(self, count: int) -> list[Path]:
-        """Change so many files, spread over the tree; gives them."""
+        """Change this many files, spread over the tree, and return them; dated after the first, and long ago."""
         folders = sorted(self.src.iterdir())
         step = min(CHANGE_EVERY_FOLDERS, max(1, len(folders) // count))
         changed = [
             sorted(folders[number * step % len(folders)].iterdir())[number // len(folders)] for number in range(count)
         ]
-        now = time.time() - 5
         for path in changed:
             path.write_bytes(b"changed " + path.read_bytes())
-            os.utime(path, (now, now))
+            os.utime(path, (LONG_AGO + 3600,) * 2)
         return changed
 
     def cost_since(self, tasks: int) -> Cost:
