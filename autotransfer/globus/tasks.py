@@ -157,7 +157,7 @@ class Tasks:
                     ) from error
                 raise
             rows = [Row(_text(row.get("source_path")), _count(row.get("size")), _code(row)) for row in document["DATA"]]
-            following = str(document.get("next_marker") or "")
+            following = _clean(document.get("next_marker") or "")
             return rows, following if following != marker else ""
 
     def open_tasks(self) -> Iterator[dict[str, Any]]:
@@ -184,7 +184,15 @@ class Tasks:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """The text, or None where there is none or UTF-8 cannot carry it: JSON may hold half a character."""
+    return value if isinstance(value, str) and _is_utf8(value) else None
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        return bool(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
 
 
 def _count(value: object) -> int | None:
@@ -192,7 +200,12 @@ def _count(value: object) -> int | None:
 
 
 def _code(row: Any) -> str:
-    return str(row.get("error_code") or "SKIPPED")
+    return _clean(row.get("error_code") or "SKIPPED")
+
+
+def _clean(value: object) -> str:
+    """The value as text that the datastore can hold."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 @contextmanager

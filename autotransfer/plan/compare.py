@@ -173,7 +173,7 @@ def _decide(
         return BACKING_OFF
     why = RETRY if retry is not None else _why(record, seen)
     has_failed = retry is not None and retry.fingerprint == seen and retry.attempts > 0
-    level = _retry_level(retry, rules) if retry else _level(seen, record, folder.verify_until_ns, rules)
+    level = _retry_level(retry, seen, rules) if retry else _level(seen, record, folder.verify_until_ns, rules)
     lag_ns = listing.ctime_lags_ns.get(name, 0)
     return Item(listing.rel_path, name, 1, seen[1], seen[0], why, level, has_failed, lag_ns)
 
@@ -184,9 +184,10 @@ def _why(record: Delivered | None, seen: Fingerprint) -> str:
     return OLDER if seen[0] < record.mtime_ns else MODIFIED
 
 
-def _retry_level(retry: Retry, rules: SendRules) -> str:
+def _retry_level(retry: Retry, seen: Fingerprint, rules: SendRules) -> str:
     """By checksum, since a failed task may have left anything; but what it may never have seen goes as before, once."""
-    return rules.sync_level if retry.code == NOT_LISTED and retry.attempts <= 1 else CHECKSUM
+    is_first = retry.code == NOT_LISTED and retry.attempts <= 1 and retry.fingerprint == seen
+    return rules.sync_level if is_first else CHECKSUM
 
 
 def _level(seen: Fingerprint, record: Delivered | None, verify_until_ns: int, rules: SendRules) -> str:

@@ -220,10 +220,10 @@ class _Asking(NamedTuple):
         if change.waiting:
             task = answered.task if answered.in_flight else self.reader.task(carried_by)
             return answered._replace(state=WAITING, task=task)
-        if answered.in_flight:
+        delivered, flying = folder.delivered.get(name), folder.in_flight.get(name)  # a run may have committed meanwhile
+        if flying is not None or delivered is None:
             return answered._replace(state=IN_FLIGHT)
-        assert answered.delivered is not None
-        return answered._replace(state=_evidence(answered.delivered, listing, name))
+        return answered._replace(state=_evidence(delivered, listing, name), delivered=delivered)
 
     def _listing(self, rel_path: str) -> Listing:
         return read_folder(
@@ -240,7 +240,10 @@ class _Asking(NamedTuple):
             adding.add(listing)
             if self.on_progress is not None:
                 self.on_progress(adding.files)
-        return adding.answer(rel_path)
+        answered = adding.answer(rel_path)
+        if not rel_path and not adding.files and not self.reader.trie.is_empty:
+            return answered._replace(is_on_disk=False)  # records of a tree, and nothing there: a disk is not mounted
+        return answered
 
     def _gone_folder(self, rel_path: str) -> FolderAnswer:
         total = FolderState()

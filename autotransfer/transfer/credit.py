@@ -60,10 +60,11 @@ def agrees(reading: Reading) -> bool:
 
 def unsized_fate(task: Task, reading: Reading) -> Fate:
     """What becomes of the paths that were listed without sizes: their bytes must be there together."""
-    copied_bytes = Counts(*reading.counts).size_bytes
-    if copied_bytes == UNKNOWN:
-        return TRANSFERRED
-    return copied_evidence(task) if copied_bytes >= reading.listed_bytes else BYTES_MISSING
+    counts = Counts(*reading.counts)
+    if UNKNOWN < counts.size_bytes < reading.listed_bytes:
+        return BYTES_MISSING
+    is_exact = counts.size_bytes == reading.listed_bytes and counts.transferred == reading.listed
+    return copied_evidence(task) if is_exact else TRANSFERRED
 
 
 def rest_decider(task: Task, reading: Reading, *, is_list_whole: bool) -> Decide:
@@ -96,5 +97,5 @@ def _current_fate(path: Carried, sync_level: str) -> Fate:
     if path.last_code == SIZE_DIFFERS:  # the copy has another size, so what Globus compared is not what is here
         return SIZE_DIFFERS
     if path.is_item and sync_level == CHECKSUM:
-        return EQUAL
+        return EQUAL if path.last_code != BYTES_MISSING else FOUND  # some copy of its task is known to be short
     return NOT_COPIED if path.is_known else FOUND

@@ -101,6 +101,10 @@ class EndedTasks:
         task = task._replace(reading=tuple(Reading(LOST, reason, "TASK_UNKNOWN", (), 0)))
         self._close(task, lambda path: "TASK_UNKNOWN")
 
+    def begin_round(self) -> None:
+        """Have a whole budget of pages again, as when `--wait` asks once more."""
+        self._pages_left = PAGES_A_RUN
+
     def read_on(self, task: Task) -> None:
         """Read the lists of an ended task from where they were left, as far as the run's budget goes."""
         paths = self._listed_paths(task)
@@ -227,7 +231,7 @@ class EndedTasks:
         return ended
 
     def _count(self, task: Task, tally: Tally) -> Task:
-        self._summary.delivered += tally.arrived
+        self._summary.delivered = max(0, self._summary.delivered + tally.arrived)
         self._summary.retrying += tally.returned
         return task._replace(arrived=task.arrived + tally.arrived, returned=task.returned + tally.returned)
 

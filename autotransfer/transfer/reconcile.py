@@ -55,6 +55,7 @@ class Reconciler:
             Unreachable, SignInNeeded: Globus cannot be asked any more; what was reconciled before is recorded.
         """
         under_way = []
+        self._ended.begin_round()
         for task in list(self._store.ledger.open.values()):
             if task.state == PREPARED:
                 continue

@@ -32,7 +32,7 @@ class Carried(NamedTuple):
     Args:
         is_known: Whether an earlier version of it was recorded, so that it was modified.
         is_item: Whether it was an item of its own, not in a folder that was.
-        last_code: Why it failed before, as it is now; or "".
+        last_code: Why it failed before, as it is now, or that its copy has another size; or "".
     """
 
     name: str
@@ -195,9 +195,14 @@ class TaskResult:
         """Record as counted what the task still carries and no earlier version is known of; it can be sent again."""
         tally = Tally()
         for folder_path, names in touched_folders(self._trie, self._items):
-            delivered = self._trie.folder(folder_path).delivered
-            ours = carried_names(self._trie.folder(folder_path), names, self._number)
-            fates = {name: VERIFIED if name == FOLDER_ITSELF else COUNTED for name in ours if name not in delivered}
+            folder = self._trie.folder(folder_path)
+            delivered = folder.delivered
+            ours = carried_names(folder, names, self._number)
+            fates = {
+                name: VERIFIED if name == FOLDER_ITSELF else COUNTED
+                for name in ours
+                if name not in {**delivered, **folder.retries}
+            }
             tally += self._close_folder(folder_path, set(fates), _by_name(fates), ends_carrying=names is None)
         return tally
 
@@ -245,7 +250,11 @@ class TaskResult:
             earlier = folder.retries.get(name)
             flying = folder.in_flight.get(name)
             has_failed = earlier is not None and flying is not None and earlier.fingerprint == flying.fingerprint
-            path = Carried(name, is_known, names is not None, earlier.code if earlier and has_failed else "")
+            last_code = earlier.code if earlier and has_failed else ""
+            record = folder.delivered.get(name) if is_known else None
+            if flying and record and record.task and record.size_bytes != flying.size_bytes:
+                last_code = SIZE_DIFFERS  # the copy is known to have another size
+            path = Carried(name, is_known, names is not None, last_code)
             tally += self._close_name(folder, folder_path, name, decide(path))
         if ends_carrying:
             folder.carried_by = 0
@@ -298,6 +307,8 @@ class TaskResult:
         earlier = folder.retries.get(name)
         # A file that changed under way did not fail: it starts afresh.
         attempts = 0
+        if earlier and earlier.code == SIZE_DIFFERS and earlier.fingerprint == fingerprint and code != CHANGED:
+            code = SIZE_DIFFERS  # whatever failed since, the copy still has another size
         if code != CHANGED:
             attempts = (earlier.attempts if earlier and earlier.fingerprint == fingerprint else 0) + 1
         not_before_ns = self._now_ns + pause_ns(attempts - (code in OUT_OF_DATE)) if attempts else 0

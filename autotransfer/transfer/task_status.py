@@ -86,13 +86,18 @@ def _ended(state: str, document: Mapping[str, Any], *, reason: str = "", code: s
     fields = ("files", "files_transferred", "bytes_transferred", "files_skipped", "subtasks_skipped_errors")
     return TaskStatus(
         state,
-        reason=reason,
-        code=code,
+        reason=_clean(reason),
+        code=_clean(code),
         counts=Counts(*(_count(document, field, missing=UNKNOWN) for field in fields)),
         has_history=document.get("history_deleted") is not True,
         verified=document.get("verify_checksum", True) is True,
         ended_at_ns=_ended_at_ns(document),
     )
+
+
+def _clean(text: str) -> str:
+    """The text as the datastore can hold it: JSON may hold half a character."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _failure(document: Mapping[str, Any]) -> TaskStatus:
@@ -111,9 +116,10 @@ def _failure(document: Mapping[str, Any]) -> TaskStatus:
 
 def _ended_at_ns(document: Mapping[str, Any]) -> int:
     try:
-        return parse_date_ns(str(document.get("completion_time") or ""))
+        moment_ns = parse_date_ns(str(document.get("completion_time") or ""))
     except UsageProblem:
         return 0
+    return moment_ns if 0 < moment_ns < 1 << 62 else 0  # what no clock says is not stored
 
 
 def _trouble(document: Mapping[str, Any]) -> tuple[str, str]:

@@ -77,12 +77,12 @@ def test_counts_of_a_folder_item_agree_when_each_file_is_accounted_for(counts: C
 
 
 @pytest.mark.parametrize(
-    ("copied_bytes", "fate"), [(30, VERIFIED), (31, VERIFIED), (29, BYTES_MISSING), (UNKNOWN, TRANSFERRED)]
+    ("copied_bytes", "fate"), [(30, VERIFIED), (31, TRANSFERRED), (29, BYTES_MISSING), (UNKNOWN, TRANSFERRED)]
 )
 def test_rows_without_sizes_need_all_their_bytes(copied_bytes: int, fate: Fate) -> None:
     counts = Counts(3, 3, copied_bytes, 0, 0)
 
-    assert unsized_fate(task(), reading(counts=counts, listed_bytes=30)) == fate
+    assert unsized_fate(task(), reading(counts=counts, listed=3, listed_bytes=30)) == fate
 
 
 ONE_CURRENT: dict[str, Any] = {"counts": Counts(3, 2, 20, 1, 0), "listed": 2}
@@ -122,6 +122,7 @@ def test_a_copy_of_another_size_is_not_equal_whatever_globus_compared() -> None:
     decide = rest_decider(task(sync_level="checksum"), reading(**ONE_CURRENT), is_list_whole=True)
 
     assert decide(Carried("a", True, True, SIZE_DIFFERS)) == SIZE_DIFFERS
+    assert decide(Carried("a", True, True, BYTES_MISSING)) == FOUND
 
 
 def test_nothing_is_credited_without_the_lists() -> None:
