@@ -193,7 +193,7 @@ def _bad_tasks(state: State) -> list[str]:
 
 def tasks(found: Iterable[AnyTask]) -> list[str]:
     """What `status.py --tasks N` prints: one line per task."""
-    rows: list[tuple[str, ...]] = [("NUMBER", "ENDED", "STATE", "FILES", "states.DELIVERED", "SIZE", "TASK")]
+    rows: list[tuple[str, ...]] = [("NUMBER", "ENDED", "STATE", "FILES", "DELIVERED", "SIZE", "TASK")]
     for task in found:
         ended = moment_text(task.ended_at_ns) if task.ended_at_ns else "in flight"
         if isinstance(task, Task):

@@ -165,6 +165,16 @@ def test_is_run_42_safe_gets_a_yes_with_a_date(route: Route) -> None:
     assert len(found[0]["tasks"]) == 1
 
 
+def test_the_table_of_tasks_has_its_columns(route: Route) -> None:
+    route.write("run/a.txt", "abc")
+    route.deliver_here()
+
+    heading, row = route.run_here("status.py", "--tasks", "5").stdout.splitlines()
+
+    assert heading.split() == ["NUMBER", "ENDED", "STATE", "FILES", "DELIVERED", "SIZE", "TASK"]
+    assert row.split()[0] == "1" and row.split()[-5:-1] == ["1", "1", "3", "B"]
+
+
 def test_a_delivered_file_is_answered_with_task_time_mtime_and_size(route: Route, globus: Emulator) -> None:
     route.write("a.txt", "abc")
     route.deliver_here()
