@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   python set_time.py 2026-03-01                    what was modified before March counts as transferred
   python set_time.py now                           everything there is counts as transferred
-  python set_time.py 7d --path /data/run7/scan3    only below one folder: send what the last week brought
+  python set_time.py 7d --path /data/run7/scan3    only below one folder: send what is new in the last week
   python set_time.py never --path broken.h5        send one file again (the path may be relative to here)
   python set_time.py never --dry-run               what would be sent again; changes nothing"""
 

@@ -19,7 +19,7 @@ from autotransfer.common.summary import SUMMARY_UNWRITTEN, WAIT_OVER, Summary
 from autotransfer.common.text import counted
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, Store
-from autotransfer.datastore.tasks import PREPARED, READING, Task
+from autotransfer.datastore.tasks import PREPARED, Task
 from autotransfer.plan.planner import Plan
 from autotransfer.plan.source_check import check_root
 from autotransfer.scan.folders import PathReader, open_root
@@ -159,7 +159,7 @@ class Run:
             raise unanswered
 
     def _plan_and_submit(self, root_fd: int, device: int) -> None:
-        open_tasks = [task for task in self._store.ledger.open.values() if task.state != READING]
+        open_tasks = self._store.ledger.at_globus
         last = self._store.shelf.get(LAST_RUN) or {}
         self._watcher.expects(last.get("tree_files") or last.get("files") or 0)
         plan = Plan(

@@ -246,6 +246,11 @@ class Ledger(NamedTuple):
     open: dict[int, Task]
     next_number: int
 
+    @property
+    def at_globus(self) -> list[Task]:
+        """The tasks that have not ended there; of the others the lists are still read."""
+        return [task for task in self.open.values() if task.state != READING]
+
     def as_builtins(self) -> dict[str, Any]:
         """The ledger for the shelf."""
         return {"next_number": self.next_number, "open": {number: task._asdict() for number, task in self.open.items()}}

@@ -86,6 +86,12 @@ def _needs_session(error: Api) -> bool:
     return isinstance(error.raw_json, dict) and bool(error.info.authorization_parameters)
 
 
+def is_definite(error: Api) -> bool:
+    """Whether Globus refused what was asked for, not a login or too many requests."""
+    is_about_login = error.http_status == 401 or _needs_consent(error) or _needs_session(error)
+    return 400 <= error.http_status < 500 and error.http_status not in (408, 429) and not is_about_login
+
+
 # The first row that applies counts.
 TABLE = (
     Row(_auth("invalid_grant"), SignInNeeded, f"The stored login is no longer valid. {SIGN_IN}"),

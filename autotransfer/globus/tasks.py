@@ -11,13 +11,10 @@ import globus_sdk
 from globus_sdk.transport import RetryCheckCollection, RetryCheckResult, RetryContext
 
 from autotransfer.common.errors import GlobusProblem, ListRefused, OutcomeUnknown, Problem, TaskUnknown
-from autotransfer.globus.failures import NEXT_RUN, answer_words, document_in, explained, may_have_run
+from autotransfer.globus.failures import NEXT_RUN, answer_words, document_in, explained, is_definite, may_have_run
 
 # The lists of an ended task.
 SUCCESSFUL, SKIPPED = "successful_transfers", "skipped_errors"
-
-# Refusals that are about the login or the number of requests, and pass.
-PASSING = (401, 408, 429)
 
 
 class Row(NamedTuple):
@@ -151,7 +148,7 @@ class Tasks:
             try:
                 document = document_in(ask(task_id, marker=marker) if marker else ask(task_id))
             except globus_sdk.TransferAPIError as error:
-                if 400 <= error.http_status < 500 and error.http_status not in PASSING:
+                if is_definite(error):
                     raise ListRefused(
                         f"Globus did not show the {list_name} of task {task_id}", why=answer_words(error)
                     ) from error

@@ -24,7 +24,7 @@ from autotransfer.monitoring.alerts import Alerts, Memory, Outcome
 
 # The file that says what was reported. It has this size from the start and is overwritten in place, so that a full disk
 # too is reported once only. Before it was JSON, it had another name.
-ALERTS_FILE, FORMER_ALERTS_FILE = "alerts.json", "told"
+ALERTS_FILE = "alerts.json"
 FILE_BYTES = 16384
 MOST_FILE_BYTES = 64 * FILE_BYTES
 PING_SECONDS = 10.0
@@ -188,9 +188,6 @@ class Notifier:
             self._warn(f"What was reported cannot be remembered, so every run reports it: {problem}")
             return
         try:
-            if not os.fstat(alerts_fd).st_size:
-                with suppress(OSError):
-                    os.unlink(self._settings.state_file(FORMER_ALERTS_FILE))
             os.pwrite(alerts_fd, line.ljust(FILE_BYTES - 1) + b"\n", 0)
             os.ftruncate(alerts_fd, max(len(line) + 1, FILE_BYTES))
         except OSError as error:

@@ -136,6 +136,8 @@ def compare(
     is_whole = (
         bool(listing.rel_path)  # SRC_DIR itself is never sent whole: what is new at its top must not wait for it
         and not (folder.delivered or folder.retries or folder.in_flight or folder.carried_by or taken)
+        # What is compared by checksum because its record was dropped is proved equal only as a file item.
+        and not (is_known and any(item.sync_level == CHECKSUM for item in outgoing.values()))
         and not skips_folders
         and listing.is_plain
         and len(outgoing) == len(listing.files)

@@ -150,14 +150,14 @@ class _Asking(NamedTuple):
 
     def path(self, rel_path: str) -> FileAnswer | FolderAnswer:
         answered = self._recorded(rel_path)
-        if refusal := self._refusal(rel_path):
-            return answered._replace(state=refusal[0], why=refusal[1])
         try:
             status = os.lstat(os.path.join(self.settings.src_dir, rel_path))
         except (FileNotFoundError, NotADirectoryError):
             return self._missing(answered)
         except OSError as error:
             return answered._replace(state=UNREADABLE, why=reason(error))
+        if refusal := self._refusal(rel_path):
+            return answered._replace(state=refusal[0], why=refusal[1])
         if stat.S_ISDIR(status.st_mode):
             return self.folder(rel_path)
         folder_path, name = split(rel_path)

@@ -28,15 +28,6 @@ MOST_CODES = 100
 BAD_TASK_DAYS = 7
 MOST_BAD_TASKS, MOST_LOOKED_AT = 10, 200
 
-# What counts were called in summaries that earlier versions stored.
-FORMER_NAMES = {
-    "retried": "retry",
-    "backing_off": "pausing",
-    "special_files": "others",
-    "delivered": "arrived",
-    "retrying": "returned",
-}
-
 
 class Failure(NamedTuple):
     """Paths that will be retried for one reason.
@@ -242,7 +233,7 @@ def last_run(reader: Reader) -> LastRun | None:
     kept = reader.get("LAST_RUN")
     if kept is None:
         return None
-    counts = {name: kept.get(name, kept.get(FORMER_NAMES.get(name, ""))) for name in Summary.COUNTS}
+    counts = {name: kept.get(name) for name in Summary.COUNTS}
     unlisted = kept.get("unlisted_notices")
     return LastRun(
         kept.get("started_at_ns", 0),

@@ -5,22 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 
-from autotransfer.common.errors import ListRefused
+from autotransfer.common.errors import GlobusProblem, ListRefused, Unreachable
 from autotransfer.common.paths import display
 from autotransfer.common.summary import PATH_UNREAD, TASK_ENDED, TASK_INCOMPLETE, TASK_LOST, Summary
 from autotransfer.common.text import counted
-from autotransfer.common.times import HOUR, NS_PER_SECOND
+from autotransfer.common.times import DAY, HOUR, NS_PER_SECOND
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import LOST, READING, SUCCEEDED, WEB_APP, Reading, Task
 from autotransfer.globus.tasks import SKIPPED, SUCCESSFUL, Row, Tasks
 from autotransfer.plan.rescan import rescan_later
-from autotransfer.transfer.credit import (
-    agrees,
-    copied_evidence,
-    is_proved,
-    rest_decider,
-    unsized_fate,
-)
+from autotransfer.transfer.credit import agrees, copied_evidence, is_proved, rest_decider, unsized_fate
 from autotransfer.transfer.listed_paths import ListedPaths
 from autotransfer.transfer.results import Decide, Recheck, Tally, TaskResult
 from autotransfer.transfer.task_status import Counts, TaskStatus
@@ -31,8 +25,10 @@ PAGES_A_RUN = 200
 # The longest list there can be: more pages than this are no list.
 MOST_PAGES = 1_000_000
 
-# A list may come a moment after its task's end; refused for longer, it does not come.
+# A list may come a moment after its task's end; refused for longer, it does not come. Nor does one that cannot be had
+# for days, though Globus can be reached.
 REFUSED_FOR_GOOD_NS = HOUR * NS_PER_SECOND
+FAILING_FOR_GOOD_NS = 3 * DAY * NS_PER_SECOND
 FIX_PERMISSIONS = "Fix its permissions."
 
 REMEDIES = {
@@ -93,6 +89,8 @@ class EndedTasks:
         elif not status.has_history:
             self._close_unlisted(task)
         else:
+            self._store.put_task(task)
+            self._commit()
             self.read_on(task)
 
     def lose(self, task: Task, reason: str) -> None:
@@ -117,16 +115,17 @@ class EndedTasks:
             self._pages_left -= 1
             try:
                 rows, marker = self._tasks.page(task.task_id, reading.list_name, reading.marker)
-            except ListRefused:
-                self._refused(task, reading)
+            except Unreachable:
+                raise
+            except GlobusProblem as problem:
+                self._failed(task, reading, problem)
                 return
             task = self._credit_page(task, reading, paths, rows, marker)
 
     def _credit_page(self, task: Task, reading: Reading, paths: ListedPaths, rows: list[Row], marker: str) -> Task:
         """Record a page; returns the task as it is then, ended if that was the last."""
-        pages = reading.pages + 1
-        marker = marker if pages < MOST_PAGES else ""
-        reading = reading._replace(marker=marker, pages=pages, refused_since_ns=0)
+        reading = reading._replace(marker=marker, pages=reading.pages + 1, refused_since_ns=0)
+        is_endless = reading.pages >= MOST_PAGES
         still_there: dict[str, str] = {}
         paths.begin_page()
         with self._store.all_or_nothing():
@@ -139,8 +138,8 @@ class EndedTasks:
                 task, reading = self._credit_listed(task, reading, paths, rows)
                 is_last = not marker
             task = task._replace(reading=tuple(reading))
-            if is_last:
-                task = self._finish(task, reading)
+            if is_last or is_endless:
+                task = self._finish(task, reading, is_list_whole=not is_endless)
             else:
                 self._store.put_task(task)
         self._commit()
@@ -182,32 +181,37 @@ class EndedTasks:
             self._store.put_task(task)
         self._commit()
 
-    def _refused(self, task: Task, reading: Reading) -> None:
+    def _failed(self, task: Task, reading: Reading, problem: GlobusProblem) -> None:
+        """Ask for the page again in a later run, or close the task when it cannot be had for good."""
+        is_refused = isinstance(problem, ListRefused)
         since_ns = min(reading.refused_since_ns or self._now_ns, self._now_ns)
-        if self._now_ns - since_ns >= REFUSED_FOR_GOOD_NS:
+        if self._now_ns - since_ns >= (REFUSED_FOR_GOOD_NS if is_refused else FAILING_FOR_GOOD_NS):
             self._close_unlisted(task)
             return
         self._store.put_task(task._replace(reading=tuple(reading._replace(refused_since_ns=since_ns))))
         self._commit()
+        if not is_refused:
+            raise problem
 
     def _close_unlisted(self, task: Task) -> None:
         """Close a task whose lists cannot be had: nothing more of it is credited."""
-        reading = Reading(*task.reading)
-        self._close(task, rest_decider(task, reading, is_list_whole=False))
+        with self._store.all_or_nothing():
+            self._finish(task, Reading(*task.reading), is_list_whole=False)
+        self._commit()
 
     def _close(self, task: Task, decide: Decide) -> None:
         with self._store.all_or_nothing():
             self._archive(task, self._result(task).close(decide))
         self._commit()
 
-    def _finish(self, task: Task, reading: Reading) -> Task:
+    def _finish(self, task: Task, reading: Reading, *, is_list_whole: bool) -> Task:
         """Decide about what no list names; in the same commit as the last page."""
         result = self._result(task)
         tally = Tally() if reading.has_sizes else result.settle_unsized(unsized_fate(task, reading))
-        tally += result.close(rest_decider(task, reading, is_list_whole=True))
-        return self._archive(task, tally)
+        tally += result.close(rest_decider(task, reading, is_list_whole=is_list_whole))
+        return self._archive(task, tally, is_list_whole=is_list_whole)
 
-    def _archive(self, task: Task, tally: Tally) -> Task:
+    def _archive(self, task: Task, tally: Tally, *, is_list_whole: bool = True) -> Task:
         task = self._count(task, tally)
         reading = Reading(*task.reading)
         if task.returned or tally.gone:  # what is gone may have been the last thing in its folder
@@ -227,7 +231,7 @@ class EndedTasks:
             self._summary.succeeded += 1
         else:
             self._summary.failed += 1
-        self._report(ended, reading)
+        self._report(ended, reading, is_list_whole)
         return ended
 
     def _count(self, task: Task, tally: Tally) -> Task:
@@ -235,7 +239,7 @@ class EndedTasks:
         self._summary.retrying += tally.returned
         return task._replace(arrived=task.arrived + tally.arrived, returned=task.returned + tally.returned)
 
-    def _report(self, task: Task, reading: Reading) -> None:
+    def _report(self, task: Task, reading: Reading, is_list_whole: bool) -> None:
         if reading.state == LOST:
             self._summary.notice(
                 TASK_LOST,
@@ -252,8 +256,14 @@ class EndedTasks:
                 f"{WEB_APP}/{task.task_id}/event_log",
                 cause=f"{reading.state} {reading.code}",
             )
-        elif not task.is_adopted and reading.errors < Counts(*reading.counts).errors:
-            skipped = Counts(*reading.counts).errors
+        elif not is_list_whole and task.returned:
+            self._summary.notice(
+                TASK_INCOMPLETE,
+                task.task_id,
+                f"{task.title} ended, and Globus no longer lists what it transferred. Its "
+                f"{counted(task.returned, 'path')} will be retried, compared by checksum.",
+            )
+        elif not task.is_adopted and reading.errors < (skipped := Counts(*reading.counts).errors):
             self._summary.notice(
                 TASK_INCOMPLETE,
                 task.task_id,
@@ -285,4 +295,4 @@ class EndedTasks:
 
     def _listed_paths(self, task: Task) -> ListedPaths:
         result = self._result(task)
-        return ListedPaths(task.src_path, files_in=result.names, folders_in=result.folders)
+        return ListedPaths(task.src_path, names_in=result.names_in, is_there=result.is_there)

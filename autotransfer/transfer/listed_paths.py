@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 from autotransfer.common.paths import from_collection, split
 
-# (folder's rel_path) -> the names in it that may be meant: files that the task carries, and folders.
-NamesIn = Callable[[str], Collection[str]]
+# A folder's rel_path -> the files in it that the task still has to account for, and the folders in it.
+NamesIn = Callable[[str], tuple[Collection[str], Collection[str]]]
 
 
 class ListedPaths:
@@ -23,83 +23,94 @@ class ListedPaths:
 
     Args:
         src_path: The root that the task's items were submitted below.
-        files_in: The names of the files that may be meant in a folder.
-        folders_in: The names of the folders in it.
+        names_in: What may be meant in a folder.
+        is_there: (folder, name) -> whether a file of exactly this name is recorded or on disk. A row that spells it
+            means that file, never another whose name is alike.
     """
 
-    def __init__(self, src_path: str, *, files_in: NamesIn, folders_in: NamesIn) -> None:
+    def __init__(self, src_path: str, *, names_in: NamesIn, is_there: Callable[[str, str], bool]) -> None:
         self._src_path = src_path
-        self._ask_files = files_in
-        self._ask_folders = folders_in
-        self._files: dict[str, Collection[str]] = {}
-        self._folders: dict[str, Collection[str]] = {}
-        # Learned from the first row that leaves no choice; others must lie below it, too.
-        self._root: Optional[list[str]] = None
-        self._may_be_folder = False
+        self._names_in = names_in
+        self._is_there = is_there
+        self._root = _words(src_path)
+        # Another root, learned from the first row that leaves no choice; others must lie below it, too.
+        self._other_root: Optional[list[str]] = None
+        self._seen: dict[tuple[str, bool, bool], _Names] = {}
 
     def begin_page(self) -> None:
         """Ask anew what is in each folder."""
-        self._files.clear()
-        self._folders.clear()
+        self._seen.clear()
 
     def find(self, source_path: str, *, may_be_folder: bool = False) -> str | None:
         """The rel_path that the row means, or None. Cost: one look-up where the row spells it as it was submitted."""
-        self._may_be_folder = may_be_folder
         rel_path = from_collection(self._src_path, source_path)
         if rel_path:
             folder_path, name = split(rel_path)
-            if name in self._last_names(folder_path):
+            if name in self._names(folder_path, True, may_be_folder).names:
                 return rel_path
-        words = [word for word in unquote(source_path).split("/") if word]
-        root = [word for word in unquote(self._src_path).split("/") if word]
-        if _alike(words[: len(root)], root):
-            return self._below(words[len(root) :])
-        if self._root is not None:
-            return self._below(words[len(self._root) :]) if _alike(words[: len(self._root)], self._root) else None
-        fits = [(start, found) for start in range(len(words)) if (found := self._below(words[start:])) is not None]
+            if self._is_there(folder_path, name):
+                return None
+        words = _words(source_path)
+        for root in (self._root, self._other_root):
+            if root is not None and _alike(words[: len(root)], root):
+                return self._below(words[len(root) :], may_be_folder)
+        return self._below_another_root(words, may_be_folder) if self._other_root is None else None
+
+    def _below_another_root(self, words: list[str], may_be_folder: bool) -> str | None:
+        fits = [
+            (start, found)
+            for start in range(len(words))
+            if (found := self._below(words[start:], may_be_folder)) is not None
+        ]
         if len(fits) != 1:
             return None
         start, found = fits[0]
-        self._root = words[:start]
+        # A name alone may be that of many files, unless what stands above it is the end of our own root.
+        tail = [word for word in self._root if word != "~"]
+        if len(words) - start < 2 and not (tail and _alike(words[max(0, start - len(tail)) : start], tail)):
+            return None
+        self._other_root = words[:start]
         return found
 
-    def _files_in(self, folder_path: str) -> Collection[str]:
-        if folder_path not in self._files:
-            self._files[folder_path] = self._ask_files(folder_path)
-        return self._files[folder_path]
-
-    def _folders_in(self, folder_path: str) -> Collection[str]:
-        if folder_path not in self._folders:
-            self._folders[folder_path] = self._ask_folders(folder_path)
-        return self._folders[folder_path]
-
-    def _last_names(self, folder_path: str) -> Collection[str]:
-        """What the last component of a row may name."""
-        files = self._files_in(folder_path)
-        return {*files, *self._folders_in(folder_path)} if self._may_be_folder else files
-
-    def _below(self, words: list[str]) -> str | None:
+    def _below(self, words: list[str], may_be_folder: bool) -> str | None:
         """The rel_path whose components are alike to these, each of them the only one."""
-        if not words:
-            return None
         path = ""
-        for word in words[:-1]:
-            name = _only(word, self._folders_in(path))
+        for number, word in enumerate(words, 1):
+            is_last = number == len(words)
+            name = self._names(path, is_last, may_be_folder or not is_last).only(word)
             if name is None:
                 return None
             path = f"{path}/{name}" if path else name
-        name = _only(words[-1], self._last_names(path))
-        if name is None:
-            return None
-        return f"{path}/{name}" if path else name
+        return path or None
+
+    def _names(self, folder_path: str, has_files: bool, has_folders: bool) -> _Names:
+        key = folder_path, has_files, has_folders
+        if key not in self._seen:
+            files, folders = self._names_in(folder_path)
+            self._seen[key] = _Names({*(files if has_files else ()), *(folders if has_folders else ())})
+        return self._seen[key]
 
 
-def _only(word: str, names: Collection[str]) -> str | None:
-    if word in names:
-        return word
-    wanted = _form(word)
-    fits = [name for name in names if _form(name) == wanted]
-    return fits[0] if len(fits) == 1 else None
+class _Names:
+    """Names in a folder, and which of them are the only ones of their form; the forms are made when one is needed."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+        self._by_form: dict[str, str | None] = {}
+
+    def only(self, word: str) -> str | None:
+        """The name itself, or the only one that is alike to it."""
+        if word in self.names:
+            return word
+        if not self._by_form:
+            for name in self.names:
+                form = _form(name)
+                self._by_form[form] = None if form in self._by_form else name
+        return self._by_form.get(_form(word))
+
+
+def _words(path: str) -> list[str]:
+    return [word for word in unquote(path).split("/") if word]
 
 
 def _alike(words: list[str], others: list[str]) -> bool:

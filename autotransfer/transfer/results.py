@@ -12,8 +12,8 @@ from typing import NamedTuple, Optional, Union
 
 from autotransfer.common.paths import FOLDER_ITSELF, join, split
 from autotransfer.common.times import DAY, NS_PER_SECOND
-from autotransfer.datastore.evidence import COUNTED, TRANSFERRED, VERIFIED
-from autotransfer.datastore.record import NOT_LISTED, Delivered, Fingerprint, Folder, InFlight, Retry
+from autotransfer.datastore.evidence import COUNTED, FOUND, PROVED, TRANSFERRED, VERIFIED
+from autotransfer.datastore.record import LAG_UNKNOWN, NOT_LISTED, Delivered, Fingerprint, Folder, InFlight, Retry
 from autotransfer.datastore.tasks import Item
 from autotransfer.datastore.trie import PathTrie
 from autotransfer.plan.in_flight import carried_names, touched_folders
@@ -77,7 +77,7 @@ class TaskResult:
     """Records the outcome of one ended task in the trie, path by path.
 
     Args:
-        trie: Changed by every call but `carried_files`, `names` and `folders`.
+        trie: Changed by every call but `carried_files`, `names_in` and `is_there`.
         number: The task's.
         items: Its items.
         now_ns: When this is recorded.
@@ -111,15 +111,21 @@ class TaskResult:
             for name in carried_names(self._trie.folder(folder_path), names, self._number)
         )
 
-    def names(self, folder_path: str) -> set[str]:
-        """The files in a folder that the task still has to account for."""
+    def names_in(self, folder_path: str) -> tuple[set[str], set[str]]:
+        """The files in a folder that the task still has to account for, and the folders in it."""
         folder = self._trie.folder(folder_path)
-        return {*carried_names(folder, None, self._number), *self._counted(folder, None)} - {FOLDER_ITSELF}
+        files = {*carried_names(folder, None, self._number), *self._counted(folder, None)} - {FOLDER_ITSELF}
+        return files, folder.folders
 
-    def folders(self, folder_path: str) -> set[str]:
-        """The names of the folders in a folder."""
-        record = self._trie.record(folder_path)
-        return set(record.folder_names) if record is not None else set()
+    def is_there(self, folder_path: str, name: str) -> bool:
+        """Whether a file of this name is recorded, or on disk; True when that cannot be read."""
+        folder = self._trie.folder(folder_path)
+        if name in folder.delivered or name in folder.in_flight or name in folder.retries:
+            return True
+        try:
+            return self._recheck(folder_path, name) is not None
+        except OSError:
+            return True
 
     def mark_failed(self, failures: Mapping[str, str]) -> tuple[Tally, int, dict[str, str]]:
         """Have paths retried that Globus gave up, rel_path to code; a folder's stands for everything below it.
@@ -171,7 +177,7 @@ class TaskResult:
                 if copied_bytes not in (None, known.size_bytes):
                     fate = SIZE_DIFFERS
                 size_bytes += known.size_bytes
-                tally += self._close_name(folder, folder_path, name, fate)
+                tally += self._close_name(folder, folder_path, name, fate, is_final=copied_bytes is not None)
             self._trie.put(folder_path, folder)
         return tally, size_bytes
 
@@ -262,7 +268,8 @@ class TaskResult:
         self._trie.put(folder_path, folder)
         return tally
 
-    def _close_name(self, folder: Folder, folder_path: str, name: str, fate: Fate) -> Tally:
+    def _close_name(self, folder: Folder, folder_path: str, name: str, fate: Fate, *, is_final: bool = True) -> Tally:
+        """Decide about one path; what failed before is forgotten only with a final success."""
         flying = folder.in_flight.get(name)
         if flying is None or flying.task != self._number:
             return self._close_delivered(folder, name, fate)
@@ -277,10 +284,13 @@ class TaskResult:
             return Tally(gone=1)
         is_same = seen == flying.fingerprint
         if isinstance(fate, int) and is_same:
+            if flying.ctime_lag_ns == LAG_UNKNOWN and fate in PROVED:
+                fate = FOUND  # an older version submitted it: a change with the times put back would not show
             folder.delivered[name] = Delivered(
                 *flying.fingerprint, self._latest_ns, self._number, fate, flying.ctime_lag_ns
             )
-            folder.retries.pop(name, None)
+            if is_final:
+                folder.retries.pop(name, None)
             return Tally(arrived=1)
         folder.delivered.pop(name, None)
         self._retry(
@@ -296,6 +306,7 @@ class TaskResult:
         record = folder.delivered[name]
         if isinstance(fate, int):
             folder.delivered[name] = record._replace(evidence=fate)
+            folder.retries.pop(name, None)
             return Tally()
         del folder.delivered[name]
         self._retry(folder, name, record.fingerprint, fate)

@@ -211,7 +211,7 @@ class Submitter:
             self._refuse(task, problem, "It has only one item.")
         middle = (len(items) + 1) // 2
         numbers = [self._part(task, task.number, items[:middle])]
-        if len(self._store.ledger.open) < self._settings.max_tasks_in_flight:
+        if len(self._store.ledger.at_globus) < self._settings.max_tasks_in_flight:
             second_number = self._store.ledger.next_number
             renumber(self._store.trie, items[middle:], task.number, second_number)
             numbers.append(self._part(task, second_number, items[middle:]))

@@ -42,10 +42,7 @@ WORDS = {
     "So, at the head of a sentence": ("therefore; which is why", r"(?:\A|[.!?] )(?-i:So [a-z])"),
 }
 # File, and a pattern for the passage in which the word is the right one.
-MEANT_SO: tuple[tuple[str, str], ...] = (
-    ("autotransfer/monitoring/notify.py", r"\Atold\Z"),  # the former name of alerts.json, which is removed
-    ("autotransfer/status/state.py", r"\Apausing\Z"),  # the former name of a count, which is still read
-)
+MEANT_SO: tuple[tuple[str, str], ...] = ()
 
 
 def python_texts(path: Path) -> Iterator[str]:

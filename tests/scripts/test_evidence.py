@@ -339,9 +339,9 @@ def test_a_list_that_is_refused_for_good_proves_nothing(
     there.summary_here()
     there.summary_here()
     monkeypatch.setattr(ended, "REFUSED_FOR_GOOD_NS", 0)
-    there.summary_here()
+    there.run_here("main.py", status=3, says="ended, and Globus no longer lists what it transferred")
     closed = recorded(there)
-    there.deliver_here()
+    there.run_here("main.py", "--wait", "60", status=None)
 
     # As a file item by checksum its counts alone say that nothing was copied, so the list is asked for once more.
     assert closed["scan/a"] in ("retrying LIST_REFUSED", "in flight")
@@ -354,7 +354,7 @@ def test_a_task_whose_history_is_deleted_is_closed_with_nothing_credited(there: 
     there.write("scan/a")
     service.after = lambda task: task.document.update(history_deleted=True)
     there.summary_here()
-    there.summary_here()
+    there.run_here("main.py", status=3, says="Its 1 path will be retried, compared by checksum.")
 
     assert recorded(there)["scan/a"] in ("retrying LIST_REFUSED", "in flight")
     assert open_tasks(there) <= 1
@@ -466,3 +466,53 @@ def test_an_empty_src_dir_of_a_route_with_records_is_not_proved(there: Route, se
     (there.src / "a").unlink()
 
     there.run("status.py", "--path", str(there.src), status=3)
+
+
+def test_what_was_only_found_is_proved_by_sending_it_again(there: Route, service: SmallGlobus) -> None:
+    """As a file item by checksum: in a folder item a file that is current is never equal, only found."""
+    there.write("run/a")
+    there.write("run/deep/b")
+    there.deliver_here()
+    (there.code_path / "datastore").unlink()
+    (there.code_path / "log").unlink()
+    there.deliver_here()
+    found = recorded(there)
+
+    there.run_here("set_time.py", "never", "--path", "run")
+    there.deliver_here()
+
+    assert found == {"run/a": "found", "run/deep/b": "found"}
+    assert recorded(there) == {"run/a": "equal", "run/deep/b": "equal"}
+    there.run_here("status.py", "--path", "run", says="yes, all of it")
+
+
+def test_a_list_that_asks_for_a_sign_in_is_not_refused(there: Route, service: SmallGlobus) -> None:
+    there.write("scan/a")
+    demand = {"session_message": "again", "session_required_identities": ["x"]}
+    refusal = (403, {"code": "PermissionDenied", "message": "again", "authorization_parameters": demand})
+    service.answer = lambda method, path, query, body: refusal if "_transfers" in path else None
+    there.summary_here()
+
+    there.run("main.py", status=4)
+    service.answer = lambda *request: None
+    there.deliver_here()
+
+    assert (recorded(there), len(service.tasks)) == ({"scan/a": "verified"}, 1)
+
+
+@pytest.mark.parametrize("answer", [(500, {"code": "Broken"}), (200, {"next_marker": None})])
+def test_a_list_that_cannot_be_had_for_days_is_given_up(
+    there: Route, service: SmallGlobus, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    there.write("scan/a")
+    service.answer = lambda method, path, query, body: answer if "_transfers" in path else None
+    there.summary_here()
+    first = there.run_here("main.py", "--json", status=None)
+    before = (recorded(there), open_tasks(there))
+
+    monkeypatch.setattr(ended, "FAILING_FOR_GOOD_NS", 0)
+    there.run_here("main.py", status=3, says="ended, and Globus no longer lists what it transferred")
+
+    assert first.status != 0
+    assert before == ({"scan/a": "in flight"}, 1)
+    assert recorded(there)["scan/a"] in ("retrying LIST_REFUSED", "in flight")

@@ -209,16 +209,6 @@ def test_something_else_in_the_place_of_the_memory_tells_every_time(route: Route
     assert "cannot be remembered" in log_of(route)
 
 
-def test_the_memory_of_an_earlier_version_goes(route: Route) -> None:
-    (route.code_path / "told").write_text("0001800000000.250 {}")
-    route.run_here("main.py")
-    assert not (route.code_path / "told").exists()
-
-    (route.code_path / "told").write_text("a file of the owner's")
-    route.run_here("main.py")
-    assert (route.code_path / "told").exists()
-
-
 def test_a_dry_run_remembers_nothing_and_tells_everything(route: Route) -> None:
     said = break_a_name(route)
 

@@ -20,7 +20,7 @@ from autotransfer.common.settings import Settings
 from autotransfer.common.text import age_text, counted, moment_text, size_text
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.reader import Reader
-from autotransfer.datastore.tasks import SUCCEEDED, AnyTask, Task
+from autotransfer.datastore.tasks import READING, SUCCEEDED, AnyTask, Task
 from autotransfer.status.folders import Amount, tree
 from autotransfer.status.html.folders import choose, columns
 from autotransfer.status.state import LATENCY_DAYS, read_state
@@ -178,7 +178,7 @@ def _drawn(task: Task, now_ns: int) -> list[Any]:
 
 
 def _task_standing(task: AnyTask) -> str:
-    if not task.ended_at_ns:
+    if not task.ended_at_ns or task.state == READING:
         return OPEN
     return DONE if task.state == SUCCEEDED else BAD
 

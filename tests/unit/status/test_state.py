@@ -367,17 +367,6 @@ def test_a_summary_that_another_version_kept_is_read_as_far_as_it_goes(kept: dic
     assert (run.status, run.counts["files"], run.unlisted_notices, run.scan) == (kept.get("status", 0), 0, 0, "full")
 
 
-def test_counts_that_an_earlier_version_stored_under_other_names_are_read() -> None:
-    with Store(IN_MEMORY) as store:
-        store.shelf["LAST_RUN"] = {"retry": 1, "pausing": 2, "others": 3, "arrived": 4, "returned": 5, "new": 6}
-
-        run = last_run(Reader(store))
-
-    assert run is not None
-    names = ("retried", "backing_off", "special_files", "delivered", "retrying", "new")
-    assert [run.counts[name] for name in names] == [1, 2, 3, 4, 5, 6]
-
-
 def test_notices_that_an_earlier_version_stored_as_texts_are_read() -> None:
     with Store(IN_MEMORY) as store:
         store.shelf["LAST_RUN"] = {"status": 3, "notices": ["Skipped a: gone."]}

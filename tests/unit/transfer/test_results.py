@@ -9,7 +9,7 @@ import pytest
 from shelves import DictShelf
 
 from autotransfer.common.paths import FOLDER_ITSELF, join
-from autotransfer.datastore.evidence import COUNTED, TRANSFERRED, VERIFIED
+from autotransfer.datastore.evidence import COUNTED, FOUND, TRANSFERRED, VERIFIED
 from autotransfer.datastore.record import EMPTY_FOLDER, Delivered, Fingerprint, Folder, InFlight, Retry
 from autotransfer.datastore.tasks import Item
 from autotransfer.datastore.trie import PathTrie
@@ -168,6 +168,30 @@ def test_rows_without_sizes_are_decided_about_together(fate: Fate) -> None:
     assert {record.evidence for record in folder.delivered.values()} == ({VERIFIED} if fate == VERIFIED else set())
 
 
+def test_attempts_are_not_forgotten_while_it_is_open_whether_all_bytes_came() -> None:
+    trie = trie_with({"a": {"x": 1}})
+    folder = trie.folder("a")
+    folder.retries["x"] = Retry(*FILE, 4, 0, "BYTES_MISSING", 9)
+    trie.put("a", folder)
+    result = ended(trie, ("a/x", False), files={"a/x": FILE})
+
+    result.mark_listed({"a/x": None}, VERIFIED)
+    result.settle_unsized("BYTES_MISSING")
+
+    assert trie.folder("a").retries["x"].attempts == 5
+
+
+def test_what_was_submitted_without_its_ctime_is_not_proved() -> None:
+    trie = trie_with({"a": {"x": 1}})
+    folder = trie.folder("a")
+    folder.in_flight["x"] = InFlight(*FILE, 1)
+    trie.put("a", folder)
+
+    ended(trie, ("a/x", False), files={"a/x": FILE}).close(verified)
+
+    assert trie.folder("a").delivered["x"].evidence == FOUND
+
+
 def test_what_is_counted_can_be_sent_again_and_the_list_raises_it_or_takes_it_back() -> None:
     trie = trie_with({"a": {"x": 1, "y": 1, "z": 1}}, covers={"a": 1})
     known = trie.folder("a")
@@ -177,7 +201,7 @@ def test_what_is_counted_can_be_sent_again_and_the_list_raises_it_or_takes_it_ba
 
     assert result.mark_counted() == Tally(arrived=2)
     counted = trie.folder("a")
-    still = result.names("a")
+    still, _ = result.names_in("a")
     result.mark_listed({"a/x": FILE[1]}, VERIFIED)
     tally = result.close(again("NOT_LISTED"))
 

@@ -187,7 +187,7 @@
         mark.append("path").attr("d", d3.symbol(d3.symbolDiamond, 60)())
           .attr("transform", `translate(${task.left + task.width / 2},${top + lane / 2 - 2})`);
       }
-      mark.append("title").text(`${task.label}\n${task.state === "submitted" ? "in flight" : task.state}, ${momentText(task.from)} to ` +
+      mark.append("title").text(`${task.label}\n${{ submitted: "in flight", reading: "its list is being read" }[task.state] ?? task.state}, ${momentText(task.from)} to ` +
         `${task.standing === "open" ? "now" : momentText(task.to)} (${ageText(task.to - task.from)})\n` +
         `${counted(task.files, "file")}, ${sizeText(task.bytes)}`);
     }
