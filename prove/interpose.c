@@ -1,5 +1,5 @@
 /* Stands between a script and the system (LD_PRELOAD): keeps a log of the calls that matter, and kills the process at
-   the one it is told to. The script knows nothing of it.
+   the one it is given. The script knows nothing of it.
 
    PROVE_FOLDER  CODE_PATH: calls on the files in it are named by the file, on the folder itself "."
    PROVE_TREE    SRC_DIR: opening anything in it is named "tree"

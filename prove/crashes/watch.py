@@ -120,10 +120,10 @@ class Watch:
         items = [os.path.relpath(item.source_path, self._tree.top) for item in earlier.submission.items]
         if task.submission.sync_level == 3 and any(self._tree.is_gone_since(item, before.age) for item in items):
             return
-        self.failures.append(f"{path} was sent twice for no reason: in {_told(earlier)} and in {_told(task)}")
+        self.failures.append(f"{path} was sent twice for no reason: in {_shown(earlier)} and in {_shown(task)}")
 
 
-def _told(task: Task) -> str:
+def _shown(task: Task) -> str:
     items = [f"{item.source_path}{'/' * bool(item.recursive)}" for item in task.submission.items[:5]]
     return f"task {task.label} ({task.status}, sync level {task.submission.sync_level}, {items})"
 

@@ -303,7 +303,7 @@ def test_a_given_checksum_is_compared_with_what_arrived(
     assert transfer.get_task(bad)["fatal_error"]["code"] == "EXTERNAL_CHECKSUM_MISMATCH"
 
 
-def test_the_common_path_is_told_when_asked_for(
+def test_the_common_path_is_reported_when_asked_for(
     submit: Callable[..., str], transfer: globus_sdk.TransferClient, source: Path
 ) -> None:
     write(source / "x/y/1")

@@ -1,4 +1,4 @@
-"""The datastore damaged, gone, foreign or hostile: it is refused by name and left as it is, and a backup mends it."""
+"""The datastore damaged, gone, foreign or hostile: it is refused by name and left as it is, and a backup restores it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ready(route: Route) -> Route:
 
 
 def check_refused(ready: Route, fault: FaultCheck, *damages: Callable[[Path], object]) -> None:
-    """Do each damage to the datastore: the run must refuse it, send nothing and leave it; a backup mends it."""
+    """Do each damage to the datastore: the run must refuse it, send nothing and leave it; a backup restores it."""
     __tracebackhide__ = True
     path, backup = ready.code_path / "datastore", ready.folder / "backup"
     shutil.copy2(path, backup)

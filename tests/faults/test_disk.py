@@ -52,7 +52,7 @@ def person(route: Route) -> Route:
     status=5,
     recorded=DELIVERED,
 )
-def test_a_full_disk_is_told_and_nothing_is_sent_that_could_not_be_recorded(
+def test_a_full_disk_is_reported_and_nothing_is_sent_that_could_not_be_recorded(
     small_disk: Route, fault: FaultCheck
 ) -> None:
     filler = machine.fill(small_disk.code_path)
@@ -70,7 +70,7 @@ def test_a_full_disk_is_told_and_nothing_is_sent_that_could_not_be_recorded(
     status=5,
     recorded="nothing",
 )
-def test_a_disk_that_is_full_before_the_first_run_is_told(route: Route, fault: FaultCheck) -> None:
+def test_a_disk_that_is_full_before_the_first_run_is_reported(route: Route, fault: FaultCheck) -> None:
     route.write("a.txt")
     with machine.disk(route.code_path, DISK_BYTES):
         filler = machine.fill(route.code_path)
@@ -117,7 +117,7 @@ def test_a_log_that_cannot_grow_does_not_stop_a_run(ready: Route, fault: FaultCh
     status=5,
     recorded="nothing",
 )
-def test_a_login_that_cannot_be_stored_is_told(route: Route, fault: FaultCheck) -> None:
+def test_a_login_that_cannot_be_stored_is_reported(route: Route, fault: FaultCheck) -> None:
     route.configure(CLIENT_SECRET_FILE="")
     route.write("a.txt")
     usual = dict(route.environment)
@@ -136,7 +136,7 @@ def test_a_login_that_cannot_be_stored_is_told(route: Route, fault: FaultCheck) 
     status=5,
     recorded=DELIVERED,
 )
-def test_a_renewed_login_that_cannot_be_stored_is_told(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+def test_a_renewed_login_that_cannot_be_stored_is_reported(person: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.change_auth(expire_access_tokens=True)
 
     result = machine.run(person, "main.py", variables=machine.refusing(person.code_path / "tokens.db", errno.ENOSPC))
@@ -155,7 +155,7 @@ def test_a_renewed_login_that_cannot_be_stored_is_told(person: Route, globus: Em
     status=5,
     recorded=DELIVERED,
 )
-def test_a_quota_that_is_used_up_is_told(ready: Route, fault: FaultCheck) -> None:
+def test_a_quota_that_is_used_up_is_reported(ready: Route, fault: FaultCheck) -> None:
     fault.check(machine.run(ready, "main.py", variables=machine.refusing(ready.code_path, errno.EDQUOT)), ready)
 
     assert len(ready.sent()) == 1
@@ -168,7 +168,7 @@ def test_a_quota_that_is_used_up_is_told(ready: Route, fault: FaultCheck) -> Non
     status=5,
     recorded=DELIVERED,
 )
-def test_a_datastore_at_the_limit_of_its_size_is_told(ready: Route, fault: FaultCheck) -> None:
+def test_a_datastore_at_the_limit_of_its_size_is_reported(ready: Route, fault: FaultCheck) -> None:
     for number in range(1500):
         ready.write(f"sub/{number:04}-{'n' * 100}.txt")
     limit_bytes = (ready.code_path / "datastore").stat().st_size + 8 * KB
@@ -190,7 +190,7 @@ def test_a_datastore_at_the_limit_of_its_size_is_told(ready: Route, fault: Fault
     recorded=DELIVERED,
 )
 @pytest.mark.parametrize("words", [("main.py",), ("main.py", "--dry-run"), ("set_time.py", "now")], ids=" ".join)
-def test_a_read_only_disk_is_told(ready: Route, fault: FaultCheck, words: tuple[str, ...]) -> None:
+def test_a_read_only_disk_is_reported(ready: Route, fault: FaultCheck, words: tuple[str, ...]) -> None:
     fault.check(machine.run(ready, *words, before=machine.where(read_only=(ready.code_path,))), ready)
 
     assert_recovers(ready, tasks=2)
@@ -203,7 +203,7 @@ def test_a_read_only_disk_is_told(ready: Route, fault: FaultCheck, words: tuple[
     status=5,
     recorded=DELIVERED,
 )
-def test_a_code_path_without_write_permission_is_told(ready: Route, fault: FaultCheck) -> None:
+def test_a_code_path_without_write_permission_is_reported(ready: Route, fault: FaultCheck) -> None:
     before = machine.without_rights()
     ready.code_path.chmod(0o500)
 
@@ -221,7 +221,7 @@ def test_a_code_path_without_write_permission_is_told(ready: Route, fault: Fault
     status=5,
     recorded="nothing",
 )
-def test_a_code_path_that_is_gone_is_told_and_not_made_anew(ready: Route, fault: FaultCheck) -> None:
+def test_a_code_path_that_is_gone_is_reported_and_not_made_anew(ready: Route, fault: FaultCheck) -> None:
     away = ready.code_path.rename(ready.folder / "away")
 
     result = ready.run("main.py", status=None)
@@ -237,7 +237,7 @@ def test_a_code_path_that_is_gone_is_told_and_not_made_anew(ready: Route, fault:
     status=5,
     recorded=DELIVERED,
 )
-def test_a_log_that_cannot_be_set_aside_is_told(ready: Route, fault: FaultCheck) -> None:
+def test_a_log_that_cannot_be_set_aside_is_reported(ready: Route, fault: FaultCheck) -> None:
     ready.configure(LOG_MAX_BYTES=10_000)
     with (ready.code_path / "log").open("a") as log:
         log.write("a line of the past\n" * 1000)
@@ -258,7 +258,7 @@ def test_a_log_that_cannot_be_set_aside_is_told(ready: Route, fault: FaultCheck)
     recorded=DELIVERED,
 )
 @pytest.mark.parametrize("mode", [0o600, 0o666], ids=["closed", "open to all"])
-def test_a_log_of_another_user_is_told(ready: Route, fault: FaultCheck, mode: int) -> None:
+def test_a_log_of_another_user_is_reported(ready: Route, fault: FaultCheck, mode: int) -> None:
     _check_with_a_file_given_away(ready, fault, ready.code_path / "log", mode)
 
 
@@ -269,7 +269,7 @@ def test_a_log_of_another_user_is_told(ready: Route, fault: FaultCheck, mode: in
     recorded=DELIVERED,
 )
 @pytest.mark.parametrize("mode", [0o600, 0o666], ids=["closed", "open to all"])
-def test_a_lock_of_another_user_is_told(ready: Route, fault: FaultCheck, mode: int) -> None:
+def test_a_lock_of_another_user_is_reported(ready: Route, fault: FaultCheck, mode: int) -> None:
     _check_with_a_file_given_away(ready, fault, ready.code_path / "lock", mode)
 
 
@@ -291,7 +291,7 @@ def _check_with_a_file_given_away(ready: Route, fault: FaultCheck, path: Path, m
     status=5,
     recorded=DELIVERED,
 )
-def test_a_folder_in_the_place_of_the_log_is_told(ready: Route, fault: FaultCheck) -> None:
+def test_a_folder_in_the_place_of_the_log_is_reported(ready: Route, fault: FaultCheck) -> None:
     log = ready.code_path / "log"
     log.unlink()
     log.mkdir()

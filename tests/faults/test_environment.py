@@ -120,7 +120,7 @@ def test_few_descriptors_suffice_for_a_deep_and_wide_tree(route: Route, fault: F
     status=5,
     recorded=DELIVERED,
 )
-def test_memory_that_runs_out_is_told(ready: Route, fault: FaultCheck) -> None:
+def test_memory_that_runs_out_is_reported(ready: Route, fault: FaultCheck) -> None:
     if not Path("/proc/self/statm").exists():
         pytest.skip("what a process has of memory is read from /proc")
     usual = ready.config.read_text()

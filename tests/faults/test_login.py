@@ -98,7 +98,7 @@ def test_a_token_that_expires_within_a_run_is_renewed(person: Route, globus: Emu
         ),
     ],
 )
-def test_a_withdrawn_login_is_told_with_what_to_run(
+def test_a_withdrawn_login_is_reported_with_what_to_run(
     person: Route, globus: Emulator, fault: FaultCheck, name: str
 ) -> None:
     globus.world.change_auth(revoke=name, expire_access_tokens=True)
@@ -135,7 +135,7 @@ def test_a_login_lost_under_way_keeps_the_task(person: Route, globus: Emulator, 
     status=4,
     recorded="nothing",
 )
-def test_a_missing_consent_is_told(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+def test_a_missing_consent_is_reported(person: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.change_collection(DST_ID, type="mapped")
 
     fault.check(person.run("main.py", status=None), person)
@@ -151,7 +151,7 @@ def test_a_missing_consent_is_told(person: Route, globus: Emulator, fault: Fault
     status=6,
     recorded="nothing",
 )
-def test_a_consent_that_is_refused_to_a_service_account_is_told(
+def test_a_consent_that_is_refused_to_a_service_account_is_reported(
     route: Route, globus: Emulator, fault: FaultCheck
 ) -> None:
     route.write("a.dat")
@@ -173,7 +173,7 @@ def test_a_consent_that_is_refused_to_a_service_account_is_told(
     status=4,
     recorded="nothing",
 )
-def test_an_expired_session_is_told(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+def test_an_expired_session_is_reported(person: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.change_auth(session_expired=[SRC_ID])
 
     fault.check(person.run("main.py", status=None), person)
@@ -248,7 +248,7 @@ def test_the_task_of_another_identity_counts_as_lost(person: Route, globus: Emul
     status=5,
     recorded="nothing",
 )
-def test_a_wrong_secret_is_told(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+def test_a_wrong_secret_is_reported(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     route.write("a.dat")
     refusal: dict[str, Any] = {"errors": [{"detail": "invalid_client"}], "error": "invalid_client"}
     globus.world.add_fault("POST /v2/oauth2/token", times=None, status=401, json=refusal)

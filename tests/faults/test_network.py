@@ -225,7 +225,7 @@ FAILURES = [(500, "Internal"), (502, "BadGateway"), (503, "ServiceUnavailable"),
         ),
     ],
 )
-def test_an_answer_that_is_none_is_told_and_the_next_runs_deliver_once(
+def test_an_answer_that_is_none_is_reported_and_the_next_runs_deliver_once(
     hasty: Route, globus: Emulator, fault: FaultCheck, where: str, what: dict[str, Any]
 ) -> None:
     hasty.write("a.dat")
@@ -570,7 +570,7 @@ def test_a_deadline_by_a_clock_that_is_late(route: Route, globus: Emulator, faul
         ),
     ],
 )
-def test_a_wrong_clock_is_told_by_test_config(
+def test_a_wrong_clock_is_reported_by_test_config(
     route: Route, globus: Emulator, fault: FaultCheck, ahead_seconds: int
 ) -> None:
     route.write("a.dat")

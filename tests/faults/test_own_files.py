@@ -52,7 +52,7 @@ def test_a_database_of_another_program_is_not_adopted(lonely_route: Route) -> No
     assert path.read_bytes() == before
 
 
-def test_a_full_disk_is_told_in_words_and_the_next_run_goes_on(route: Route) -> None:
+def test_a_full_disk_is_reported_in_words_and_the_next_run_goes_on(route: Route) -> None:
     route.write("a.txt")
     route.deliver()
     size_bytes = (route.code_path / "log").stat().st_size

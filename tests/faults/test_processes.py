@@ -1,4 +1,4 @@
-"""Runs beside one another, and runs that are told to end: one works, nobody waits, and nothing is left to clean up."""
+"""Runs beside one another, and runs that are asked to end: one works, nobody waits, and nothing is left to clean up."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_second_run_ends_at_once_and_in_silence(ready: Route, fault: FaultChec
     recorded=DELIVERED,
 )
 @pytest.mark.parametrize("words", [("main.py", "-v"), ("set_time.py", "now")], ids=" ".join)
-def test_a_person_is_told_that_a_run_is_under_way(ready: Route, fault: FaultCheck, words: tuple[str, ...]) -> None:
+def test_a_person_learns_that_a_run_is_under_way(ready: Route, fault: FaultCheck, words: tuple[str, ...]) -> None:
     with machine.Held(ready, "look", "c.txt") as held:
         result = ready.run(*words, status=None)
         fault.check(result, ready)
@@ -95,14 +95,14 @@ def test_a_killed_run_leaves_no_lock(ready: Route, fault: FaultCheck) -> None:
     assert_recovers(ready, tasks=2)
 
 
-# ---- told to end -------------------------------------------------------------------------------------------------
+# ---- asked to end ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.fault(
     "SIGTERM, SIGINT or SIGHUP while the tree is scanned", sees=INTERRUPTED, status=130, recorded=DELIVERED
 )
 @SIGNALS
-def test_a_run_that_is_told_to_end_while_it_scans_ends_cleanly(
+def test_a_run_that_is_asked_to_end_while_it_scans_ends_cleanly(
     ready: Route, fault: FaultCheck, number: signal.Signals
 ) -> None:
     with machine.Held(ready, "look", "c.txt") as held:
@@ -120,7 +120,7 @@ def test_a_run_that_is_told_to_end_while_it_scans_ends_cleanly(
     status=130,
     recorded="2 paths delivered, 1 path in a prepared task; 1 task succeeded",
 )
-def test_a_run_that_is_told_to_end_while_it_posts_ends_cleanly_and_the_task_runs_once(
+def test_a_run_that_is_asked_to_end_while_it_posts_ends_cleanly_and_the_task_runs_once(
     ready: Route, globus: Emulator, fault: FaultCheck
 ) -> None:
     hold = globus.world.add_fault("POST /v0.10/transfer", hold=True)
@@ -137,7 +137,7 @@ def test_a_run_that_is_told_to_end_while_it_posts_ends_cleanly_and_the_task_runs
 
 
 @pytest.mark.fault("SIGTERM while tasks are waited for", sees=INTERRUPTED, status=130, recorded=ON_ITS_WAY)
-def test_a_run_that_is_told_to_end_while_it_waits_ends_cleanly(
+def test_a_run_that_is_asked_to_end_while_it_waits_ends_cleanly(
     ready: Route, globus: Emulator, fault: FaultCheck
 ) -> None:
     globus.world.set_progress("polls:100000")
@@ -156,7 +156,7 @@ def test_a_run_that_is_told_to_end_while_it_waits_ends_cleanly(
 @pytest.mark.fault(
     "SIGTERM while set_time.py reads the tree", sees=f"set_time.py: {INTERRUPTED}", status=130, recorded=DELIVERED
 )
-def test_set_time_that_is_told_to_end_changes_nothing(ready: Route, fault: FaultCheck) -> None:
+def test_set_time_that_is_asked_to_end_changes_nothing(ready: Route, fault: FaultCheck) -> None:
     with machine.Held(ready, "look", "c.txt", "set_time.py", "now") as held:
         held.processes[0].send_signal(signal.SIGTERM)
         fault.check(held.go_on(), ready)
@@ -210,7 +210,7 @@ def test_what_cannot_be_told_still_has_its_exit_status(ready: Route, fault: Faul
     status=0,
     recorded=ON_ITS_WAY,
 )
-def test_a_full_disk_under_stdout_is_told_on_stderr(ready: Route, fault: FaultCheck) -> None:
+def test_a_full_disk_under_stdout_is_reported_on_stderr(ready: Route, fault: FaultCheck) -> None:
     fault.check(machine.run(ready, "main.py", "-v", before=machine.shell('exec "$@" >/dev/full')), ready)
 
     assert_recovers(ready, tasks=2)

@@ -19,7 +19,7 @@ SUBMITTING = "POST /v0.10/transfer"
     status=6,
     recorded="nothing",
 )
-def test_a_queue_that_is_full_is_told(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+def test_a_queue_that_is_full_is_reported(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     route.write("a.dat")
     fill_the_queue(route, globus)
 
@@ -70,7 +70,7 @@ def test_a_request_that_is_too_large_is_halved(route: Route, globus: Emulator, f
     status=6,
     recorded="nothing",
 )
-def test_one_item_that_is_too_large_is_told(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+def test_one_item_that_is_too_large_is_reported(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.limits.request_bytes = 300
     route.write("a.dat")
 
@@ -105,7 +105,7 @@ def test_an_open_task_with_the_same_paths_is_waited_for(route: Route, globus: Em
     status=6,
     recorded="nothing",
 )
-def test_a_conflict_with_no_task_is_told(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+def test_a_conflict_with_no_task_is_reported(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     conflict = {
         "code": "Conflict",
         "message": "A transfer with identical paths has not yet completed",
@@ -146,7 +146,7 @@ def test_one_refused_task_does_not_hold_up_the_others(route: Route, globus: Emul
     status=6,
     recorded="nothing",
 )
-def test_an_unknown_refusal_is_told_in_its_own_words(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+def test_an_unknown_refusal_is_reported_in_its_own_words(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     refusal = {"code": "Teapot", "message": "I am a teapot", "request_id": "oRk4lxkbD"}
     globus.world.add_fault(SUBMITTING, times=None, status=418, json=refusal)
     route.write("a.dat")

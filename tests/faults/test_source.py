@@ -35,7 +35,7 @@ def ready(route: Route) -> Route:
     recorded=DELIVERED,
 )
 @pytest.mark.parametrize("words", [("main.py",), ("main.py", "--dry-run"), ("set_time.py", "now")], ids=" ".join)
-def test_a_missing_tree_is_told_and_its_records_stay(ready: Route, fault: FaultCheck, words: tuple[str, ...]) -> None:
+def test_a_missing_tree_is_reported_and_its_records_stay(ready: Route, fault: FaultCheck, words: tuple[str, ...]) -> None:
     away = ready.src.rename(ready.folder / "away")
 
     fault.check(ready.run(*words, status=None), ready)
@@ -50,7 +50,7 @@ def test_a_missing_tree_is_told_and_its_records_stay(ready: Route, fault: FaultC
     status=5,
     recorded=DELIVERED,
 )
-def test_a_file_in_the_place_of_the_tree_is_told(ready: Route, fault: FaultCheck) -> None:
+def test_a_file_in_the_place_of_the_tree_is_reported(ready: Route, fault: FaultCheck) -> None:
     away = ready.src.rename(ready.folder / "away")
     ready.src.write_text("a file")
 
@@ -68,7 +68,7 @@ def test_a_file_in_the_place_of_the_tree_is_told(ready: Route, fault: FaultCheck
     status=5,
     recorded=DELIVERED,
 )
-def test_an_unreadable_tree_is_told(ready: Route, fault: FaultCheck) -> None:
+def test_an_unreadable_tree_is_reported(ready: Route, fault: FaultCheck) -> None:
     before = machine.without_rights()
     ready.src.chmod(0)
 
@@ -85,7 +85,7 @@ def test_an_unreadable_tree_is_told(ready: Route, fault: FaultCheck) -> None:
     status=3,
     recorded="2 paths delivered, 1 path under way; 1 task succeeded",
 )
-def test_an_unreadable_folder_is_told_the_rest_is_sent_and_its_records_stay(ready: Route, fault: FaultCheck) -> None:
+def test_an_unreadable_folder_is_reported_the_rest_is_sent_and_its_records_stay(ready: Route, fault: FaultCheck) -> None:
     before = machine.without_rights()
     ready.write("other.txt")
     (ready.src / "sub").chmod(0)
@@ -103,7 +103,7 @@ def test_an_unreadable_folder_is_told_the_rest_is_sent_and_its_records_stay(read
     status=3,
     recorded=DELIVERED,
 )
-def test_a_folder_that_may_not_be_searched_is_told_and_its_records_stay(ready: Route, fault: FaultCheck) -> None:
+def test_a_folder_that_may_not_be_searched_is_reported_and_its_records_stay(ready: Route, fault: FaultCheck) -> None:
     before = machine.without_rights()
     (ready.src / "sub").chmod(0o444)
 
@@ -122,7 +122,7 @@ def test_a_folder_that_may_not_be_searched_is_told_and_its_records_stay(ready: R
     status=5,
     recorded=DELIVERED,
 )
-def test_a_tree_that_is_suddenly_empty_is_told(ready: Route, fault: FaultCheck) -> None:
+def test_a_tree_that_is_suddenly_empty_is_reported(ready: Route, fault: FaultCheck) -> None:
     away = ready.src.rename(ready.folder / "away")
     ready.src.mkdir()
 
@@ -139,7 +139,7 @@ def test_a_tree_that_is_suddenly_empty_is_told(ready: Route, fault: FaultCheck) 
     status=5,
     recorded=DELIVERED,
 )
-def test_an_empty_disk_in_the_place_of_the_tree_is_told(ready: Route, fault: FaultCheck) -> None:
+def test_an_empty_disk_in_the_place_of_the_tree_is_reported(ready: Route, fault: FaultCheck) -> None:
     with machine.disk(ready.src, DISK_BYTES, is_new=True):
         fault.check(ready.run("main.py", status=None), ready)
 
@@ -152,7 +152,7 @@ def test_an_empty_disk_in_the_place_of_the_tree_is_told(ready: Route, fault: Fau
     status=5,
     recorded=DELIVERED,
 )
-def test_another_disk_in_the_place_of_the_tree_is_told(ready: Route, fault: FaultCheck) -> None:
+def test_another_disk_in_the_place_of_the_tree_is_reported(ready: Route, fault: FaultCheck) -> None:
     with machine.disk(ready.src, DISK_BYTES, is_new=True):
         ready.write("something/else.txt")
         fault.check(ready.run("main.py", status=None), ready)

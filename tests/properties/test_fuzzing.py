@@ -40,7 +40,7 @@ def test_the_emulator_answers_whatever_it_is_asked(tmp_path: Path, name: str) ->
         assert fuzz(name, getattr(emulator, name), seconds=0, seed=5, examples=12).failures == ()
 
 
-def test_a_target_that_breaks_is_told_with_its_seed() -> None:
+def test_a_target_that_breaks_is_reported_with_its_seed() -> None:
     def breaks(data: strategies.DataObject) -> None:
         assert data.draw(strategies.integers()) < 5
 

@@ -193,7 +193,7 @@ def test_a_deleted_working_directory_does_not_matter(lonely_route: Route, tmp_pa
         assert done.returncode == 0, done.stderr
 
 
-def test_a_bug_is_told_in_one_line_with_its_place_and_no_traceback() -> None:
+def test_a_bug_is_reported_in_one_line_with_its_place_and_no_traceback() -> None:
     program = "import utils\n\ndef main():\n    return {}['not there']\n\nutils.run_script(main)\n"
 
     done = run_bare("-c", program, cwd=str(ROOT))
@@ -205,7 +205,7 @@ def test_a_bug_is_told_in_one_line_with_its_place_and_no_traceback() -> None:
     assert done.stderr.count("This is a bug") == 1
 
 
-def test_a_run_that_is_told_to_stop_says_that_what_was_recorded_stands(route: Route) -> None:
+def test_a_run_that_is_asked_to_stop_says_that_what_was_recorded_stands(route: Route) -> None:
     assert route.globus is not None
     hold = route.globus.world.add_fault("GET /v0.10/submission_id", hold=True, reset="before")
     route.write("a.txt")

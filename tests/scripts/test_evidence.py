@@ -22,20 +22,6 @@ from autotransfer.datastore.store import Store
 from autotransfer.transfer import ended
 
 
-@pytest.fixture
-def service() -> Iterator[SmallGlobus]:
-    with SmallGlobus() as service:
-        yield service
-
-
-@pytest.fixture
-def there(tmp_path: Path, service: SmallGlobus) -> Route:
-    """A route aimed at the second service, with more room for tasks than any test needs."""
-    route = Route(tmp_path, None)
-    route.environment = service.environment()
-    return route
-
-
 def recorded(route: Route) -> dict[str, str]:
     """rel_path to the evidence of its delivery, or to "retrying CODE" or "in flight"."""
     found = {}

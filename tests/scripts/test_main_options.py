@@ -231,7 +231,7 @@ def _shell(route: Route, words: list[str], line: str) -> subprocess.CompletedPro
         ("\0", "null byte"),
     ],
 )
-def test_a_configuration_that_does_not_run_is_told_with_its_line(lonely_route: Route, text: str, says: str) -> None:
+def test_a_configuration_that_does_not_run_is_reported_with_its_line(lonely_route: Route, text: str, says: str) -> None:
     lonely_route.config.write_text(text)
 
     result = lonely_route.run("main.py", status=5, says=says)

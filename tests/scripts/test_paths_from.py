@@ -236,7 +236,8 @@ def test_what_set_time_wants_sent_again_is_sent_by_the_next_run_with_a_feed(fed:
 
     summary = feed(fed, "--wait")
 
-    assert (summary["scan"], summary["new"], sent_last(fed)) == ("paths", 1, {"b/c/"})
+    # File by file: a folder item could not show which of its files Globus found equal.
+    assert (summary["scan"], summary["new"], sent_last(fed)) == ("paths", 1, {"b/c/1.dat"})
 
 
 def test_what_a_scan_leaves_is_kept_too_and_what_it_settled_is_not(fed: Route) -> None:
@@ -252,7 +253,7 @@ def test_what_a_scan_leaves_is_kept_too_and_what_it_settled_is_not(fed: Route) -
     assert kept(fed) == ["a/2.dat"]
 
 
-def test_what_cannot_be_sent_is_told_and_looked_at_again_if_that_can_help(fed: Route) -> None:
+def test_what_cannot_be_sent_is_reported_and_looked_at_again_if_that_can_help(fed: Route) -> None:
     fed.configure(SYMLINKS="follow")
     (fed.src / "a/link").symlink_to("nowhere")
     (fed.src / os.fsdecode(b"a/bad\xff")).write_text("x")

@@ -116,7 +116,7 @@ def test_a_dask_worker_that_is_killed_costs_no_more_than_a_retry(tree: Route, cl
 
 
 @needs_dask
-def test_a_cluster_that_cannot_be_reached_is_told_and_the_scan_goes_on(tree: Route) -> None:
+def test_a_cluster_that_cannot_be_reached_is_reported_and_the_scan_goes_on(tree: Route) -> None:
     tree.configure(SCAN_EXECUTOR="dask:tcp://127.0.0.1:9")
 
     summary = run(tree, status=3)

@@ -11,20 +11,6 @@ from small_globus import MTIME, SmallGlobus
 from suite import LONG_AGO, Route
 
 
-@pytest.fixture
-def service() -> Iterator[SmallGlobus]:
-    with SmallGlobus() as service:
-        yield service
-
-
-@pytest.fixture
-def there(tmp_path: Path, service: SmallGlobus) -> Route:
-    """A route aimed at the second service."""
-    route = Route(tmp_path, None)
-    route.environment = service.environment()
-    return route
-
-
 def test_a_tree_arrives_and_is_sent_once(there: Route, service: SmallGlobus) -> None:
     for rel_path in ("top.dat", "scan/a.dat", "scan/deep/b.dat"):
         there.write(rel_path, rel_path)

@@ -113,7 +113,7 @@ def test_a_run_that_ended_badly_is_handed_on_in_its_own_words(route: Route, glob
     assert (found["unsubmitted"], found["as_of_at"]) == ({"files": 1, "size_bytes": 3}, None)
 
 
-def test_a_last_run_of_long_ago_is_told(lonely_route: Route) -> None:
+def test_a_last_run_of_long_ago_is_reported(lonely_route: Route) -> None:
     lonely_route.write("a.txt")
     lonely_route.run_here("set_time.py", "now")
     for _ in range(5):
@@ -189,7 +189,7 @@ def test_a_delivered_file_is_answered_with_task_time_mtime_and_size(route: Route
     assert task.task_id in said
 
 
-def test_each_reason_why_a_file_is_not_delivered_is_told_apart(route: Route, globus: Emulator) -> None:
+def test_each_reason_why_a_file_is_not_delivered_is_reported_by_itself(route: Route, globus: Emulator) -> None:
     route.configure(EXCLUDE=["*.tmp", "scratch"], SETTLE_SECONDS=DAY_SECONDS)
     for name in ("same", "newer", "older", "gone", "touched"):
         route.write(f"{name}.txt")

@@ -166,7 +166,7 @@ def test_with_an_unedited_configuration_it_says_what_to_fill_in_and_points_to_th
     assert failed.not_made == set(ALL[1:])
 
 
-def test_all_wrong_settings_are_told_at_once_with_a_suggestion_for_an_unknown_name(route: Route) -> None:
+def test_all_wrong_settings_are_reported_at_once_with_a_suggestion_for_an_unknown_name(route: Route) -> None:
     route.configure(SETTLE_SECOND=5, SYNC_LEVEL="newest", DST_ID="archive")
 
     result = route.run("test_config.py", status=5)
@@ -312,7 +312,7 @@ def test_a_secret_of_another_user_may_reach_this_one_by_its_group(route: Route) 
     assert failure(route, status=5).name == "permissions"
 
 
-def test_all_that_optional_settings_lack_is_told_at_once_and_keeps_no_other_check_from_being_made(route: Route) -> None:
+def test_all_that_optional_settings_lack_is_reported_at_once_and_keeps_no_other_check_from_being_made(route: Route) -> None:
     (route.folder / "folder.html").mkdir()
     route.configure(
         METRICS_FILE=str(route.folder / "nowhere" / "route.prom"),
@@ -330,7 +330,7 @@ def test_all_that_optional_settings_lack_is_told_at_once_and_keeps_no_other_chec
     assert "PING_URL" not in failed.words
 
 
-def test_optional_settings_that_have_what_they_need_are_named_and_no_one_is_told_anything(route: Route) -> None:
+def test_optional_settings_that_have_what_they_need_are_named_and_no_one_is_notified(route: Route) -> None:
     told = route.folder / "told.txt"
     route.configure(
         METRICS_FILE=str(route.folder / "route.prom"),
@@ -379,7 +379,7 @@ def test_a_package_that_a_setting_needs_is_missed_before_a_run_misses_it(
     assert checks["options"]["why"] == f"{setting}: this Python {words}"
 
 
-def test_without_globus_sdk_the_local_checks_are_made_and_the_remedy_is_told(route: Route) -> None:
+def test_without_globus_sdk_the_local_checks_are_made_and_the_remedy_is_reported(route: Route) -> None:
     result = without_packages(route)
 
     assert result.status == 5
@@ -790,7 +790,7 @@ def test_a_file_in_the_place_of_dst_dir_fails(route: Route) -> None:
     assert "is not a folder" in failed.words
 
 
-def test_a_test_folder_that_cannot_be_deleted_again_is_told(route: Route, globus: Emulator) -> None:
+def test_a_test_folder_that_cannot_be_deleted_again_is_reported(route: Route, globus: Emulator) -> None:
     globus.world.add_fault("POST /v0.10/delete", status=403, json={"code": "PermissionDenied", "message": "No"})
 
     result = route.run("test_config.py", status=0, says="Delete it by hand.")

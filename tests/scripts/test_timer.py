@@ -610,7 +610,7 @@ def test_errors_of_the_service_go_to_stderr_with_a_status(route: Route, globus: 
     assert words[0] == "session" or "the disk of the service is full (HTTP 507" in result.stderr
 
 
-def test_a_network_that_is_down_is_told_once_on_stderr(person: Route, hasty: Route, globus: Emulator) -> None:
+def test_a_network_that_is_down_is_reported_once_on_stderr(person: Route, hasty: Route, globus: Emulator) -> None:
     sign_in(person, "timer.py", "session", "login")
     globus.stop()
 
@@ -853,7 +853,7 @@ def test_what_cannot_be_is_refused_in_plain_words_and_nothing_is_created(
     assert globus.world.timers.timers == {}
 
 
-def test_an_unknown_timer_is_told_with_the_words_of_the_service_and_the_others_are_served(
+def test_an_unknown_timer_is_reported_with_the_words_of_the_service_and_the_others_are_served(
     route: Route, globus: Emulator
 ) -> None:
     job_id = made(route, "--interval", "1h")

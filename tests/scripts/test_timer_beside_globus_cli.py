@@ -155,7 +155,7 @@ def test_a_timer_of_timer_py_is_shown_and_managed_by_globus(both: Both) -> None:
     assert both.job("list") == []
 
 
-def test_what_both_lack_is_told_by_both(both: Both) -> None:
+def test_what_both_lack_is_reported_by_both(both: Both) -> None:
     job_id = both.job("transfer", "--interval", "1h")["job_id"]
     both.globus.world.change_collection(DST_ID, type="mapped")
     both.globus.world.advance_clock(HOUR + 1)

@@ -819,7 +819,7 @@ def test_a_name_that_cannot_be_sent_is_reported_by_name_and_the_rest_is_sent(rou
 
 
 @pytest.mark.parametrize("shown_as", ["/", "/shares/run7"])
-def test_a_collection_that_shows_src_dir_under_another_path_is_told_by_src_path(
+def test_a_collection_that_shows_src_dir_under_another_path_is_reported_by_src_path(
     route: Route, globus: Emulator, shown_as: str
 ) -> None:
     """Weakness 20: the path on this computer was taken for the collection's."""

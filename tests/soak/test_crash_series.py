@@ -49,7 +49,7 @@ def test_scripts_killed_forty_times_lose_nothing_and_send_nothing_twice(tmp_path
 
 
 @pytest.mark.parametrize("when", native.WHEN)
-def test_a_script_dies_at_the_call_it_is_told_to(
+def test_a_script_dies_at_the_call_it_is_given(
     route: Route, globus: Emulator, library: Path, tmp_path: Path, when: str
 ) -> None:
     route.write("a.txt")

@@ -176,7 +176,7 @@ def test_problems_that_ended_runs_differ_by_class_and_reason(one: Problem, other
 # ---- once -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_problem_is_told_once_and_again_after_a_week_with_the_day_since_when() -> None:
+def test_a_problem_is_reported_once_and_again_after_a_week_with_the_day_since_when() -> None:
     route = Route()
     told = [route.after(HOUR, SKIPPED).notices for _ in range(24 * 8)]
 
@@ -186,7 +186,7 @@ def test_a_problem_is_told_once_and_again_after_a_week_with_the_day_since_when()
     assert told[again[1]][0].startswith(f"{SKIPPED.text} It has lasted since 20")
 
 
-def test_with_no_time_to_remind_everything_is_told_by_every_run() -> None:
+def test_with_no_time_to_remind_everything_is_reported_by_every_run() -> None:
     route = Route(remind_seconds=0.0)
 
     told = [route.after(MINUTE, SKIPPED, problem=AWAY_NOW) for _ in range(3)]
@@ -194,7 +194,7 @@ def test_with_no_time_to_remind_everything_is_told_by_every_run() -> None:
     assert [len(news.texts) for news in told] == [2, 2, 2]
 
 
-def test_further_paths_with_the_same_problem_are_told_once_a_day_together() -> None:
+def test_further_paths_with_the_same_problem_are_reported_once_a_day_together() -> None:
     route = Route()
     notices = [skipped(str(number)) for number in range(40)]
 
@@ -205,7 +205,7 @@ def test_further_paths_with_the_same_problem_are_told_once_a_day_together() -> N
     assert told[24] == tuple(notice.text for notice in notices[1:25])
 
 
-def test_another_problem_is_told_at_once_and_that_the_first_one_lasts() -> None:
+def test_another_problem_is_reported_at_once_and_that_the_first_one_lasts() -> None:
     route = Route()
     route.after(0, SKIPPED)
 
@@ -244,7 +244,7 @@ def test_globus_away_for_less_than_an_hour_is_no_news_where_runs_come_often() ->
     assert not well.is_over
 
 
-def test_globus_away_for_an_hour_is_told_once_whatever_it_says() -> None:
+def test_globus_away_for_an_hour_is_reported_once_whatever_it_says() -> None:
     route = Route()
     problems = [
         AWAY_NOW,
@@ -267,16 +267,16 @@ def test_a_run_that_gets_through_in_between_begins_the_hour_anew() -> None:
 
 
 @pytest.mark.parametrize("interval_seconds", [0.0, 2.0 * HOUR, 1.0 * DAY], ids=["unknown", "two hours", "a day"])
-def test_globus_away_is_told_at_once_where_the_next_run_is_far(interval_seconds: float) -> None:
+def test_globus_away_is_reported_at_once_where_the_next_run_is_far(interval_seconds: float) -> None:
     assert Route().after(0, problem=AWAY_NOW, interval_seconds=interval_seconds).problem
 
 
 @pytest.mark.parametrize("problem", [SignInNeeded("Not signed in"), ConfigurationProblem("The disk is full")])
-def test_what_does_not_pass_by_itself_is_told_at_once(problem: Problem) -> None:
+def test_what_does_not_pass_by_itself_is_reported_at_once(problem: Problem) -> None:
     assert Route().after(0, problem=problem).problem == str(problem)
 
 
-def test_an_overlong_run_is_told_once_however_its_age_grows() -> None:
+def test_an_overlong_run_is_reported_once_however_its_age_grows() -> None:
     route = Route()
     told = [
         route.after(5 * MINUTE, problem=RunActive(f"Active for {number} hours", remedy="", is_silent=False)).problem
@@ -289,7 +289,7 @@ def test_an_overlong_run_is_told_once_however_its_age_grows() -> None:
 # ---- over -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_problem_that_is_over_is_told_so_once_and_told_anew_when_it_comes_back() -> None:
+def test_a_problem_that_is_over_is_reported_so_once_and_anew_when_it_comes_back() -> None:
     route = Route()
     route.after(0, SKIPPED)
 

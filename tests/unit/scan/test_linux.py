@@ -37,7 +37,7 @@ def expected(folder_fd: int, names: list[str]) -> Statuses:
     return Statuses([each.st_mode for each in found], *(struct.pack(f"<{len(names)}q", *column) for column in columns))
 
 
-def test_every_kind_of_entry_is_told_as_stat_tells_it(tmp_path: Path, folder_fd: int) -> None:
+def test_every_kind_of_entry_is_as_stat_reports_it(tmp_path: Path, folder_fd: int) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("nowhere")
     os.mkfifo(tmp_path / "pipe")
@@ -60,7 +60,7 @@ def test_every_kind_of_entry_is_told_as_stat_tells_it(tmp_path: Path, folder_fd:
 
 
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 300])
-def test_a_folder_of_any_size_is_told_whole_and_in_order(tmp_path: Path, folder_fd: int, count: int) -> None:
+def test_a_folder_of_any_size_is_reported_whole_and_in_order(tmp_path: Path, folder_fd: int, count: int) -> None:
     chance = random.Random(count)
     for number in range(count):
         path = tmp_path / f"{number:03}"
@@ -83,7 +83,7 @@ def test_a_file_of_another_age_leaves_no_answer(tmp_path: Path, folder_fd: int, 
     assert Entries().read(folder_fd, ["a", "z"]) == expected(folder_fd, ["a", "z"])
 
 
-def test_those_chosen_are_told_as_if_they_alone_had_been_asked_for(tmp_path: Path, folder_fd: int) -> None:
+def test_those_chosen_are_reported_as_if_they_alone_had_been_asked_for(tmp_path: Path, folder_fd: int) -> None:
     names = [f"{number}" for number in range(300)]
     for number, name in enumerate(names):
         (tmp_path / name).write_bytes(b"x" * number)
@@ -142,7 +142,7 @@ def refuses(*arguments: object) -> int:
 
 @pytest.mark.parametrize("statx", [None, refuses, does_nothing])
 @pytest.mark.parametrize("exclude", [(), ("*.tmp", "left out")])
-def test_a_folder_as_recorded_is_told_alike_where_statx_is_missing_refused_or_a_sham(
+def test_a_folder_as_recorded_is_reported_alike_where_statx_is_missing_refused_or_a_sham(
     tmp_path: Path,
     folder_fd: int,
     exclude: tuple[str, ...],

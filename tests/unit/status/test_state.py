@@ -119,7 +119,7 @@ def test_a_path_that_is_in_flight_again_counts_once_and_no_longer_as_delivered()
     assert found.failures == ()
 
 
-def test_what_set_time_assumed_for_is_told_apart_and_is_no_delivery() -> None:
+def test_what_set_time_assumed_for_is_shown_apart_and_is_no_delivery() -> None:
     with Store(IN_MEMORY) as store:
         put(store, "", delivered={"a": Delivered(1, 10, NOW_NS, 0), "b": Delivered(1, 10, NOW_NS - HOUR_NS, 4)})
 
@@ -298,7 +298,7 @@ def test_a_commit_that_takes_long_is_waited_for_and_told(path: str, monkeypatch:
     assert told == ["waiting"]
 
 
-def test_a_run_that_writes_all_the_time_is_told_in_words() -> None:
+def test_a_run_that_writes_all_the_time_is_reported_in_words() -> None:
     moments = iter(range(0, 1000, 25))
 
     def locked() -> None:

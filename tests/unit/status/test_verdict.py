@@ -134,7 +134,7 @@ def test_a_run_is_late_by_the_usual_interval(interval_seconds: int, age_seconds:
     assert verdict(found).next_run.interval_seconds == interval_seconds
 
 
-def test_a_run_under_way_is_not_late_but_one_of_more_than_a_day_is_told() -> None:
+def test_a_run_under_way_is_not_late_but_one_of_more_than_a_day_is_reported() -> None:
     late: dict[str, Any] = {"runs": every(300, last_age_seconds=2 * DAY)}
 
     assert kinds(state(run(2 * DAY), **late, active=ActiveRun(5, NOW_NS - HOUR * NS_PER_SECOND))) == []
@@ -165,7 +165,7 @@ def test_a_run_that_met_a_problem_hands_on_what_it_said() -> None:
     assert "status 4: sign-in needed" in finding.what
 
 
-def test_a_task_that_does_not_get_on_is_told_once() -> None:
+def test_a_task_that_does_not_get_on_is_reported_once() -> None:
     stuck = TASK._replace(trouble="QUOTA_EXCEEDED")
     told = run(status=3, notices=(Notice(TASK_STALLED, stuck.task_id, "It is stalled.", "QUOTA_EXCEEDED"),))
 

@@ -98,7 +98,7 @@ def test_a_run_that_could_not_be_started_is_a_failure(result: dict[str, Any], wo
         ({}, "unknown (under way)", 0),
     ],
 )
-def test_what_the_task_came_to_is_told_in_one_line(task: dict[str, Any], words: str, is_troubled: int) -> None:
+def test_what_the_task_came_to_is_reported_in_one_line(task: dict[str, Any], words: str, is_troubled: int) -> None:
     job = read_job({"job_id": "x"}).with_task(task)
 
     assert (job.last_result, job.is_troubled) == (words, bool(is_troubled))

@@ -65,7 +65,7 @@ def test_below_an_unknown_root_what_fits_two_paths_fits_none_until_the_root_is_k
     assert found.find("/mnt/x/x/b") == "x/b"
 
 
-def test_two_names_of_one_spelling_are_told_apart_only_by_their_own() -> None:
+def test_two_names_of_one_spelling_are_distinguished_only_by_their_own() -> None:
     both = {"": {unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é")}}
     found = paths(carried=both)
 

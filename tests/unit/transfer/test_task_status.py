@@ -89,7 +89,7 @@ def test_a_task_that_faults_is_stuck_after_its_hours_without_progress() -> None:
 
 
 @pytest.mark.parametrize("document", [faulting(is_paused=True), {**faulting(), "status": "INACTIVE"}])
-def test_what_waits_for_a_person_is_told_and_never_canceled(document: dict[str, Any]) -> None:
+def test_what_waits_for_a_person_is_reported_and_never_canceled(document: dict[str, Any]) -> None:
     status = status_on(document, hours=1000, progress=status_on(document).progress)
 
     assert status.state == RUNNING
