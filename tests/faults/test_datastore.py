@@ -1,4 +1,4 @@
-"""The datastore damaged, gone, foreign or hostile: it is refused by name and left as it is, and a backup restores it."""
+"""The datastore damaged, gone, foreign or hostile: it is refused by name and left alone; a backup restores it."""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ def ready(route: Route) -> Route:
     recorded=DELIVERED,
 )
 @pytest.mark.parametrize("words", [("main.py",), ("main.py", "--dry-run"), ("set_time.py", "now")], ids=" ".join)
-def test_a_missing_tree_is_reported_and_its_records_stay(ready: Route, fault: FaultCheck, words: tuple[str, ...]) -> None:
+def test_a_missing_tree_is_reported_and_its_records_stay(
+    ready: Route, fault: FaultCheck, words: tuple[str, ...]
+) -> None:
     away = ready.src.rename(ready.folder / "away")
 
     fault.check(ready.run(*words, status=None), ready)
@@ -85,7 +87,9 @@ def test_an_unreadable_tree_is_reported(ready: Route, fault: FaultCheck) -> None
     status=3,
     recorded="2 paths delivered, 1 path under way; 1 task succeeded",
 )
-def test_an_unreadable_folder_is_reported_the_rest_is_sent_and_its_records_stay(ready: Route, fault: FaultCheck) -> None:
+def test_an_unreadable_folder_is_reported_the_rest_is_sent_and_its_records_stay(
+    ready: Route, fault: FaultCheck
+) -> None:
     before = machine.without_rights()
     ready.write("other.txt")
     (ready.src / "sub").chmod(0)

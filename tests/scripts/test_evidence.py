@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import time
 import unicodedata
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from small_globus import MTIME, SmallGlobus
 from suite import LONG_AGO, Route
 

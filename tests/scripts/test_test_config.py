@@ -312,7 +312,9 @@ def test_a_secret_of_another_user_may_reach_this_one_by_its_group(route: Route) 
     assert failure(route, status=5).name == "permissions"
 
 
-def test_all_that_optional_settings_lack_is_reported_at_once_and_keeps_no_other_check_from_being_made(route: Route) -> None:
+def test_all_that_optional_settings_lack_is_reported_at_once_and_keeps_no_other_check_from_being_made(
+    route: Route,
+) -> None:
     (route.folder / "folder.html").mkdir()
     route.configure(
         METRICS_FILE=str(route.folder / "nowhere" / "route.prom"),
