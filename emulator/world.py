@@ -20,6 +20,7 @@ from .timers.requests import UPDATABLE
 from .timers.scheduler import THROUGH, Timer, Timers
 from .transfer.collection import Collection
 from .transfer.documents import task_document
+from .transfer.odd_lists import OddList, OddLists
 from .transfer.outcome_rules import OutcomeRule, OutcomeRules
 from .transfer.queue import PathConflict, Progress, TaskQueue
 from .transfer.submission import Limits, Submission
@@ -47,6 +48,7 @@ class World:
         updatable_timer_fields: What PATCH changes of a timer; other fields are ignored.
         faults: HTTP faults to come.
         outcomes: Rules about how tasks go.
+        odd_lists: What is odd about the lists and counts of ended tasks.
         requests: The imitated requests so far.
     """
 
@@ -59,6 +61,7 @@ class World:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _faults: FaultRules = field(default_factory=FaultRules)
     _outcomes: OutcomeRules = field(default_factory=OutcomeRules)
+    odd_lists: OddLists = field(default_factory=OddLists)
 
     def __post_init__(self) -> None:
         self.auth = AuthState(self.clock, self._has_scope)
@@ -294,6 +297,28 @@ class World:
         """No more rules about how tasks go."""
         with self.lock:
             self._outcomes.rules.clear()
+
+    def add_odd_list(self, kind: str, **what: Any) -> OddList:
+        """An oddity of what is said about ended tasks; see `OddList` for the rest."""
+        with self.lock:
+            rule = OddList(kind=kind, **what)
+            self.odd_lists.rules.append(rule)
+            return rule
+
+    def clear_odd_lists(self) -> None:
+        """No more oddities, also of tasks that had them."""
+        with self.lock:
+            self.odd_lists.rules.clear()
+
+    def keep_seeing(self, collection_id: str, path: str) -> None:
+        """Let transfer nodes see a file as it is now, or see none, until `see_all`."""
+        with self.lock:
+            self.queue.view.keep(self.collection(collection_id).local_path(path))
+
+    def see_all(self) -> None:
+        """Let transfer nodes see all files as they are."""
+        with self.lock:
+            self.queue.view.clear()
 
     def change_task(
         self,

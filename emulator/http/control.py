@@ -6,6 +6,8 @@
     POST   progress            {"mode": "immediate" | "polls:N" | "seconds:S"}
     POST   faults              the fields of gate_rules.Fault      DELETE  no more
     POST   outcomes            the fields of outcomes.OutcomeRule  DELETE  no more
+    POST   odd_lists           the fields of odd_lists.OddList     DELETE  no more
+    POST   keep_seeing         {"collection": ID, "path": path}    DELETE  see all as it is
     PATCH  tasks/ID            the arguments of World.change_task
     PATCH  collections/ID      any field of collection.Collection
     POST   auth                the arguments of World.change_auth
@@ -80,6 +82,27 @@ def control_blueprint(world: World) -> Blueprint:
     @routes.delete("/outcomes")
     def clear_outcomes() -> Response:
         world.clear_outcomes()
+        return json_response({})
+
+    @routes.post("/odd_lists")
+    def add_odd_list() -> Response:
+        world.add_odd_list(**_body())
+        return json_response({}, 201)
+
+    @routes.delete("/odd_lists")
+    def clear_odd_lists() -> Response:
+        world.clear_odd_lists()
+        return json_response({})
+
+    @routes.post("/keep_seeing")
+    def keep_seeing() -> Response:
+        body = _body()
+        world.keep_seeing(str(body["collection"]), str(body["path"]))
+        return json_response({}, 201)
+
+    @routes.delete("/keep_seeing")
+    def see_all() -> Response:
+        world.see_all()
         return json_response({})
 
     @routes.patch("/tasks/<task_id>")

@@ -36,7 +36,8 @@ def transfer_blueprint(world: World) -> Blueprint:
         return world.transfer_caller(bearer())
 
     def render(task: Task) -> dict[str, Any]:
-        return documents.task_document(task, world.queue, world.auth, world.clock)
+        document = documents.task_document(task, world.queue, world.auth, world.clock)
+        return document if task.is_open else world.odd_lists.document(task.task_id, document)
 
     @routes.get("/submission_id")
     def submission_id() -> Response:
@@ -88,13 +89,15 @@ def transfer_blueprint(world: World) -> Blueprint:
             raise bad_request(message, "ClientError.BadRequest")
         indices = range(len(found.arrivals))
         return json_response(
-            _marker_page(world, "successful_transfers", indices, lambda index: documents.arrival_document(found, index))
+            _list_page(
+                world, found, "successful_transfers", indices, lambda index: documents.arrival_document(found, index)
+            )
         )
 
     @routes.get("/task/<task_id>/skipped_errors")
     def skipped_errors(task_id: str) -> Response:
         found = world.queue.find(task_id, caller().identity_id)
-        return json_response(_marker_page(world, "skipped_errors", found.skipped, documents.skipped_document))
+        return json_response(_list_page(world, found, "skipped_errors", found.skipped, documents.skipped_document))
 
     @routes.get("/task/<task_id>/pause_info")
     def pause_info(task_id: str) -> Response:
@@ -165,6 +168,14 @@ def _chosen_fields(document: dict[str, Any]) -> dict[str, Any]:
         return document
     wanted = {"DATA_TYPE", *(name.strip() for name in fields.split(","))}
     return {key: value for key, value in document.items() if key in wanted}
+
+
+def _list_page(world: World, task: Task, data_type: str, records: Any, render: Any) -> dict[str, Any]:
+    """A page of a task's list; one that is shown oddly is made as a whole first."""
+    if task.is_open or not world.odd_lists.is_odd(task.task_id):
+        return _marker_page(world, data_type, records, render)
+    rows = world.odd_lists.rows(task.task_id, [render(record) for record in records])
+    return _marker_page(world, data_type, rows, lambda row: row)
 
 
 def _marker_page(world: World, data_type: str, records: Any, render: Any) -> dict[str, Any]:

@@ -30,6 +30,10 @@ class Collection:
         quota_bytes: Most bytes the folder may hold; None is no limit.
         host_id: For a guest collection: its mapped collection.
         allowed_identities: The identities that may use it; None is everyone.
+        disable_verify: Whether transfers with it verify no checksums, whatever their documents say (the field is
+            documented, its effect by the option --disable-verify of the globus command line).
+        keeps_times: Whether copies get the times of their sources where a transfer asks for it; some storage cannot
+            (assumed: the task goes on without).
     """
 
     id: str
@@ -47,6 +51,8 @@ class Collection:
     public: bool = False
     force_encryption: bool = False
     allowed_identities: list[str] | None = None
+    disable_verify: bool = False
+    keeps_times: bool = True
     description: str | None = None
     pause_message: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from .copying import ItemFault, Permissions, fault_of
 from .delete_job import remove_extra, remove_tree
 from .destination import Destination
 from .long_paths import LongPaths
+from .node_view import NodeView
 from .outcome_rules import OutcomeRule, OutcomeRules
 from .submission import Item
 from .task import Arrival, SkippedError, Task
@@ -40,6 +41,7 @@ class JobContext:
     rules: OutcomeRules
     source: Collection
     destination: Collection
+    view: NodeView
     apply_rule: Callable[[Task, OutcomeRule], None]
     fail: Callable[[Task, str], None]
 
@@ -82,7 +84,7 @@ class CopyJob:
         task = self._task
         task.subtasks_total = len(self._items)
         for index, item in enumerate(self._items):
-            source = self._long_paths(self._context.source.local_path(item.source_path))
+            source = self._seen(self._context.source.local_path(item.source_path), item.source_path)
             destination = self._long_paths(self._context.destination.local_path(item.destination_path))
             yield from self._attempt(_Unit(ROOT, index, "", source, destination))
         while self._stalled:
@@ -191,7 +193,7 @@ class CopyJob:
         rule = self._take_rule(unit)
         if rule is not None and rule.outcome == "skip":
             raise ItemFault(rule.code, "Skipped on demand", is_at_source=True)
-        if rule is not None and rule.outcome not in ("stall", "corrupt"):
+        if rule is not None and rule.outcome not in ("stall", "corrupt", "current"):
             self._context.apply_rule(self._task, rule)
             yield STALLED
 
@@ -200,7 +202,7 @@ class CopyJob:
         try:
             status = os.stat(unit.source)
             self._permissions.check_readable(unit.source, status)
-            names = sorted(os.listdir(unit.source))
+            names = [name for name in sorted(os.listdir(unit.source)) if not self._is_hidden(unit, name)]
         except OSError as error:
             raise fault_of(error, is_at_source=True) from None
         self._destination.make_directory(unit.destination)
@@ -227,7 +229,8 @@ class CopyJob:
 
     def _child(self, parent: _Unit, name: bytes) -> _Unit | None:
         """The unit for a directory entry met in recursion; None when it is skipped. Special files are never opened."""
-        source = self._long_paths(os.path.join(parent.source, name))
+        below = decode_name(name) if not parent.below else f"{parent.below}/{decode_name(name)}"
+        source = self._seen(os.path.join(parent.source, name), item_paths(self._items[parent.item], below)[0])
         try:
             mode = os.lstat(source).st_mode
             if stat.S_ISLNK(mode):
@@ -239,7 +242,6 @@ class CopyJob:
         kind = DIRECTORY if stat.S_ISDIR(mode) else FILE
         if not self._is_wanted(name, "dir" if kind == DIRECTORY else "file"):
             return None
-        below = decode_name(name) if not parent.below else f"{parent.below}/{decode_name(name)}"
         return _Unit(kind, parent.item, below, source, self._long_paths(os.path.join(parent.destination, name)))
 
     def _mode_behind_link(self, parent: _Unit, name: bytes, source: bytes) -> int:
@@ -288,7 +290,7 @@ class CopyJob:
             return
         if rule is not None and rule.outcome == "stall":
             raise ItemFault(rule.code, "Faulted on demand", is_at_source=False)
-        if rule is not None and rule.outcome not in ("corrupt", "half"):
+        if rule is not None and rule.outcome not in ("corrupt", "half", "current"):
             self._context.apply_rule(self._task, rule)
             yield STALLED
         name = os.path.basename(unit.source)
@@ -300,7 +302,7 @@ class CopyJob:
             raise fault_of(error, is_at_source=True) from None
         self._permissions.check_readable(unit.source, status)
         self._remove_other_type(unit, is_directory=False)
-        if not self._must_copy(unit, status):
+        if not self._must_copy(unit, status, is_taken=rule is not None and rule.outcome == "current"):
             self._task.files_skipped += 1
             self._task.subtasks_succeeded += self._weight(unit)
             yield 1 + status.st_size
@@ -312,13 +314,14 @@ class CopyJob:
                 yield count
             self._context.apply_rule(self._task, rule)
             yield STALLED
-        yield from self._copy(unit, status, is_corrupt=rule is not None and rule.outcome == "corrupt")
+        checksum = yield from self._copy(unit, status, is_corrupt=rule is not None and rule.outcome == "corrupt")
         self._task.files_transferred += 1
         self._task.subtasks_succeeded += self._weight(unit)
-        self._task.arrivals.append(Arrival(unit.item, unit.below, status.st_size))
+        self._task.arrivals.append(Arrival(unit.item, unit.below, status.st_size, checksum))
         yield 1
 
-    def _copy(self, unit: _Unit, status: os.stat_result, *, is_corrupt: bool) -> Iterator[int]:
+    def _copy(self, unit: _Unit, status: os.stat_result, *, is_corrupt: bool) -> Generator[int, None, str | None]:
+        """Copy, and compare if that is wanted; ends with the checksum of what was read, if there is one."""
         key = (unit.item, unit.below)
         for is_last_try in (False, True):
             copied_bytes = 0
@@ -331,19 +334,21 @@ class CopyJob:
             if is_corrupt and key not in self._corrupted:
                 self._corrupted.add(key)
                 copying.flip_a_byte(unit.destination)
-            if self._flags["preserve_timestamp"]:
+            if self._flags["preserve_timestamp"] and self._context.destination.keeps_times:
                 copying.keep_timestamp(status, unit.destination)
             self._check_external(unit)
-            if not self._flags["verify_checksum"]:
-                return
+            if not self._verifies():
+                return None
             self._task.bytes_checksummed += copied_bytes
-            if copying.is_same_content(unit.source, unit.destination):
-                return
+            is_same, checksum = copying.compare_content(unit.source, unit.destination)
+            if is_same:
+                return checksum
             fault = ItemFault("VERIFY_CHECKSUM", "Checksums of source and destination differ", is_at_source=False)
             if is_last_try:
                 raise fault
             self._task.record_fault(fault.code, self._details(unit, fault), self._context.clock.now())
             self._task.nice_status = "OK"
+        return None
 
     def _check_external(self, unit: _Unit) -> None:
         item = self._items[unit.item]
@@ -356,12 +361,26 @@ class CopyJob:
         if found != item.external_checksum.lower():
             raise ItemFault("EXTERNAL_CHECKSUM_MISMATCH", "The given checksum does not match", is_at_source=False)
 
-    def _must_copy(self, unit: _Unit, status: os.stat_result) -> bool:
+    def _must_copy(self, unit: _Unit, status: os.stat_result, *, is_taken: bool) -> bool:
         must_copy = copying.must_copy(self._task.submission.sync_level, status, unit.destination)
         if must_copy is None:
             self._task.bytes_checksummed += status.st_size
-            must_copy = not copying.is_same_content(unit.source, unit.destination)
-        return must_copy
+            return not copying.compare_content(unit.source, unit.destination)[0]
+        is_there = self._task.submission.sync_level is not None and os.path.exists(unit.destination)
+        return must_copy and not (is_taken and is_there)
+
+    def _verifies(self) -> bool:
+        sides = (self._context.source, self._context.destination)
+        return bool(self._flags["verify_checksum"]) and not any(side.disable_verify for side in sides)
+
+    def _seen(self, local: bytes, source_path: str) -> bytes:
+        """Where to read what the transfer node sees of a source path."""
+        if self._context.view.is_older(local):
+            self._task.read_older.add(source_path)
+        return self._long_paths(self._context.view.seen(local))
+
+    def _is_hidden(self, folder: _Unit, name: bytes) -> bool:
+        return self._context.view.is_hidden(os.path.join(folder.source, name))
 
     def _take_rule(self, unit: _Unit) -> OutcomeRule | None:
         task = self._task

@@ -200,8 +200,10 @@ def _write(descriptor: int, chunk: bytes) -> None:
             raise fault_of(error, is_at_source=False) from None
 
 
-def is_same_content(source: bytes, destination: bytes) -> bool:
-    """Whether two files hold the same bytes; both are read, except where both have a hole.
+def compare_content(source: bytes, destination: bytes) -> tuple[bool, str | None]:
+    """Whether two files hold the same bytes, and the MD5 of the source if they do and it has no hole.
+
+    Both are read, except where both have a hole.
 
     Raises:
         ItemFault: One of them cannot be read.
@@ -210,14 +212,16 @@ def is_same_content(source: bytes, destination: bytes) -> bool:
         with open(source, "rb", buffering=0) as left:
             try:
                 with open(destination, "rb", buffering=0) as right:
-                    at = 0
+                    at, digest, has_holes = 0, hashlib.md5(usedforsecurity=False), False
                     while True:
-                        at = min(_data_from(left.fileno(), at), _data_from(right.fileno(), at))
+                        data_at = min(_data_from(left.fileno(), at), _data_from(right.fileno(), at))
+                        at, has_holes = data_at, has_holes or data_at > at
                         chunk = os.pread(left.fileno(), CHUNK_BYTES, at)
                         if chunk != os.pread(right.fileno(), CHUNK_BYTES, at):
-                            return False
+                            return False, None
                         if not chunk:
-                            return True
+                            return True, None if has_holes else digest.hexdigest()
+                        digest.update(chunk)
                         at += len(chunk)
             except OSError as error:
                 raise fault_of(error, is_at_source=False) from None

@@ -169,7 +169,7 @@ def event_document(event: Event) -> dict[str, Any]:
 
 
 def arrival_document(task: Task, index: int) -> dict[str, Any]:
-    """One file that was really copied (documented; checksums are not kept, so they are null)."""
+    """One file that was really copied (documented: sizes and checksums; null where none was made is assumed)."""
     arrival = task.arrivals[index]
     source_path, destination_path = item_paths(task.submission.items[arrival.item], arrival.below)
     return {
@@ -177,8 +177,8 @@ def arrival_document(task: Task, index: int) -> dict[str, Any]:
         "source_path": source_path,
         "destination_path": destination_path,
         "size": arrival.size_bytes,
-        "checksum": None,
-        "checksum_algorithm": None,
+        "checksum": arrival.checksum,
+        "checksum_algorithm": "MD5" if arrival.checksum else None,  # MD5: the SDK's default
         "dynamic": False,
     }
 
@@ -300,6 +300,7 @@ def endpoint_document(collection: Collection, owner_id: str, owner_username: str
         "expire_time": "2000-01-02 03:45:06+00:00",
         "expires_in": 0,
         **dict.fromkeys(_FALSE_KEYS, False),
+        "disable_verify": collection.disable_verify,
         **collection.extra,
     }
 
@@ -309,7 +310,6 @@ _FALSE_KEYS = [
     "acl_editable",
     "activated",
     "disable_anonymous_writes",
-    "disable_verify",
     "force_verify",
     "french_english_bilingual",
     "in_use",

@@ -1,4 +1,8 @@
-"""Rules by which tests decide how tasks go: fail, stall, skip, corrupt, and so on."""
+"""Rules by which tests decide how tasks go: fail, stall, skip, corrupt, and so on.
+
+"current" takes a file for current that is there at the destination, at any sync level below checksum: clocks of file
+servers differ, and so may what they say of times and sizes (assumed).
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,9 @@ DEFAULT_CODES = {
     "forget": "",
     "corrupt": "VERIFY_CHECKSUM",
     "half": "CONNECTION_BROKEN",
+    "current": "",
 }
-PER_FILE = {"stall", "skip", "corrupt", "half"}
+PER_FILE = {"stall", "skip", "corrupt", "half", "current"}
 
 
 @dataclass

@@ -12,6 +12,7 @@ from emulator.errors import TransferRefusal, task_not_found
 from .collection import Collection
 from .copy_job import STALLED, CopyJob, JobContext
 from .delete_job import DeletionFailed, delete_steps
+from .node_view import NodeView
 from .outcome_rules import OutcomeRule, OutcomeRules
 from .submission import Submission
 from .task import ACTIVE, FAILED, INACTIVE, SUCCEEDED, Task, describe
@@ -72,6 +73,7 @@ class TaskQueue:
     rules: OutcomeRules
     collection: Callable[[str], Collection]
     progress: Progress
+    view: NodeView = field(default_factory=NodeView)
     tasks: dict[str, Task] = field(default_factory=dict)
     conflicts: list[PathConflict] = field(default_factory=list)
     _by_submission: dict[str, str] = field(default_factory=dict)
@@ -168,7 +170,7 @@ class TaskQueue:
             task.steps = delete_steps(task, source, self.clock)
             return
         destination = self.collection(task.submission.destination_id or "")
-        context = JobContext(self.clock, self.rules, source, destination, self.apply_rule, self.fail)
+        context = JobContext(self.clock, self.rules, source, destination, self.view, self.apply_rule, self.fail)
         job = CopyJob(task, context)
         self._jobs[task.task_id] = job
         task.steps = job.steps()

@@ -36,11 +36,15 @@ class Event(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """A file that was really copied: the item it belongs to, its path below that item ("" is the item), its size."""
+    """A file that was really copied: the item it belongs to, its path below that item ("" is the item), its size.
+
+    `checksum` is its MD5, None if checksums were not verified, or the file has holes.
+    """
 
     item: int
     below: str
     size_bytes: int
+    checksum: str | None
 
 
 class SkippedError(NamedTuple):
@@ -59,6 +63,7 @@ class Task:
     """A transfer or deletion that was accepted.
 
     Counters carry the names of the task document. `is_started` distinguishes a running task from a queued one.
+    `read_older` holds the source paths of which the transfer node saw an older version.
     """
 
     submission: Submission
@@ -95,6 +100,7 @@ class Task:
 
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=_EVENTS_KEPT))
     arrivals: list[Arrival] = field(default_factory=list)
+    read_older: set[str] = field(default_factory=set)
     skipped: list[SkippedError] = field(default_factory=list)
 
     steps: Iterator[int] | None = None
