@@ -37,6 +37,9 @@ CLIENT_SECRET_FILE = ""
 # Names of files and folders to skip, as patterns: ["*.tmp", ".DS_Store", "scratch_[0-9]"].
 EXCLUDE = []
 
+# What shows a modification: "mtime" (and size); "ctime": also a ctime that moved, as when times are put back.
+COMPARE = "mtime"
+
 # How many seconds a file must have been unchanged before it is sent.
 SETTLE_SECONDS = 10
 

@@ -71,6 +71,13 @@ NOTES = {
         "for any characters, `?` for one, `[0-9]` for one of these. An excluded folder is skipped with everything "
         "in it. What is excluded keeps its record: it is not sent again when the pattern is removed."
     ),
+    "COMPARE": (
+        "A rewrite that puts the time back, or another file of the same size and time renamed over this one, shows "
+        "only in the ctime. What else moves it: `chmod`, `chown`, an added or removed hard link, a restore. All files "
+        "whose ctime moved are compared by checksum, so both ends read them; what is equal is not copied. A `chown -R` "
+        "of `SRC_DIR` therefore has all of it read. What was sent by a version before this setting has no ctime "
+        "recorded; it counts as unchanged until it is sent again. A full scan takes 3 % longer."
+    ),
     "SETTLE_SECONDS": (
         "Set it above the longest pause of the program that writes the files. A file that was sent half-written is "
         "sent again once it has changed. Below 3, see [coarse timestamps](limits.md#what-is-not-noticed)."

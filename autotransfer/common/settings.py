@@ -92,6 +92,11 @@ class Settings(NamedTuple):
         'Names of files and folders to skip, as patterns: ["*.tmp", ".DS_Store", "scratch_[0-9]"].',
         "what is sent",
     )
+    compare: str = setting(
+        "mtime",
+        checks.one_of("mtime", "ctime"),
+        'What shows a modification: "mtime" (and size); "ctime": also a ctime that moved, as when times are put back.',
+    )
     settle_seconds: float = setting(
         10, checks.number(0, 86400), "How many seconds a file must have been unchanged before it is sent."
     )

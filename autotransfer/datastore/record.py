@@ -28,6 +28,11 @@ NOT_LISTED = "NOT_LISTED"
 LAG_UNKNOWN = 1 << 62
 
 
+def has_moved(recorded_lag_ns: int, lag_ns: int) -> bool:
+    """Whether a ctime has moved although the mtime is as before; False where it was not observed then."""
+    return recorded_lag_ns not in (LAG_UNKNOWN, lag_ns)
+
+
 class Delivered(NamedTuple):
     """A path that has arrived: its fingerprint before the transfer, when that was recorded, and its task's number.
 
@@ -84,17 +89,23 @@ class Retry(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """Paths of one folder in columns: their names, joined by SEPARATOR, and their fingerprints in the same order."""
+    """Paths of one folder in columns: their names, joined by SEPARATOR, fingerprints and ctime lags in that order."""
 
     names: str
     mtimes_ns: Column
     sizes_bytes: Column
+    ctime_lags_ns: Column
 
     def fingerprints(self) -> dict[str, Fingerprint]:
         """Name to fingerprint."""
         names = names_in(self.names)
         columns = (unpack_column(column, len(names)) for column in (self.mtimes_ns, self.sizes_bytes))
         return dict(zip(names, zip(*columns)))
+
+    def lags_ns(self) -> dict[str, int]:
+        """Name to ctime lag."""
+        names = names_in(self.names)
+        return dict(zip(names, unpack_column(self.ctime_lags_ns, len(names))))
 
 
 class Record(NamedTuple):
@@ -134,11 +145,12 @@ class Record(NamedTuple):
 
     @property
     def delivered_entries(self) -> Entries:
-        return Entries(self.names, self.mtimes_ns, self.sizes_bytes)
+        return Entries(self.names, self.mtimes_ns, self.sizes_bytes, self.ctime_lags_ns)
 
     @property
     def in_flight_entries(self) -> Entries:
-        return Entries(*self.in_flight[:3]) if self.in_flight else Entries("", 0, 0)
+        names, mtimes_ns, sizes_bytes, _, ctime_lags_ns = self.in_flight or ("", 0, 0, 0, 0)
+        return Entries(names, mtimes_ns, sizes_bytes, ctime_lags_ns)
 
     @property
     def folder_names(self) -> list[str]:
@@ -167,6 +179,10 @@ class Record(NamedTuple):
         """The fingerprints of what was delivered and of what is in flight; the latter, which is newer, wins."""
         return {**self.delivered_entries.fingerprints(), **self.in_flight_entries.fingerprints()}
 
+    def lags_ns(self) -> dict[str, int]:
+        """The ctime lags of the same."""
+        return {**self.delivered_entries.lags_ns(), **self.in_flight_entries.lags_ns()}
+
     @classmethod
     def from_builtins(cls, value: Sequence[Any]) -> Record:
         """The record from the shelf, where `tuple(record)` was stored, by this or an earlier format."""
@@ -189,7 +205,7 @@ class Record(NamedTuple):
 
     def given_to(self, task: int) -> Record:
         """The same with the folder, and all that is in flight in it, carried by one task; 0 takes it out of flight."""
-        flying = (*self.in_flight_entries, task, self.in_flight[4]) if task and self.in_flight else ()
+        flying = (*self.in_flight[:3], task, self.in_flight[4]) if task and self.in_flight else ()
         return self._replace(in_flight=flying, carried_by=task)
 
 

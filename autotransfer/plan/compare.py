@@ -7,7 +7,7 @@ from typing import NamedTuple
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import DAY, NS_PER_SECOND
-from autotransfer.datastore.record import NOT_LISTED, Delivered, Fingerprint, Folder, Retry
+from autotransfer.datastore.record import NOT_LISTED, Delivered, Fingerprint, Folder, InFlight, Retry, has_moved
 from autotransfer.datastore.tasks import Item
 from autotransfer.scan.listing import Listing
 
@@ -31,6 +31,7 @@ class SendRules(NamedTuple):
         sync_level: The sync level of ordinary changes.
         preserve_timestamp: Whether copies get their source's mtime; if not, they have the time of arrival.
         now_ns: Retries that are due by now are sent.
+        compares_ctime: Whether a path whose ctime alone has moved is modified.
         is_quick: Whether the scan skips known folders that seem unchanged.
     """
 
@@ -39,6 +40,7 @@ class SendRules(NamedTuple):
     sync_level: str
     preserve_timestamp: bool
     now_ns: int
+    compares_ctime: bool = False
     is_quick: bool = False
 
     def is_settled(self, mtime_ns: int, *, seen_at_ns: int) -> bool:
@@ -49,11 +51,18 @@ class SendRules(NamedTuple):
         """
         return mtime_ns < self.settled_before_ns or mtime_ns > seen_at_ns + self.settle_ns
 
+    def is_same(self, record: Delivered | InFlight, seen: Fingerprint, lag_ns: int) -> bool:
+        """Whether what is recorded of a path is what is on disk."""
+        return record.fingerprint == seen and not (self.compares_ctime and has_moved(record.ctime_lag_ns, lag_ns))
+
 
 def send_rules(settings: Settings, *, now_ns: int) -> SendRules:
     """The rules of a run that scans now."""
     settle_ns = int(settings.settle_seconds * NS_PER_SECOND)
-    return SendRules(now_ns - settle_ns, settle_ns, settings.sync_level, settings.preserve_timestamp, now_ns)
+    return SendRules(
+        *(now_ns - settle_ns, settle_ns, settings.sync_level, settings.preserve_timestamp, now_ns),
+        compares_ctime=settings.compare == "ctime",
+    )
 
 
 class FolderChange(NamedTuple):
@@ -161,13 +170,16 @@ def _decide(
 ) -> Item | str:
     """How an entry is sent in this run, or why it is not."""
     record, flying = folder.delivered.get(name), folder.in_flight.get(name)
+    lag_ns = listing.ctime_lags_ns.get(name, 0)
     if flying is not None:
-        return UNCHANGED if flying.fingerprint == seen else WAITING
-    if record is not None and record.fingerprint == seen:
+        return UNCHANGED if rules.is_same(flying, seen, lag_ns) else WAITING
+    if record is not None and rules.is_same(record, seen, lag_ns):
         return UNCHANGED
     if folder.carried_by or name in taken or (name == FOLDER_ITSELF and (taken or folder.in_flight)):
         return WAITING
     mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
+    if record is not None and record.fingerprint == seen:  # only its ctime shows when it was modified
+        mtime_ns += lag_ns
     if not rules.is_settled(mtime_ns, seen_at_ns=listing.seen_at_ns):
         return UNSETTLED
     retry = folder.retries.get(name)
@@ -176,7 +188,6 @@ def _decide(
     why = RETRY if retry is not None else _why(record, seen)
     has_failed = retry is not None and retry.fingerprint == seen and retry.attempts > 0
     level = _retry_level(retry, seen, rules) if retry else _level(seen, record, folder.verify_until_ns, rules)
-    lag_ns = listing.ctime_lags_ns.get(name, 0)
     return Item(listing.rel_path, name, 1, seen[1], seen[0], why, level, has_failed, lag_ns)
 
 

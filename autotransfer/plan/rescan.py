@@ -52,7 +52,9 @@ class Rescan:
             folder = change.folder
             for name, seen in listing.files.items():
                 record = folder.in_flight.get(name) or folder.delivered.get(name)
-                if name not in change.outgoing and (record is None or record.fingerprint != seen):
+                lag_ns = listing.ctime_lags_ns.get(name, 0)
+                is_same = record is not None and record.fingerprint == seen and record.ctime_lag_ns == lag_ns
+                if name not in change.outgoing and not is_same:
                     self.add(join(listing.rel_path, name))
 
     def finish(self, *, has_scanned_all: bool) -> None:

@@ -8,11 +8,10 @@ from typing import NamedTuple
 from autotransfer.common.errors import UsageProblem
 from autotransfer.common.paths import FOLDER_ITSELF, display, join, split
 from autotransfer.common.settings import Settings
-from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.evidence import ASSUMED
 from autotransfer.datastore.record import Delivered, Folder
 from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, Store
-from autotransfer.plan.compare import forget_vanished, gone_folders
+from autotransfer.plan.compare import forget_vanished, gone_folders, send_rules
 from autotransfer.plan.in_flight import forget_gone
 from autotransfer.plan.rescan import rescan_later
 from autotransfer.plan.source_check import is_bare_folder
@@ -102,9 +101,8 @@ class _Setting:
         self._root_fd = root_fd
         self._moment_ns = moment_ns
         self._clock_ns = clock_ns
-        settle_ns = int(settings.settle_seconds * NS_PER_SECOND)
-        self._settled_before_ns = clock_ns() - settle_ns
-        self._future_from_ns = clock_ns() + settle_ns if is_now else None
+        self._rules = send_rules(settings, now_ns=clock_ns())
+        self._future_from_ns = self._rules.now_ns + self._rules.settle_ns if is_now else None
         self.transferred = self.to_send = self.in_flight = self.deliveries_dropped = 0
         self.errors: list[str] = []
 
@@ -154,14 +152,15 @@ class _Setting:
                 self.in_flight += 1
                 continue
             known = folder.delivered.get(name)
-            is_proved = known is not None and known.fingerprint == seen and known.evidence != ASSUMED
+            lag_ns = listing.ctime_lags_ns.get(name, 0)
+            is_same = known is not None and self._rules.is_same(known, seen, lag_ns)
+            is_proved = known is not None and is_same and known.evidence != ASSUMED
             mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
             if is_proved and self._moment_ns is not None:  # what Globus delivered is not overwritten by what is assumed
                 self.transferred += 1
             elif self._counts_as_transferred(mtime_ns):
                 assert self._moment_ns is not None
                 folder.forget(name)
-                lag_ns = listing.ctime_lags_ns.get(name, 0)
                 folder.delivered[name] = Delivered(*seen, self._moment_ns, 0, ASSUMED, lag_ns)
                 self.transferred += 1
             else:
@@ -181,7 +180,7 @@ class _Setting:
             return True
         if self._moment_ns is None or mtime_ns > self._moment_ns:
             return False
-        return mtime_ns < self._settled_before_ns
+        return mtime_ns < self._rules.settled_before_ns
 
 
 def _outermost(scopes: list[str]) -> list[str]:

@@ -27,11 +27,14 @@ _HERE = -100  # AT_FDCWD
 # STATX_BASIC_STATS: what stat returns, as fresh as there
 _MASK = 0x7FF
 _BYTES = 256
-_MODE_AT, _SIZE_AT, _SECONDS_AT, _NANOSECONDS_AT = 28, 40, 112, 120
+_MODE_AT, _SIZE_AT, _CTIME_AT, _MTIME_AT = 28, 40, 96, 112
 
 # Entries read before their columns are taken: the array of a thread stays in the processor's cache.
 _AT_A_TIME = 128
 _PR_SET_PDEATHSIG = 1
+
+# Of a 64-bit number, little-endian.
+_HIGHEST_BIT = b"\0\0\0\0\0\0\0\x80"
 
 # Fewer seconds than this (until 2242) make nanoseconds that fit into 63 bits.
 _MAX_SECONDS = 1 << 33
@@ -43,17 +46,20 @@ class Statuses(NamedTuple):
     Args:
         modes: As `st_mode`.
         sizes_bytes, mtimes_ns: Columns of signed 64-bit numbers, little-endian.
+        ctime_lags_ns: ctime - mtime, the same; empty where it was not asked for.
     """
 
     modes: list[int]
     sizes_bytes: bytes
     mtimes_ns: bytes
+    ctime_lags_ns: bytes
 
     def only(self, chosen: Sequence[bool]) -> Statuses:
         """Those of the chosen entries."""
-        columns = (array("q", column) for column in (self.sizes_bytes, self.mtimes_ns))
-        sizes_bytes, mtimes_ns = (array("q", compress(column, chosen)).tobytes() for column in columns)
-        return Statuses(list(compress(self.modes, chosen)), sizes_bytes, mtimes_ns)
+        columns = (array("q", column) for column in self[1:])
+        return Statuses(
+            list(compress(self.modes, chosen)), *(array("q", compress(column, chosen)).tobytes() for column in columns)
+        )
 
 
 def die_with_parent(signal_number: int) -> None:
@@ -91,7 +97,7 @@ class Entries:
         self._of_thread = threading.local()
         self.are_possible = self._statx is not None and self._works()
 
-    def read(self, folder_fd: int, names: Sequence[str]) -> Statuses | None:
+    def read(self, folder_fd: int, names: Sequence[str], *, with_ctimes: bool = False) -> Statuses | None:
         """What the entries of an open folder are, links not followed.
 
         None when one of them cannot be read, or is of a time before 1970 or after 2241.
@@ -100,7 +106,7 @@ class Entries:
         """
         assert self._statx is not None
         buffer = self._buffer()
-        modes, sizes_bytes, mtimes_ns = [], [], []
+        modes, sizes_bytes, mtimes_ns, ctime_lags_ns = [], [], [], []
         encoded = os.fsencode("/".join(names)).split(b"/")
         for at in range(0, len(names), _AT_A_TIME):
             some = encoded[at : at + _AT_A_TIME]
@@ -112,7 +118,12 @@ class Entries:
             modes += buffer.modes(len(some))
             sizes_bytes.append(buffer.sizes_bytes(len(some)))
             mtimes_ns.append(moments)
-        return Statuses(modes, b"".join(sizes_bytes), b"".join(mtimes_ns))
+            if with_ctimes:
+                lags_ns = buffer.ctime_lags_ns(len(some), moments)
+                if lags_ns is None:
+                    return None
+                ctime_lags_ns.append(lags_ns)
+        return Statuses(modes, b"".join(sizes_bytes), b"".join(mtimes_ns), b"".join(ctime_lags_ns))
 
     def _works(self) -> bool:
         """Some sandboxes refuse `statx`, or take it for another call."""
@@ -155,16 +166,33 @@ class _Buffer:
         return self._column(_SIZE_AT, count)
 
     def mtimes_ns(self, count: int) -> bytes | None:
-        """Of the first entries, as 64-bit numbers; None when one of them does not fit.
+        """Of the first entries, as 64-bit numbers; None when one of them does not fit."""
+        return self._moments_ns(_MTIME_AT, count)
+
+    def ctime_lags_ns(self, count: int, mtimes_ns: bytes) -> bytes | None:
+        """ctime - mtime of the first entries, whose mtimes these are; None when a ctime does not fit.
+
+        Subtracts all of them at once. The highest bit of each number is set meanwhile, so that none borrows from the
+        next one; all times are positive, so turning that bit round yields the two's complement.
+        """
+        ctimes_ns = self._moments_ns(_CTIME_AT, count)
+        if ctimes_ns is None:
+            return None
+        highest = int.from_bytes(_HIGHEST_BIT * count, "little")
+        ctimes, mtimes = int.from_bytes(ctimes_ns, "little"), int.from_bytes(mtimes_ns, "little")
+        return (((ctimes | highest) - mtimes) ^ highest).to_bytes(8 * count, "little")
+
+    def _moments_ns(self, at: int, count: int) -> bytes | None:
+        """The times at this place of each entry.
 
         All seconds together are one long number, and so are all nanoseconds, each with 64 bits to itself; so one
         multiplication makes the times of all files, and none of them becomes a number of its own.
         """
-        seconds = int.from_bytes(self._column(_SECONDS_AT, count), "little")
+        seconds = int.from_bytes(self._column(at, count), "little")
         if seconds & self._too_many_seconds:
             return None
         # The 32 bits after the nanoseconds are reserved, and zero.
-        nanoseconds = int.from_bytes(self._column(_NANOSECONDS_AT, count), "little")
+        nanoseconds = int.from_bytes(self._column(at + 8, count), "little")
         return (seconds * NS_PER_SECOND + nanoseconds).to_bytes(8 * count, "little")
 
     def _column(self, at: int, count: int) -> bytes:

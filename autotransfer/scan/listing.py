@@ -13,7 +13,7 @@ from autotransfer.datastore.record import Fingerprint, Record
 
 def policy(settings: Settings) -> Policy:
     """The settings that a scan follows."""
-    return Policy(settings.exclude, settings.symlinks == "follow")
+    return Policy(settings.exclude, settings.symlinks == "follow", settings.compare == "ctime")
 
 
 class PathError(NamedTuple):
@@ -29,10 +29,12 @@ class Policy(NamedTuple):
     Args:
         exclude: Name patterns with the meaning of Globus filter rules; an excluded folder hides all below it.
         follow_links: Whether links to files are listed as the files they point to.
+        compares_ctime: Whether a folder in which a ctime alone has moved is listed.
     """
 
     exclude: tuple[str, ...] = ()
     follow_links: bool = False
+    compares_ctime: bool = False
 
     def excludes(self) -> Callable[[str], object] | None:
         """A test for names, or None when nothing is excluded."""

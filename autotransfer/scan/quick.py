@@ -35,7 +35,7 @@ class Marking:
         self._store = store
         self._now_ns = now_ns
         self._is_marking = settings.scan == "quick"
-        self._basis = [*settings.exclude, settings.symlinks]
+        self._basis = [*settings.exclude, settings.symlinks, *(["ctime"] if settings.compare == "ctime" else ())]
         self._racy_from_ns = now_ns - int(max(settings.settle_seconds, RACY_SECONDS) * NS_PER_SECOND)
         if not self._is_marking and store.folder_times.is_used:
             store.folder_times.clear()

@@ -12,8 +12,8 @@ from itertools import compress
 from typing import NamedTuple, Optional
 
 from autotransfer.datastore import pickles
-from autotransfer.datastore.columns import SEPARATOR, column_holds
-from autotransfer.datastore.record import Record
+from autotransfer.datastore.columns import SEPARATOR, Column, column_holds, unpack_column
+from autotransfer.datastore.record import Record, has_moved
 from autotransfer.scan.folders import open_folder, read_folder
 from autotransfer.scan.linux import entries
 from autotransfer.scan.listing import FolderResult, Listing, Policy, Unchanged
@@ -105,6 +105,7 @@ class FolderScanner:
         self._root_fd = root_fd
         self._excludes = policy.excludes()
         self._follow_links = policy.follow_links
+        self._compares_ctime = policy.compares_ctime
         self._clock_ns = clock_ns
         self._entries = entries(is_alone=is_alone)
         self._is_fast = self._entries.are_possible and not self._follow_links
@@ -118,7 +119,7 @@ class FolderScanner:
         listing = read_folder(
             self._root_fd, rel_path, self._excludes, follow_links=self._follow_links, clock_ns=self._clock_ns
         )
-        if is_unchanged(listing, record):
+        if is_unchanged(listing, record, compares_ctime=self._compares_ctime):
             return Unchanged(
                 len(listing.files),
                 listing.links,
@@ -148,7 +149,7 @@ class FolderScanner:
             names = os.listdir(folder_fd)
             if self._excludes is not None:
                 names = [name for name in names if not self._excludes(name)]
-            statuses = self._entries.read(folder_fd, names)
+            statuses = self._entries.read(folder_fd, names, with_ctimes=self._compares_ctime)
         except OSError:
             return None
         finally:
@@ -170,6 +171,7 @@ class FolderScanner:
             and SEPARATOR.join(folders) == record.folders
             and column_holds(expected.mtimes_ns, statuses.mtimes_ns)
             and column_holds(expected.sizes_bytes, statuses.sizes_bytes)
+            and not (self._compares_ctime and _have_moved(expected.ctime_lags_ns, statuses.ctime_lags_ns))
         )
         if not is_same:
             return None
@@ -178,10 +180,21 @@ class FolderScanner:
         )
 
 
-def is_unchanged(listing: Listing, record: Record | None) -> bool:
+def _have_moved(recorded_lags_ns: Column, lags_ns: bytes) -> bool:
+    """Whether a ctime has moved; the lags on disk are 64 bits each. Cost: bytes are compared where all are known."""
+    if column_holds(recorded_lags_ns, lags_ns):
+        return False
+    count = len(lags_ns) // 8
+    return any(map(has_moved, unpack_column(recorded_lags_ns, count), unpack_column(("q", lags_ns), count)))
+
+
+def is_unchanged(listing: Listing, record: Record | None, *, compares_ctime: bool = False) -> bool:
     """Whether the folder holds exactly what is delivered or in flight, with nothing to retry. Cost: C speed.
 
     What a setting skips may be there, as long as nothing is recorded of it.
+
+    Args:
+        compares_ctime: Whether a ctime that has moved is a change.
     """
     return (
         record is not None
@@ -190,4 +203,8 @@ def is_unchanged(listing: Listing, record: Record | None) -> bool:
         and not (listing.errors or listing.moved)
         and SEPARATOR.join(listing.folders) == record.folders
         and listing.files == record.fingerprints()
+        and not (
+            compares_ctime
+            and any(has_moved(lag, listing.ctime_lags_ns.get(name, 0)) for name, lag in record.lags_ns().items())
+        )
     )

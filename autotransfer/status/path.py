@@ -14,7 +14,7 @@ from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.evidence import PROVED, WORDS
 from autotransfer.datastore.reader import Reader
-from autotransfer.datastore.record import LAG_UNKNOWN, Delivered, Fingerprint, Folder, InFlight, Retry
+from autotransfer.datastore.record import Delivered, Fingerprint, Folder, InFlight, Retry, has_moved
 from autotransfer.datastore.tasks import AnyTask
 from autotransfer.plan.compare import NEW, RETRY, SendRules, compare, send_rules
 from autotransfer.scan.folders import read_folder, walk
@@ -298,7 +298,8 @@ class _Adding:
         record = folder.delivered.get(name)
         flying = folder.in_flight.get(name)
         amount = Amount(1, seen[1])
-        if flying is None and record is not None and record.fingerprint == seen:
+        lag_ns = listing.ctime_lags_ns.get(name, 0)
+        if flying is None and record is not None and self._rules.is_same(record, seen, lag_ns):
             self._delivered += amount
             self._evidence[_evidence(record, listing, name)] += 1
             if record.task:
@@ -351,8 +352,7 @@ def _folder(reader: Reader, rel_path: str) -> tuple[Folder, bool]:
 
 def _evidence(record: Delivered, listing: Listing, name: str) -> str:
     """The evidence of a path that is as it was delivered; TOUCHED when its ctime alone has moved since."""
-    lag_ns = listing.ctime_lags_ns.get(name, 0)
-    is_touched = name != FOLDER_ITSELF and record.ctime_lag_ns not in (LAG_UNKNOWN, lag_ns)
+    is_touched = name != FOLDER_ITSELF and has_moved(record.ctime_lag_ns, listing.ctime_lags_ns.get(name, 0))
     return TOUCHED if is_touched else WORDS[record.evidence]
 
 

@@ -190,6 +190,44 @@ def outside(route: Route) -> Path:
     return route.folder / "outside"
 
 
+@pytest.mark.fault(
+    "contents changed, size and times put back",
+    sees="a.txt: no, delivered at ..., but its ctime has changed since: its contents may have",
+    status=3,
+    recorded="2 paths delivered, 1 path under way; 1 task succeeded",
+)
+def test_times_that_were_put_back_stand_against_deleting(ready: Route, fault: FaultCheck) -> None:
+    path = change_with_times_put_back(ready)
+    ready.run_here("main.py")
+
+    fault.check(ready.run("status.py", "--path", str(path), status=None), ready)
+
+
+@pytest.mark.fault(
+    "the same with COMPARE = 'ctime'",
+    sees="",
+    status=0,
+    recorded="1 path delivered, 2 paths under way; 1 task succeeded",
+)
+def test_times_that_were_put_back_hide_nothing_where_ctimes_are_compared(ready: Route, fault: FaultCheck) -> None:
+    change_with_times_put_back(ready)
+    ready.configure(COMPARE="ctime")
+
+    fault.check(ready.run("main.py", status=None), ready)
+
+    assert_recovers(ready, tasks=2)
+
+
+def change_with_times_put_back(route: Route) -> Path:
+    """Rewrite a delivered file so that only its ctime shows it."""
+    path = next(path for path in sorted(route.src.rglob("*")) if path.is_file())
+    before = path.stat()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:
+        path.write_bytes(path.read_bytes()[::-1])
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    return path
+
+
 def check_nothing_came_from_outside(route: Route) -> None:
     """No task carried what lies outside SRC_DIR."""
     __tracebackhide__ = True

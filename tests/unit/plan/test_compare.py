@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autotransfer.common.paths import FOLDER_ITSELF
-from autotransfer.datastore.record import EMPTY_FOLDER, Delivered, Fingerprint, Folder, InFlight, Retry
+from autotransfer.datastore.record import EMPTY_FOLDER, LAG_UNKNOWN, Delivered, Fingerprint, Folder, InFlight, Retry
 from autotransfer.plan.compare import (
     CHECKSUM,
     MODIFIED,
@@ -238,6 +238,49 @@ def test_a_folder_is_whole_when_all_in_it_is_new_settled_and_sendable(
     folder = folder_with(**{name: dict(value) for name, value in records.items()})
 
     assert compare(listing, folder, RULES, is_known=is_known).is_whole is is_whole
+
+
+BY_CTIME = RULES._replace(compares_ctime=True)
+LAG_NS = 100 * NS
+
+
+@pytest.mark.parametrize(
+    ("recorded_lag_ns", "rules", "is_sent"),
+    [
+        (LAG_NS - 1, RULES, False),
+        (LAG_NS - 1, BY_CTIME, True),
+        (LAG_NS, BY_CTIME, False),
+        (LAG_UNKNOWN, BY_CTIME, False),
+    ],
+)
+def test_a_path_whose_ctime_alone_moved_is_modified_only_by_setting(
+    recorded_lag_ns: int, rules: SendRules, is_sent: bool
+) -> None:
+    folder = folder_with(delivered={"x": delivered()._replace(ctime_lag_ns=recorded_lag_ns)})
+    listing = listed({"x": FILE}, ctime_lags_ns={"x": LAG_NS})
+
+    change = compare(listing, folder, rules, is_known=True)
+
+    assert [(item.why, item.sync_level, item.ctime_lag_ns) for item in change.outgoing.values()] == (
+        [(MODIFIED, CHECKSUM, LAG_NS)] if is_sent else []
+    )
+    assert is_unchanged(listing, folder.pack(), compares_ctime=rules.compares_ctime) is not is_sent
+
+
+def test_a_path_whose_ctime_moved_a_moment_ago_is_unsettled() -> None:
+    folder = folder_with(delivered={"x": delivered()._replace(ctime_lag_ns=1)})
+    listing = listed({"x": FILE}, ctime_lags_ns={"x": NOW_NS - 3 * NS - FILE[0]})
+
+    assert compare(listing, folder, BY_CTIME, is_known=True).unsettled == 1
+
+
+def test_a_path_in_flight_whose_ctime_moved_waits() -> None:
+    folder = folder_with(in_flight={"x": InFlight(*FILE, 3, 1)})
+    listing = listed({"x": FILE}, ctime_lags_ns={"x": 2})
+
+    assert compare(listing, folder, BY_CTIME, is_known=True).waiting == 1
+    assert compare(listing, folder, RULES, is_known=True).waiting == 0
+    assert not is_unchanged(listing, folder.pack(), compares_ctime=True)
 
 
 def test_a_folder_at_rest_with_what_was_delivered_is_unchanged() -> None:

@@ -34,7 +34,8 @@ def expected(folder_fd: int, names: list[str]) -> Statuses:
     """What os.stat says."""
     found = [os.stat(name, dir_fd=folder_fd, follow_symlinks=False) for name in names]
     columns = [each.st_size for each in found], [each.st_mtime_ns for each in found]
-    return Statuses([each.st_mode for each in found], *(struct.pack(f"<{len(names)}q", *column) for column in columns))
+    sizes_bytes, mtimes_ns = (struct.pack(f"<{len(names)}q", *column) for column in columns)
+    return Statuses([each.st_mode for each in found], sizes_bytes, mtimes_ns, b"")
 
 
 def test_every_kind_of_entry_is_as_stat_reports_it(tmp_path: Path, folder_fd: int) -> None:
@@ -81,6 +82,23 @@ def test_a_file_of_another_age_leaves_no_answer(tmp_path: Path, folder_fd: int, 
     assert os.stat(tmp_path / "old").st_mtime_ns == moment_ns
     assert Entries().read(folder_fd, ["a", "old", "z"]) is None
     assert Entries().read(folder_fd, ["a", "z"]) == expected(folder_fd, ["a", "z"])
+
+
+def test_ctimes_are_reported_as_lags_behind_mtimes_of_any_sign(tmp_path: Path, folder_fd: int) -> None:
+    for number, moment_ns in enumerate(MOMENTS_NS * 30):
+        path = tmp_path / f"{number}"
+        path.touch()
+        os.utime(path, ns=(moment_ns, moment_ns))
+    names = os.listdir(folder_fd)
+    found = [os.stat(tmp_path / name) for name in names]
+    lags_ns = [each.st_ctime_ns - each.st_mtime_ns for each in found]
+    without = expected(folder_fd, names)
+
+    statuses = Entries().read(folder_fd, names, with_ctimes=True)
+
+    assert min(lags_ns) < 0 < max(lags_ns)
+    assert statuses == without._replace(ctime_lags_ns=struct.pack(f"<{len(names)}q", *lags_ns))
+    assert statuses.only([True] + [False] * (len(names) - 1)).ctime_lags_ns == struct.pack("<q", lags_ns[0])
 
 
 def test_those_chosen_are_reported_as_if_they_alone_had_been_asked_for(tmp_path: Path, folder_fd: int) -> None:
