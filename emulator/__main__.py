@@ -18,6 +18,7 @@ from autotransfer.common.version import versions
 
 from .http.server import Emulator
 from .transfer.collection import ENTITY_TYPES, Collection
+from .transfer.folding import FOLDS
 from .transfer.queue import Progress
 
 _DESCRIPTION = """\
@@ -42,10 +43,10 @@ examples:
   python -m emulator --collection "$DST_ID=/tmp/archive,type=mapped,name=Lab archive"
 
 A DIR of "/" makes the paths of a collection those of this computer. A comma in
-DIR is part of it unless one of type=, name= or host= follows. Tests in other
+DIR is part of it unless one of type=, name=, host= or folds= follows. Tests in other
 processes find more powers (clock, faults, outcomes) below /_emulator/.
 """
-_OPTIONS = ("type", "name", "host")
+_OPTIONS = ("type", "name", "host", "folds")
 
 
 class _Usage(Exception):
@@ -88,12 +89,15 @@ def parse_collection(text: str) -> Collection:
         raise ValueError(f"--collection {text!r}: {directory!r} is not a folder")
     if options.get("type", "gcp") not in ENTITY_TYPES:
         raise ValueError(f"--collection {text!r}: type must be gcp, mapped or guest")
+    if options.get("folds", "") not in FOLDS:
+        raise ValueError(f"--collection {text!r}: folds must be {', '.join(FOLDS[1:-1])} or {FOLDS[-1]}")
     return Collection(
         id=collection_id,
         root=root.resolve(),
         type=options.get("type", "gcp"),
         name=options.get("name", ""),
         host_id=options.get("host"),
+        folds=options.get("folds", ""),
     )
 
 
@@ -118,7 +122,8 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         action="append",
         default=[],
         help="a UUID and the folder behind it; repeat for more. type is gcp (the default), mapped or guest; name is "
-        "what people call it; host is a guest's mapped collection",
+        "what people call it; host is a guest's mapped collection; folds is case, nfc or case+nfc where its file "
+        "system takes names for one that differ in case or Unicode form",
     )
     parser.add_argument("--port", type=int, default=0, metavar="N", help="the port on 127.0.0.1 (default: a free one)")
     parser.add_argument(

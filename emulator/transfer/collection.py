@@ -9,6 +9,8 @@ from typing import Any
 
 from emulator.errors import bad_request
 
+from .folding import FOLDS, stored
+
 ENTITY_TYPES = {
     "gcp": "GCP_mapped_collection",
     "mapped": "GCSv5_mapped_collection",
@@ -34,6 +36,7 @@ class Collection:
             documented, its effect by the option --disable-verify of the globus command line).
         keeps_times: Whether copies get the times of their sources where a transfer asks for it; some storage cannot
             (assumed: the task goes on without).
+        folds: Which names its file system takes for one: "case", "nfc" (all Unicode forms) or "case+nfc"; "" is none.
     """
 
     id: str
@@ -53,6 +56,7 @@ class Collection:
     allowed_identities: list[str] | None = None
     disable_verify: bool = False
     keeps_times: bool = True
+    folds: str = ""
     description: str | None = None
     pause_message: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
@@ -60,6 +64,8 @@ class Collection:
     def __post_init__(self) -> None:
         if self.type not in ENTITY_TYPES:
             raise ValueError(f"collection {self.id}: type {self.type!r} is not one of {', '.join(ENTITY_TYPES)}")
+        if self.folds not in FOLDS:
+            raise ValueError(f"collection {self.id}: folds {self.folds!r} is not one of {', '.join(FOLDS[1:])}")
         if self.root is not None:
             self.root = Path(self.root)
 
@@ -107,7 +113,14 @@ class Collection:
             elif part not in ("", "."):
                 parts.append(part)
         assert self.root is not None
-        return os.path.join(os.fsencode(self.root), *(encode_name(part) for part in parts))
+        local = os.fsencode(self.root)
+        for part in parts:
+            local = self.stored(os.path.join(local, encode_name(part)))
+        return local
+
+    def stored(self, local: bytes) -> bytes:
+        """Where the collection's file system keeps an entry on this machine (see folding)."""
+        return stored(local, self.folds)
 
     def full_path(self, path: str) -> str:
         """The path with "/~/" or "~/" replaced by the default directory."""

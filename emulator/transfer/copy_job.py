@@ -129,6 +129,8 @@ class CopyJob:
 
     def _attempt_one(self, unit: _Unit) -> Iterator[int]:
         deal = {ROOT: self._root, FILE: self._file, DIRECTORY: self._directory}[unit.kind]
+        # Not before: what was copied a moment ago may have its name.
+        unit = unit._replace(destination=self._context.destination.stored(unit.destination))
         try:
             yield from deal(unit)
         except ItemFault as fault:

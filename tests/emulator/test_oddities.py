@@ -153,3 +153,48 @@ def test_another_process_can_have_a_file_seen_as_it_was(globus: Emulator, copy: 
     sizes.append(copy(("/a", "/b"))["bytes_transferred"])
 
     assert sizes == [3, 6]
+
+
+@pytest.mark.parametrize(
+    ("folds", "kept"),
+    [
+        ("", {"A.dat", "a.dat", "\u00e9", "e\u0301", "Run/x", "run/y"}),
+        ("case", {"A.dat", "\u00e9", "e\u0301", "Run/x", "Run/y"}),
+        ("nfc", {"A.dat", "a.dat", "\u00e9", "Run/x", "run/y"}),
+        ("case+nfc", {"A.dat", "\u00e9", "Run/x", "Run/y"}),
+    ],
+)
+def test_a_file_system_can_take_two_names_for_one(
+    globus: Emulator,
+    copy: Copy,
+    transfer: globus_sdk.TransferClient,
+    source: Path,
+    destination: Path,
+    folds: str,
+    kept: set[str],
+) -> None:
+    globus.world.change_collection(DESTINATION, folds=folds)
+    for name in ("A.dat", "a.dat", "\u00e9", "e\u0301", "Run/x", "run/y"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text(name)
+
+    files = [(f"/{name}", f"/{name}") for name in ("A.dat", "a.dat", "\u00e9", "e\u0301")]
+    copy(*files, ("/Run/", "/Run/", True), ("/run/", "/run/", True))
+
+    found = [path for path in destination.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(destination)) for path in found} == kept
+    listed = [entry["name"] for entry in transfer.operation_ls(DESTINATION, path="/")]
+    assert ("a.dat" in listed, len(listed)) == ("a.dat" in kept, len({name.split("/")[0] for name in kept}))
+    if "case" in folds:
+        assert (destination / "A.dat").read_text() == "a.dat"
+
+
+def test_names_fold_inside_one_folder_item_too(globus: Emulator, copy: Copy, source: Path, destination: Path) -> None:
+    globus.world.change_collection(DESTINATION, folds="case")
+    (source / "run").mkdir()
+    for name in ("A.dat", "a.dat"):
+        (source / "run" / name).write_text(name)
+
+    copy(("/run/", "/run/", True))
+
+    assert len(list((destination / "run").iterdir())) == 1
