@@ -260,6 +260,7 @@ FORMS: dict[str, Form] = {
     "EMPTY_IS_MEANT": bool,
     "FULL_SCAN": _is_full_scan,
     "FEED": _are_below,
+    "MOVED": {str: _is_count},
 }
 
 # The same for keys that are a word and a number.

@@ -35,6 +35,9 @@ FULL_SCAN = "FULL_SCAN"
 # the paths that the next run with a change feed reads although none names them again (see plan/rescan);
 RESCAN = "FEED"
 
+# in how many runs in a row paths were listed and could not be read (see plan/rescan);
+MOVED = "MOVED"
+
 # that a person has confirmed an empty SRC_DIR; it is dropped when something is in SRC_DIR again.
 EMPTY_IS_MEANT = "EMPTY_IS_MEANT"
 

@@ -121,7 +121,7 @@ def compare(
     if not listing.is_readable:
         return FolderChange(listing.rel_path, folder, {}, 0, 0, 0, 0, (), False, False)
     outgoing: dict[str, Item] = {}
-    held = {UNSETTLED: listing.moved, WAITING: 0, BACKING_OFF: 0}
+    held = {UNSETTLED: 0, WAITING: 0, BACKING_OFF: 0}
     for name, seen in listing.files.items():
         decision = _decide(name, seen, listing, folder, rules, taken)
         if isinstance(decision, Item):

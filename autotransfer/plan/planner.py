@@ -24,10 +24,10 @@ from autotransfer.plan.compare import (
     send_rules,
 )
 from autotransfer.plan.in_flight import InFlightWriter, forget_gone
-from autotransfer.plan.rescan import Rescan, kept_paths
+from autotransfer.plan.rescan import MOVED_RUNS, Moved, Rescan, kept_paths
 from autotransfer.plan.whole_folders import WholeFolders
 from autotransfer.scan.feed import SRC_DIR_ITSELF, Feed, locate_names
-from autotransfer.scan.listing import FolderResult, Listing, Policy, ScannedFolder, policy
+from autotransfer.scan.listing import FolderResult, Listing, PathError, Policy, ScannedFolder, policy
 from autotransfer.scan.pool import Pool
 from autotransfer.scan.quick import Marking
 from autotransfer.scan.scanner import Pace, Scanner
@@ -92,6 +92,7 @@ class Plan:
         self._choose = choose
         self._names = names
         self._rescan = Rescan(store, is_used=names is not None)
+        self._moved = Moved(store)
         self.outside: list[tuple[int, str]] = []
         self._in_flight = InFlightWriter(store.trie)
         self._whole_folders = WholeFolders(self._in_flight.record_new, self._assign)
@@ -115,6 +116,7 @@ class Plan:
             self._compare_all(feed, None, rules)
             self._summary.scan = "paths"
         self._rescan.finish(has_scanned_all=not self._summary.is_quick)
+        self._moved.finish()
         return self._batcher.finish()
 
     def _find(self, names: Sequence[str]) -> set[str]:
@@ -201,13 +203,21 @@ class Plan:
         if isinstance(result, Listing):
             summary.files += len(result.files)
             for error in result.errors:
-                summary.errors += 1
-                path = display(join(self._settings.src_dir, error.rel_path))
-                summary.notice(PATH_SKIPPED, error.rel_path, f"Skipped {path}: {error.why}.", cause=error.why)
+                self._skip(error)
+            for rel_path, why in result.moved:
+                if self._moved.count(rel_path) < MOVED_RUNS:
+                    summary.unsettled += 1
+                else:
+                    self._skip(PathError(rel_path, f"its folder lists it, but reading it fails: {why}"))
         else:
             summary.files += result.files
         if self._on_progress is not None and summary.folders % 16 == 0:
             self._on_progress(summary.folders, summary.files)
+
+    def _skip(self, error: PathError) -> None:
+        self._summary.errors += 1
+        path = display(join(self._settings.src_dir, error.rel_path))
+        self._summary.notice(PATH_SKIPPED, error.rel_path, f"Skipped {path}: {error.why}.", cause=error.why)
 
     def _count_change(self, change: FolderChange) -> None:
         summary = self._summary

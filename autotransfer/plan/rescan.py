@@ -1,17 +1,21 @@
-"""The paths that the next run with a change feed must check although the feed may not name them."""
+"""What later runs must know of paths that a run could not deal with: to check them again, and how often that failed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join
-from autotransfer.datastore.store import RESCAN, Store
+from autotransfer.datastore.store import MOVED, RESCAN, Store
 from autotransfer.plan.compare import FolderChange
 from autotransfer.scan.feed import SRC_DIR_ITSELF
 from autotransfer.scan.listing import Listing
 
 MOST_KEPT = 100_000
 NUL = "\0"
+
+# A path that its folder lists, and that cannot be read in this many runs in a row, is not removed at that moment.
+MOVED_RUNS = 3
+MOST_MOVED = 1000
 
 
 def kept_paths(store: Store) -> set[str]:
@@ -45,7 +49,7 @@ class Rescan:
         """Add what a folder has that is neither sent now nor as recorded."""
         if not self._is_used:
             return
-        for error in listing.errors:
+        for error in (*listing.errors, *listing.moved):
             if can_be_sent(error.rel_path):  # otherwise it must be renamed, and the feed names the new name
                 self.add(error.rel_path)
         if change.unsettled or change.waiting or change.backing_off:
@@ -62,6 +66,32 @@ class Rescan:
         if self._is_used:
             before = set() if has_scanned_all else kept_paths(self._store)
             self._store.shelf[RESCAN] = _packed(before | self._rel_paths)
+
+
+class Moved:
+    """Counts in how many runs in a row a path was listed by its folder, and was not there when it was read.
+
+    A run of any kind reads these paths again: no folder's times are kept for them (scan/quick), and they are kept for
+    runs with a feed.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._before: dict[str, int] = store.shelf.get(MOVED) or {}
+        self._runs: dict[str, int] = {}
+
+    def count(self, rel_path: str) -> int:
+        """Count this run; returns the number of runs."""
+        self._runs[rel_path] = runs = self._before.get(rel_path, 0) + 1
+        return runs
+
+    def finish(self) -> None:
+        """Store the numbers, of at most MOST_MOVED paths; those counted longest first."""
+        chosen = sorted(self._runs, key=lambda rel_path: (-self._runs[rel_path], rel_path))[:MOST_MOVED]
+        if chosen:
+            self._store.shelf[MOVED] = {rel_path: self._runs[rel_path] for rel_path in chosen}
+        elif self._before:
+            self._store.shelf.pop(MOVED, None)
 
 
 def _packed(rel_paths: set[str]) -> str:

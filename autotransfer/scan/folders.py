@@ -84,8 +84,7 @@ def read_folder(
                         contents.special_files += 1
                 except OSError as error:
                     if error.errno in MOVED:
-                        contents.kept.append(name)
-                        contents.moved += 1
+                        contents.add_moved(name, error)
                     else:
                         contents.add_error(name, reason(error))
     except OSError as error:  # also when the listing itself broke off: what it missed is unknown
@@ -99,16 +98,23 @@ def read_names(
     """What one folder holds of some names, none of them excluded; no other is checked.
 
     A name that is nowhere in the listing does not exist, or is nothing that is sent. The listing is never plain.
+
+    Cost: one call for each name; where one of them does not exist, one more to list the folder, which may name it.
     """
     contents = _Contents(rel_path, follow_links=follow_links)
+    gone: dict[str, OSError] = {}
     try:
         with contents.open(root_fd) as folder_fd:
             for name in names:
                 try:
                     contents.add(name, os.stat(name, dir_fd=folder_fd, follow_symlinks=False))
                 except OSError as error:
-                    if error.errno not in (*MOVED, errno.ENAMETOOLONG):
+                    if error.errno in MOVED:
+                        gone[name] = error
+                    elif error.errno != errno.ENAMETOOLONG:
                         contents.add_error(name, reason(error))
+            for name in gone.keys() & (os.listdir(folder_fd) if gone else ()):
+                contents.add_moved(name, gone[name])
     except OSError as error:
         return _unreadable(rel_path, error, clock_ns())
     return contents.listing(clock_ns(), is_complete=False)
@@ -126,7 +132,8 @@ class _Contents:
         self.folders: list[str] = []
         self.kept: list[str] = []
         self.errors: list[PathError] = []
-        self.links = self.special_files = self.moved = 0
+        self.moved: list[PathError] = []
+        self.links = self.special_files = 0
 
     @contextmanager
     def open(self, root_fd: int) -> Iterator[int]:
@@ -174,17 +181,23 @@ class _Contents:
         self.errors.append(PathError(join(self._rel_path, name), why))
         self.kept.append(name)
 
+    def add_moved(self, name: str, error: OSError) -> None:
+        """Add an entry that was not there any more; its record stays."""
+        self.moved.append(PathError(join(self._rel_path, name), reason(error)))
+        self.kept.append(name)
+
     def listing(self, seen_at_ns: int, *, is_complete: bool) -> Listing:
         """Everything that was added; `is_complete`: whether that is all the folder holds."""
         self.errors += _remove_unsendable(self._rel_path, self.files, self.folders)
         has_unsent = bool(self.errors or self.special_files or self.moved)
         if is_complete and self._rel_path and not (self.files or self.folders or has_unsent):
             self.files[FOLDER_ITSELF] = EMPTY_FOLDER
-        self.folders.sort()
+        # A damaged or badly cached folder may list a name twice.
+        folders = sorted(set(self.folders) - self.files.keys())
         return Listing(
             self._rel_path,
             self.files,
-            self.folders,
+            folders,
             frozenset(self.kept),
             tuple(self.errors),
             seen_at_ns,
@@ -193,7 +206,7 @@ class _Contents:
             is_readable=True,
             links=self.links,
             special_files=self.special_files,
-            moved=self.moved,
+            moved=tuple(self.moved),
             ctime_ns=self._own.st_ctime_ns,
             ctime_lags_ns=self.ctime_lags_ns,
         )
@@ -295,6 +308,6 @@ def _why_unsendable(name: str) -> str:
 
 
 def _unreadable(rel_path: str, error: OSError, now_ns: int) -> Listing:
-    is_moved = error.errno in MOVED
-    errors = () if is_moved else (PathError(rel_path, reason(error)),)
-    return Listing(rel_path, {}, [], frozenset(), errors, now_ns, 0, False, False, 0, 0, int(is_moved))
+    why = (PathError(rel_path, reason(error)),)
+    errors, moved = ((), why) if error.errno in MOVED else (why, ())
+    return Listing(rel_path, {}, [], frozenset(), errors, now_ns, 0, False, False, 0, 0, moved)

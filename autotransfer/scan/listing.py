@@ -57,7 +57,8 @@ class Listing(NamedTuple):
         is_readable: Whether the folder could be listed at all; if not, all records below it stay.
         links: How many symlinks were skipped.
         special_files: How many devices, sockets and pipes were skipped.
-        moved: How many entries went away while the folder was read.
+        moved: Entries that the folder listed and that were not there when they were read, and why. Most were removed
+            at that moment; plan/rescan knows those that never can be read.
     """
 
     rel_path: str
@@ -71,7 +72,7 @@ class Listing(NamedTuple):
     is_readable: bool
     links: int
     special_files: int
-    moved: int
+    moved: tuple[PathError, ...]
     ctime_ns: int = 0
     ctime_lags_ns: dict[str, int] = {}  # noqa: RUF012 - never changed
 

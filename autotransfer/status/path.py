@@ -208,7 +208,7 @@ class _Asking(NamedTuple):
         seen = listing.files[name]
         folder, is_known = _folder(self.reader, listing.rel_path)
         carried_by = folder.carried_by
-        change = compare(listing._replace(files={name: seen}, moved=0), folder, self.rules, is_known=is_known)
+        change = compare(listing._replace(files={name: seen}), folder, self.rules, is_known=is_known)
         answered = answered._replace(seen=seen)
         if name in change.outgoing:
             why = change.outgoing[name].why
@@ -317,11 +317,12 @@ class _Adding:
     def _count_skipped(self, listing: Listing) -> None:
         self._skipped["symlinks"] += listing.links
         self._skipped["special_files"] += listing.special_files
-        paths = {error.rel_path for error in listing.errors}
+        # What was not there when it was read may be anything.
+        unread = [*listing.errors, *listing.moved]
+        paths = {error.rel_path for error in unread}
         self._skipped["skipped"] += sum(join(listing.rel_path, name) not in paths for name in listing.kept)
-        # What disappeared while it was read may be anything.
-        self._error_count += len(listing.errors) + listing.moved
-        for error in listing.errors[: MOST_NAMED - len(self._errors)]:
+        self._error_count += len(unread)
+        for error in unread[: MOST_NAMED - len(self._errors)]:
             self._errors.append((error.rel_path, error.why))
 
     def answer(self, rel_path: str) -> FolderAnswer:

@@ -234,6 +234,12 @@ def refusing(path: Path, error_number: int) -> dict[str, str]:
     return {"LD_PRELOAD": str(library()), "REFUSE_FILE": str(path), "REFUSE_ERRNO": str(error_number)}
 
 
+def failing(call: str, name: str, error_number: int) -> dict[str, str]:
+    """The variables with which a script can never look at ("look") or open ("open") what has this name."""
+    fails = {"FAIL_CALL": call, "FAIL_NAME": name, "FAIL_ERRNO": str(error_number)}
+    return {"LD_PRELOAD": str(library()), **fails}
+
+
 # ---- what is left ------------------------------------------------------------------------------------------------
 
 

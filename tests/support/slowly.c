@@ -4,6 +4,9 @@
    PAUSE_CALL     "look" (fstatat, statx) or "open" (openat)
    PAUSE_NAME     the last name of the path at which the call is held
    PAUSE_FOLDER   where the file "reached" is made then, and where "go" is waited for; once gone on, nothing is held
+   FAIL_CALL      "look" or "open", as above: for FAIL_NAME this call fails, always
+   FAIL_NAME      the last name of the path
+   FAIL_ERRNO     with this error
    REFUSE_FILE    writes to a file whose path begins so fail
    REFUSE_ERRNO   with this error */
 
@@ -46,6 +49,16 @@ static void pause_at(const char *call, const char *path)
         nanosleep(&short_while, NULL);
 }
 
+static int fails(const char *call, const char *path)
+{
+    const char *wanted_call = getenv("FAIL_CALL"), *wanted_name = getenv("FAIL_NAME"), *number = getenv("FAIL_ERRNO");
+    const char *slash = path ? strrchr(path, '/') : NULL, *name = slash ? slash + 1 : path;
+    if (!name || !wanted_call || !wanted_name || !number || strcmp(wanted_call, call) || strcmp(wanted_name, name))
+        return 0;
+    errno = atoi(number);
+    return 1;
+}
+
 static int is_refused(int fd)
 {
     const char *file = getenv("REFUSE_FILE"), *number = getenv("REFUSE_ERRNO");
@@ -67,6 +80,8 @@ static int is_refused(int fd)
     int name(int folder_fd, const char *path, struct type *status, int flags)                                          \
     {                                                                                                                  \
         pause_at("look", path);                                                                                        \
+        if (fails("look", path))                                                                                       \
+            return -1;                                                                                                 \
         return REAL(name)(folder_fd, path, status, flags);                                                             \
     }
 LOOK(fstatat, stat)
@@ -74,6 +89,8 @@ LOOK(fstatat64, stat64)
 int statx(int folder_fd, const char *path, int flags, unsigned mask, struct statx *status)
 {
     pause_at("look", path);
+    if (fails("look", path))
+        return -1;
     return REAL(statx)(folder_fd, path, flags, mask, status);
 }
 
@@ -85,6 +102,8 @@ int statx(int folder_fd, const char *path, int flags, unsigned mask, struct stat
         mode_t mode = va_arg(rest, mode_t);                                                                            \
         va_end(rest);                                                                                                  \
         pause_at("open", path);                                                                                        \
+        if (fails("open", path))                                                                                       \
+            return -1;                                                                                                 \
         return REAL(name)(folder_fd, path, flags, mode);                                                               \
     }
 OPEN(openat)

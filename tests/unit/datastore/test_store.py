@@ -182,6 +182,7 @@ WRONG: dict[str, tuple[Any, list[Any]]] = {
     "RUNS": ([(1, 0.5, 0)], [None, (), [(1, 0.5)], [[1, 0.5, 0]], [(1, "0.5", 0)], [(1, 0.5, -1)]]),
     "DEVICE": (5, ["5", None, 1.5]),
     "ITEM_LIMIT": (5, [0, "5", -1]),
+    "MOVED": ({"a/b": 2, "bad \udcff": 1}, [None, [], {"a": "2"}, {"a": -1}, {b"a": 1}]),
     "EMPTY_IS_MEANT": (True, [1, None]),
     "FEED": ("a/b\0c\nd", [None, ["a"], "/a", "a/../b", "..", "a\0.", "a\0\0b", "a//b", "\udcff"]),
     "items 1": ([("a/b", False, 1, 2)], [(), [("a", 0, 1, 2)], [("/a", False, 1, 2)], [("../a", False, 1, 2)]]),

@@ -31,7 +31,7 @@ FILE: Fingerprint = (1_000 * NS + 5, 7)
 
 
 def listed(files: dict[str, Fingerprint], folders: list[str] | None = None, **fields: Any) -> Listing:
-    listing = Listing("d", files, folders or [], frozenset(), (), NOW_NS, 900 * NS, True, True, 0, 0, 0)
+    listing = Listing("d", files, folders or [], frozenset(), (), NOW_NS, 900 * NS, True, True, 0, 0, ())
     return listing._replace(**fields)
 
 
@@ -293,7 +293,7 @@ def test_a_folder_at_rest_with_what_was_delivered_is_unchanged() -> None:
     assert not is_unchanged(listing._replace(files={}), folder.pack())
     assert is_unchanged(listing._replace(kept=frozenset({"k"})), folder.pack())
     assert not is_unchanged(listing._replace(errors=(PathError("k", "denied"),)), folder.pack())
-    assert not is_unchanged(listing._replace(moved=1), folder.pack())
+    assert not is_unchanged(listing._replace(moved=(PathError("k", "gone"),)), folder.pack())
     assert not is_unchanged(listing._replace(is_readable=False), folder.pack())
     folder.retries["x"] = Retry(*FILE, 1, 0, "", 1)
     assert not is_unchanged(listing, folder.pack())

@@ -19,7 +19,7 @@ from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.datastore.record import EMPTY_FOLDER
 from autotransfer.scan.folders import PathReader, open_folder, open_root, read_folder, read_names, walk
-from autotransfer.scan.listing import Listing, Policy
+from autotransfer.scan.listing import Listing, PathError, Policy
 
 NS = 10**9
 
@@ -149,8 +149,9 @@ def test_a_folder_that_cannot_be_listed_is_an_error_and_one_that_went_away_is_no
     (tmp_path / "file").write_text("")
     file = read_folder(root, "file", None, follow_links=False)
 
-    assert (gone.is_readable, gone.errors, gone.moved) == (False, (), 1)
-    assert (file.is_readable, file.errors, file.moved) == (False, (), 1)
+    assert (gone.is_readable, gone.errors) == (False, ())
+    assert gone.moved == (PathError("gone", "no such file or directory"),)
+    assert (file.is_readable, file.errors, file.moved) == (False, (), (PathError("file", "not a directory"),))
 
 
 @pytest.mark.parametrize("follow_links", [False, True])
@@ -193,7 +194,43 @@ def test_an_entry_that_changes_while_the_folder_is_listed_is_what_it_became(
     listing = read_folder(root, "", None, follow_links=False)
 
     assert (set(listing.files), listing.folders, listing.links) == ({"d"}, ["a"], 1)
-    assert (listing.kept, listing.moved, listing.errors, listing.is_plain) == (frozenset("c"), 1, (), False)
+    assert (listing.kept, listing.errors, listing.is_plain) == (frozenset("c"), (), False)
+    assert listing.moved == (PathError("c", "no such file or directory"),)
+
+
+def test_a_name_that_a_damaged_folder_lists_twice_is_one_entry(
+    root: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    scandir = os.scandir
+
+    @contextmanager
+    def twice(folder_fd: int) -> Iterator[list[os.DirEntry[str]]]:
+        with scandir(folder_fd) as entries:
+            yield [*entries] * 2
+
+    monkeypatch.setattr(os, "scandir", twice)
+
+    listing = read_folder(root, "", None, follow_links=False)
+
+    assert (list(listing.files), listing.folders) == (["file"], ["folder"])
+
+
+def test_of_some_names_one_that_the_folder_lists_is_not_gone(
+    root: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd").write_text("")
+
+    def nowhere(name: str, **_: object) -> os.stat_result:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", name)
+
+    monkeypatch.setattr(os, "stat", nowhere)
+
+    listing = read_names(root, "", ["odd", "gone"], follow_links=False)
+
+    assert (dict(listing.files), set(listing.kept)) == ({}, {"odd"})
+    assert listing.moved == (PathError("odd", "no such file or directory"),)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -218,7 +255,8 @@ def test_a_folder_swapped_for_a_symlink_is_not_followed(root: int, tmp_path: Pat
             (tmp_path / "swapped").symlink_to(outside)
 
     swapped = next(listing for listing in found if listing.rel_path == "swapped")
-    assert (swapped.is_readable, swapped.files, swapped.moved, swapped.errors) == (False, {}, 1, ())
+    assert (swapped.is_readable, swapped.files, swapped.errors) == (False, {}, ())
+    assert [path for path, _ in swapped.moved] == ["swapped"]
 
 
 def test_a_large_tree_needs_few_descriptors_and_leaves_none_open(root: int, tmp_path: Path) -> None:

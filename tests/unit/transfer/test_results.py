@@ -291,7 +291,7 @@ def test_a_file_that_failed_and_vanished_leaves_doubt_about_what_takes_its_name(
     trie = trie_with({"": {"x": 1}})
     ended(trie, ("x", False), files={"x": FILE}).close(again("CONNECTION_BROKEN"))
     folder = trie.folder("")
-    listing = Listing("", {"x": (NOW_NS - NS, 3)}, [], frozenset(), (), NOW_NS, 0, True, True, 0, 0, 0)
+    listing = Listing("", {"x": (NOW_NS - NS, 3)}, [], frozenset(), (), NOW_NS, 0, True, True, 0, 0, ())
     empty = listing._replace(files={})
     rules = SendRules(NOW_NS * 2, 0, "mtime", True, NOW_NS * 2)
 
