@@ -16,6 +16,7 @@ from autotransfer.common.files import explained_as
 from autotransfer.common.paths import display
 from autotransfer.common.summary import LOG_UNWRITTEN, Notice
 from autotransfer.common.text import bar, counted, size_text
+from autotransfer.common.version import SCHEMA
 from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.monitoring.alerts import Alerts
 from autotransfer.monitoring.notify import Notifier
@@ -229,6 +230,7 @@ def _say_json(counts: dict[str, Any], status: int, problem: Problem | None, chos
     import json  # a run without --json, which is nearly every one, need not load it
 
     outcome = {
+        "schema": SCHEMA,
         "status": status,
         "meaning": MEANINGS[status],
         "dry_run": chosen.dry_run,
@@ -317,6 +319,8 @@ def _dry_words(summary: Summary, settings: Settings) -> str:
         first = "Nothing would be sent."
     else:
         first = f"{counted(summary.changes, 'path')} ({size_text(summary.bytes)}) would be sent: {_reasons(summary)}."
+        if summary.unsubmitted:
+            first += f" {summary.unsubmitted:,} of them not by this run, but by later ones: enough tasks are open."
     return " ".join([first, *_sides(summary), f"Dry run: nothing was changed, here or at {settings.dst_dir}."])
 
 
@@ -343,6 +347,7 @@ def _sides(summary: Summary) -> list[str]:
         (summary.unsettled, "modified too recently"),
         (summary.waiting, "waiting for a task to end"),
         (summary.backing_off, "backing off after failures"),
+        (summary.failing, "failed more than once"),
         (summary.vanished, "gone from disk"),
         (summary.links, "symlink skipped" if summary.links == 1 else "symlinks skipped"),
         (summary.special_files, "special file skipped" if summary.special_files == 1 else "special files skipped"),

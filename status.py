@@ -14,6 +14,7 @@ from autotransfer.common import files, paths
 from autotransfer.common.errors import ConfigurationProblem, ExitStatus, reason
 from autotransfer.common.settings import ACCEPTABLE
 from autotransfer.common.text import counted
+from autotransfer.common.version import SCHEMA
 from autotransfer.datastore.reader import Reader, open_reader
 from autotransfer.scan.folders import open_root
 from autotransfer.status import as_text, manifest
@@ -159,7 +160,7 @@ def _answer(settings: Settings, reader: Reader, chosen: argparse.Namespace, line
 def _say_answers(answers: list[FileAnswer | FolderAnswer], tasks: list[AnyTask], chosen: argparse.Namespace) -> None:
     from autotransfer.status import as_json
 
-    document: dict[str, Any] = {}
+    document: dict[str, Any] = {"schema": SCHEMA}
     if chosen.path:
         document["paths"] = [as_json.path_document(answered) for answered in answers]
     if chosen.tasks:

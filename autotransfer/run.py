@@ -18,8 +18,8 @@ from autotransfer.common.settings import Settings
 from autotransfer.common.summary import SUMMARY_UNWRITTEN, WAIT_OVER, Summary
 from autotransfer.common.text import counted
 from autotransfer.common.times import NS_PER_SECOND
-from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, Store
-from autotransfer.datastore.tasks import PREPARED, Task
+from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, RESET, Store
+from autotransfer.datastore.tasks import PREPARED, READING, Task
 from autotransfer.plan.planner import Plan
 from autotransfer.plan.source_check import check_root
 from autotransfer.scan.folders import PathReader, open_root
@@ -184,6 +184,7 @@ class Run:
             self._watcher.remark(f"Skipped name {number}, which is not inside SRC_DIR: {display(name)}")
         if self._is_dry:
             return
+        self._store.shelf.pop(RESET, None)
         if self._store.shelf.get("DEVICE") != device:
             self._store.shelf["DEVICE"] = device
         if self.summary.files or self.summary.folders > 1:
@@ -281,10 +282,14 @@ class Run:
         seconds = (self._clock_ns() - self.summary.started_at_ns) / NS_PER_SECOND
         try:
             self._store.rollback()
-            in_flight_tasks = len(self._store.ledger.open)
+            open_tasks = list(self._store.ledger.open.values())
         except Exception:  # noqa: BLE001 - a damaged datastore must not hide the problem that ended the run
-            in_flight_tasks = 0
-        self.summary.close(seconds=seconds, in_flight_tasks=in_flight_tasks)
+            open_tasks = []
+        self.summary.close(
+            seconds=seconds,
+            in_flight_tasks=len(open_tasks),
+            failing_in_flight=sum(task.failing for task in open_tasks if task.state != READING),
+        )
         if self._is_dry:
             return
         # Only now: what keeps open tasks from getting on has become a notice when the summary was closed.
@@ -294,9 +299,11 @@ class Run:
             (notice.kind, display(notice.subject), display(notice.cause)) for notice in self.summary.notices
         ]
         try:
+            last = self._store.shelf.get(LAST_RUN) or {}
             if self.summary.scan == "paths":  # the last scan has the size of the tree
-                last = self._store.shelf.get(LAST_RUN) or {}
                 outcome["tree_files"] = last.get("tree_files") or last.get("files") or 0
+            is_full = self.summary.scan == "full" and problem is None
+            outcome["full_scan_at_ns"] = self.summary.started_at_ns if is_full else last.get("full_scan_at_ns", 0)
             self._store.shelf[LAST_RUN] = {**self.summary.as_builtins(), **outcome}
             runs = [*(self._store.shelf.get("RUNS") or ()), (self.summary.started_at_ns, self.summary.seconds, status)]
             self._store.shelf["RUNS"] = runs[-RUNS_KEPT:]

@@ -13,6 +13,7 @@ MOST_NOTICES = 1000
 # and their cause are.
 PATH_SKIPPED = "path_skipped"  # a path that this machine cannot read or Globus cannot carry (rel_path; why)
 PATH_UNREAD = "path_unread"  # a path that Globus could not read (rel_path; code)
+PATHS_FAILING = "paths_failing"  # paths that failed more than once wait for their next try (""; code)
 TASK_STALLED = "task_stalled"  # an open task makes no progress (task_id; code)
 TASK_CANCELED = "task_canceled"  # such a task was canceled after STUCK_HOURS (task_id; code)
 TASK_ENDED = "task_ended"  # a task failed, expired or was canceled by somebody (task_id; state and code)
@@ -55,8 +56,10 @@ class Summary:
         named, outside: Names from a change feed, and those of them that lead out of SRC_DIR.
         new, modified, older, retried: Paths found to be sent, by reason.
         unsettled: Modified too recently, or gone while they were read.
-        waiting: Changed while a task carries them, or beyond what may be in flight.
+        waiting: Changed while a task carries them, or beyond what may be in flight; `unsubmitted` are the latter.
         backing_off: Failed before, and waiting until their next try.
+        failing: Failed more than once, and still to be delivered: backing off, waiting or in flight.
+        outdated, outdated_bytes: Delivered in an earlier version, while the newer one has not been submitted.
         vanished: Recorded, and gone from disk.
         links, special_files: Symlinks, and devices, sockets and pipes, that were skipped.
         errors: Paths that could not be read or cannot be sent.
@@ -68,7 +71,8 @@ class Summary:
 
     COUNTS = (
         *("folders", "files", "named", "outside", "new", "modified", "older", "retried", "bytes"),
-        *("unsettled", "waiting", "backing_off", "vanished", "links", "special_files", "errors"),
+        *("unsettled", "waiting", "unsubmitted", "backing_off", "failing", "outdated", "outdated_bytes"),
+        *("vanished", "links", "special_files", "errors"),
         *("submitted", "items", "sent_files", "sent_bytes"),
         *("succeeded", "failed", "delivered", "retrying", "in_flight_tasks"),
     )
@@ -82,9 +86,11 @@ class Summary:
         self.has_trouble = False
         self.scan = "full"
         self._stalled: dict[int, Notice] = {}
+        self._failing_by_code: dict[str, int] = {}
         self.folders = self.files = self.named = self.outside = 0
         self.new = self.modified = self.older = self.retried = self.bytes = 0
-        self.unsettled = self.waiting = self.backing_off = self.vanished = 0
+        self.unsettled = self.waiting = self.unsubmitted = self.backing_off = self.failing = self.vanished = 0
+        self.outdated = self.outdated_bytes = 0
         self.links = self.special_files = self.errors = 0
         self.submitted = self.items = self.sent_files = self.sent_bytes = 0
         self.succeeded = self.failed = self.delivered = self.retrying = self.in_flight_tasks = 0
@@ -129,10 +135,34 @@ class Summary:
         self.sent_bytes += size_bytes
         self.task_ids.append(task_id)
 
-    def close(self, *, seconds: float, in_flight_tasks: int) -> None:
-        """Count what is known only at the end."""
+    def count_outdated(self, size_bytes: int) -> None:
+        """Count a path whose delivered version, of that size, is not what is on disk."""
+        self.outdated += 1
+        self.outdated_bytes += size_bytes
+
+    def count_failing(self, code: str) -> None:
+        """Count a path that failed more than once, the last time with this code, and is not in flight."""
+        self._failing_by_code[code] = self._failing_by_code.get(code, 0) + 1
+
+    def close(self, *, seconds: float, in_flight_tasks: int, failing_in_flight: int = 0) -> None:
+        """Count what is known only at the end.
+
+        While a path is known not to arrive, the run is a partial one, also between its tries. A code that another
+        notice of this run has needs no second one.
+        """
         self.seconds = seconds
         self.in_flight_tasks = in_flight_tasks
+        self.failing = sum(self._failing_by_code.values()) + failing_in_flight
+        for code, count in [*self._failing_by_code.items(), ("", failing_in_flight)]:
+            is_named = code and any(notice.cause.endswith(code) for notice in self.notices)
+            if count and not is_named:
+                paths = "1 path" if count == 1 else f"{count:,} paths"
+                self.notice(
+                    PATHS_FAILING,
+                    "",
+                    f"{paths} failed more than once ({code or 'in flight again'}); status.py says which and why.",
+                    cause=code,
+                )
         for notice in self._stalled.values():
             self._keep(notice)
         self._stalled.clear()

@@ -7,6 +7,9 @@ from importlib import metadata
 
 __version__ = "1.0.0"
 
+# Of the JSON documents and the manifest: raised when a name in them goes or changes its meaning, not by a new name.
+SCHEMA = 2
+
 
 def versions() -> str:
     """One line for a report: what every script prints for --version. globus-sdk is not imported for it."""

@@ -12,3 +12,4 @@ WORDS = ("assumed", "found", "counted", "transferred", "equal", "verified")
 
 # Contents were compared after the copy was made, or found equal: enough to delete the original by.
 PROVED = frozenset((EQUAL, VERIFIED))
+PROVED_WORDS = frozenset(("equal", "verified"))

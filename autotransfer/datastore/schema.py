@@ -99,6 +99,8 @@ def _is_below(value: Any) -> bool:
 
 def _are_below(value: Any) -> bool:
     """Whether it is rel_paths, each as the scan writes it, joined by NUL; "." stands for SRC_DIR itself."""
+    if type(value) is bytes:
+        value = value.decode(errors="replace")
     if not value or value == ".":
         return type(value) is str
     return _is_text(value) and not {"", ".", ".."}.intersection(value.replace("\0", "/").split("/"))
@@ -128,6 +130,7 @@ TASK_FORMS: dict[str, Form] = {
     "items": _is_count,
     "prepared_at_ns": _is_moment,
     "has_failed": bool,
+    "failing": _is_count,
     "state": _is_text,
     "task_id": _is_text,
     "submitted_at_ns": _is_moment,
@@ -187,6 +190,7 @@ LAST_RUN_FORMS: dict[str, Form] = {
     "seconds": _is_seconds,
     "status": _is_count,
     "tree_files": _is_count,
+    "full_scan_at_ns": _is_moment,
     "task_ids": [_is_text],
     "notices": [str],
     "notices_about": [(str, str, str)],
@@ -258,6 +262,7 @@ FORMS: dict[str, Form] = {
     "DEVICE": int,
     "ITEM_LIMIT": _is_number,
     "EMPTY_IS_MEANT": bool,
+    "RESET": (_is_count, _is_count),
     "FULL_SCAN": _is_full_scan,
     "FEED": _are_below,
     "MOVED": {str: _is_count},

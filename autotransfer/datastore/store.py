@@ -38,6 +38,9 @@ RESCAN = "FEED"
 # in how many runs in a row paths were listed and could not be read (see plan/rescan);
 MOVED = "MOVED"
 
+# what set_time.py has the next run send (files, bytes);
+RESET = "RESET"
+
 # that a person has confirmed an empty SRC_DIR; it is dropped when something is in SRC_DIR again.
 EMPTY_IS_MEANT = "EMPTY_IS_MEANT"
 

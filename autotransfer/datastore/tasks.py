@@ -29,7 +29,8 @@ class Task(NamedTuple):
         submission_id: Fetched before the first POST and used for every POST of this task.
         document: What is posted, without its items and submission_id.
         src_path, dst_dir: The roots of its items.
-        files, size_bytes, items: What it carries; has_failed: whether sending that has failed before.
+        files, size_bytes, items: What it carries; has_failed: whether sending that has failed before; failing: how many
+            of its paths failed more than once.
         is_adopted: Whether task_id is an older task with the same paths, which Globus refused to run twice.
         progress: Counters that increase while Globus makes progress; progress_at_ns: when one last did.
         trouble: What Globus last reported as wrong, or "".
@@ -50,6 +51,7 @@ class Task(NamedTuple):
     items: int
     prepared_at_ns: int
     has_failed: bool = False
+    failing: int = 0
     state: str = PREPARED
     task_id: str = ""
     submitted_at_ns: int = 0
@@ -130,9 +132,9 @@ class Item(NamedTuple):
         folder: rel_path of the folder in which the item is recorded.
         name: The file's name there; FOLDER_ITSELF for an empty folder; "" for a folder with everything in it.
         files: How many paths it carries; size_bytes: all of them.
-        mtime_ns, why, sync_level, has_failed, ctime_lag_ns: Known while it is planned, and not stored: the file's
-            mtime, why it is sent (see plan.compare), the sync level it needs, whether sending it has failed before, and
-            its ctime - mtime.
+        mtime_ns, why, sync_level, attempts, ctime_lag_ns, earlier_bytes, last_code: Known while it is planned, and not
+            stored: the file's mtime, why it is sent (see plan.compare), the sync level it needs, how often sending it
+            has failed, its ctime - mtime, the size of the version that was delivered, and why it failed last.
     """
 
     folder: str
@@ -142,8 +144,10 @@ class Item(NamedTuple):
     mtime_ns: int = 0
     why: str = ""
     sync_level: str = ""
-    has_failed: bool = False
+    attempts: int = 0
     ctime_lag_ns: int = LAG_UNKNOWN
+    earlier_bytes: int = 0
+    last_code: str = ""
 
     @property
     def is_folder(self) -> bool:

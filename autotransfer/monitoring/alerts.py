@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from autotransfer.common.errors import GLOBUS_AWAY, ExitStatus, Problem
-from autotransfer.common.summary import PATH_SKIPPED, PATH_UNREAD, Notice
+from autotransfer.common.summary import PATH_SKIPPED, PATH_UNREAD, PATHS_FAILING, Notice
 from autotransfer.common.times import DAY, HOUR, NS_PER_SECOND, local_text
 
 # Where runs come more often, Globus may be away for less than this without a report.
@@ -125,7 +125,7 @@ def select_alerts(outcome: Outcome, memory: Memory, *, now: float, remind_second
         now: In seconds since the epoch.
         remind_seconds: After how long a problem that lasts is reported again; 0: by every run.
     """
-    met = _met(outcome)
+    met = _met(outcome, memory if remind_seconds else {})
     end = None if outcome.problem is None else name_of_problem(outcome.problem)
     kept = {name: known for name, known in memory.items() if name in met or _may_last(known, outcome, now)}
     may_wait = 0 < outcome.interval_seconds <= BLIP_SECONDS and remind_seconds > 0
@@ -149,15 +149,26 @@ def select_alerts(outcome: Outcome, memory: Memory, *, now: float, remind_second
     return Alerts(tuple(notices), problem, problem_since, lasting, is_waited_for, is_over), dict(latest)
 
 
-def _met(outcome: Outcome) -> dict[str, list[Met]]:
+def _met(outcome: Outcome, memory: Memory) -> dict[str, list[Met]]:
     met: dict[str, list[Met]] = {}
     for notice in outcome.notices:
+        if notice.kind == PATHS_FAILING:  # what comes between the tries of paths whose failure was reported
+            if not notice.cause:
+                continue
+            name = next((name for name, known in memory.items() if _is_report_of(name, known, notice.cause)), "")
+            if name:
+                met.setdefault(name, []).append((notice.text, next(iter(memory[name].subjects), 0)))
+                continue
         subject = notice.subject if notice.kind in KINDS_BY_SUBJECT else ""
         checksum = crc32(subject.encode("utf-8", "surrogateescape"))
         met.setdefault(name_of(notice.kind, notice.cause), []).append((notice.text, checksum))
     if outcome.problem is not None:
         met[name_of_problem(outcome.problem)] = [(str(outcome.problem), 0)]
     return met
+
+
+def _is_report_of(name: str, known: Known, code: str) -> bool:
+    return bool(known.reported) and name.endswith(f" {code}")
 
 
 def _may_last(known: Known, outcome: Outcome, now: float) -> bool:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Optional
 from autotransfer.common.files import atomic_write
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND
+from autotransfer.datastore.evidence import WORDS
 from autotransfer.datastore.reader import Reader
 from autotransfer.status.state import RunMark, State, read_state
 from autotransfer.status.verdict import verdict
@@ -119,7 +120,7 @@ def _of_state(state: State) -> Iterator[Metric]:
     judged = verdict(state)
     total = state.records.total
     amounts = {
-        "delivered": total.delivered,
+        "delivered": judged.delivered,
         "in_flight": total.in_flight,
         "retrying": total.retrying,
         "unsubmitted": judged.unsubmitted,
@@ -127,6 +128,7 @@ def _of_state(state: State) -> Iterator[Metric]:
     files: dict[str, float] = {name: amount.files for name, amount in amounts.items()}
     sizes: dict[str, float] = {name: amount.size_bytes for name, amount in amounts.items()}
     yield _by("files", "Files and empty folders by state.", "state", files)
+    yield _by("evidence_files", "Delivered files by how that is known.", "evidence", dict(zip(WORDS, total.evidence)))
     yield _by("size_bytes", "Bytes of the files by state.", "state", sizes)
     yield _single("held_files", "Files modified too recently, or waiting for a task to end.", judged.held_files)
     yield _single("failing_files", "Files that failed more than once and will be retried.", total.failing_files)

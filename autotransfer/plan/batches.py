@@ -14,6 +14,7 @@ class Batch(NamedTuple):
     number: int
     sync_level: str
     has_failed: bool
+    failing: int
     items: int
     files: int
     size_bytes: int
@@ -49,12 +50,12 @@ class Batcher:
 
     def add(self, item: Item) -> int:
         """Returns the number of the task that carries the item; 0 when no task can."""
-        kind = (item.sync_level, item.has_failed)
+        kind = (item.sync_level, item.attempts > 0)
         if kind not in self._open:
-            if self._tasks_left <= 0 or (item.has_failed and self._failed_tasks_left <= 0):
+            if self._tasks_left <= 0 or (item.attempts and self._failed_tasks_left <= 0):
                 return 0
             self._tasks_left -= 1
-            self._failed_tasks_left -= item.has_failed
+            self._failed_tasks_left -= item.attempts > 0
             self._open[kind] = (self._next_number, [])
             self._next_number += 1
         number, items = self._open[kind]
@@ -72,5 +73,14 @@ class Batcher:
     def _close(self, kind: tuple[str, bool]) -> None:
         number, items = self._open.pop(kind)
         self._put_items(number, items)
-        files, size_bytes = sum(item.files for item in items), sum(item.size_bytes for item in items)
-        self._batches.append(Batch(number, *kind, len(items), files, size_bytes, any(item.is_folder for item in items)))
+        self._batches.append(
+            Batch(
+                number,
+                *kind,
+                sum(item.attempts > 1 for item in items),
+                len(items),
+                sum(item.files for item in items),
+                sum(item.size_bytes for item in items),
+                any(item.is_folder for item in items),
+            )
+        )

@@ -71,9 +71,7 @@ class FolderChange(NamedTuple):
     Args:
         folder: Its record, already without the names that are gone.
         outgoing: What is sent, by name, in the order of the listing.
-        unsettled: The number of paths that were touched too recently.
-        waiting: The number of changed or new paths that wait for a task under way.
-        backing_off: The number of failed paths that wait for their next attempt.
+        held: Why each other changed or new path is not sent in this run, by name: UNSETTLED, WAITING or BACKING_OFF.
         vanished: The number of recorded paths that are gone.
         taken_folders: Names of folders that a task under way carries as the files they were; all below them waits.
         is_whole: Whether everything here is new and settled, so that a folder item can carry it.
@@ -83,9 +81,7 @@ class FolderChange(NamedTuple):
     rel_path: str
     folder: Folder
     outgoing: dict[str, Item]
-    unsettled: int
-    waiting: int
-    backing_off: int
+    held: dict[str, str]
     vanished: int
     taken_folders: tuple[str, ...]
     is_whole: bool
@@ -95,6 +91,24 @@ class FolderChange(NamedTuple):
     def size_bytes(self) -> int:
         """The size of everything that is sent."""
         return sum(item.size_bytes for item in self.outgoing.values())
+
+    @property
+    def unsettled(self) -> int:
+        """The number of paths that were touched too recently."""
+        return self._count(UNSETTLED)
+
+    @property
+    def waiting(self) -> int:
+        """The number of changed or new paths that wait for a task under way."""
+        return self._count(WAITING)
+
+    @property
+    def backing_off(self) -> int:
+        """The number of failed paths that wait for their next attempt."""
+        return self._count(BACKING_OFF)
+
+    def _count(self, why: str) -> int:
+        return sum(held == why for held in self.held.values())
 
 
 def gone_folders(listing: Listing, folder: Folder) -> list[str]:
@@ -119,15 +133,15 @@ def compare(
         The change. Its outgoing paths are not in flight yet.
     """
     if not listing.is_readable:
-        return FolderChange(listing.rel_path, folder, {}, 0, 0, 0, 0, (), False, False)
+        return FolderChange(listing.rel_path, folder, {}, {}, 0, (), False, False)
     outgoing: dict[str, Item] = {}
-    held = {UNSETTLED: 0, WAITING: 0, BACKING_OFF: 0}
+    held: dict[str, str] = {}
     for name, seen in listing.files.items():
         decision = _decide(name, seen, listing, folder, rules, taken)
         if isinstance(decision, Item):
             outgoing[name] = decision
         elif decision:
-            held[decision] += 1
+            held[name] = decision
     records = len(folder.delivered) + len(folder.retries)
     vanished = forget_vanished(listing, folder)
     present = {*listing.folders, *(folder.folders & listing.kept), *taken}
@@ -155,9 +169,7 @@ def compare(
         listing.rel_path,
         folder,
         outgoing,
-        held[UNSETTLED],
-        held[WAITING],
-        held[BACKING_OFF],
+        held,
         vanished,
         tuple(name for name in listing.folders if name in folder.in_flight),
         is_whole,
@@ -186,9 +198,10 @@ def _decide(
     if retry is not None and retry.fingerprint == seen and 0 < retry.not_before_ns - rules.now_ns <= LONGEST_PAUSE_NS:
         return BACKING_OFF
     why = RETRY if retry is not None else _why(record, seen)
-    has_failed = retry is not None and retry.fingerprint == seen and retry.attempts > 0
+    attempts, last_code = (retry.attempts, retry.code) if retry and retry.fingerprint == seen else (0, "")
     level = _retry_level(retry, seen, rules) if retry else _level(seen, record, folder.verify_until_ns, rules)
-    return Item(listing.rel_path, name, 1, seen[1], seen[0], why, level, has_failed, lag_ns)
+    earlier_bytes = record.size_bytes if record is not None else 0
+    return Item(listing.rel_path, name, 1, seen[1], seen[0], why, level, attempts, lag_ns, earlier_bytes, last_code)
 
 
 def _why(record: Delivered | None, seen: Fingerprint) -> str:

@@ -13,10 +13,13 @@ from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import Item
 from autotransfer.plan.batches import Batch, Batcher
 from autotransfer.plan.compare import (
+    BACKING_OFF,
     MODIFIED,
     NEW,
     OLDER,
     RETRY,
+    UNSETTLED,
+    WAITING,
     FolderChange,
     SendRules,
     compare,
@@ -32,13 +35,15 @@ from autotransfer.scan.pool import Pool
 from autotransfer.scan.quick import Marking
 from autotransfer.scan.scanner import Pace, Scanner
 
-# Called with each path to be sent, why, and its size in bytes.
+# Called with each changed path, why it is sent or why not yet, and its size in bytes.
 OnChange = Callable[[str, str, int], None]
 
 # Called with the numbers of folders and files so far.
 OnProgress = Callable[[int, int], None]
 
 # The count of the summary for each reason to send a path.
+HELD_WORDS = {UNSETTLED: "modified too recently", WAITING: "waiting for a task", BACKING_OFF: "backing off"}
+LEFT = "left to a later run"
 REASON_COUNTS = {NEW: "new", MODIFIED: "modified", OLDER: "older", RETRY: "retried"}
 
 
@@ -166,6 +171,7 @@ class Plan:
             if taken_path is not None and is_within(rel_path, taken_path):
                 self._summary.waiting += len(result.files) if isinstance(result, Listing) else result.files
                 self._rescan.add(rel_path)
+                self._show(rel_path, FOLDER_ITSELF, HELD_WORDS[WAITING], 0)
             else:
                 if marking is not None:
                     marking.note(rel_path, result)
@@ -184,6 +190,7 @@ class Plan:
         change = compare(listing, folder, rules, is_known=record is not None, taken=frozenset(taken))
         self._rescan.add_unsent(listing, change)
         self._count_change(change)
+        self._count_held(listing, change)
         if not change.is_whole:
             self._in_flight.open(rel_path, change.folder, is_dirty=change.is_dirty)
         return change
@@ -192,7 +199,13 @@ class Plan:
         number = self._batcher.add(item)
         if not number:
             self._summary.waiting += item.files
+            self._summary.unsubmitted += item.files
             self._rescan.add(item.rel_path)
+            self._show(item.folder, item.name or FOLDER_ITSELF, LEFT, item.size_bytes)
+            if item.why in (MODIFIED, OLDER):
+                self._summary.count_outdated(item.earlier_bytes)
+            if item.attempts > 1:
+                self._summary.count_failing(item.last_code)
         self._in_flight.assign(item, number)
 
     def _count(self, result: FolderResult) -> None:
@@ -229,6 +242,20 @@ class Plan:
         for name, sent in change.outgoing.items():
             attribute = REASON_COUNTS[sent.why]
             setattr(summary, attribute, getattr(summary, attribute) + 1)
-            if self._on_change is not None:
-                path = join(change.rel_path, name)
-                self._on_change(path + "/" * (name == FOLDER_ITSELF), sent.why, sent.size_bytes)
+            self._show(change.rel_path, name, sent.why, sent.size_bytes)
+
+    def _count_held(self, listing: Listing, change: FolderChange) -> None:
+        """Count what the changed paths that are not sent now leave at the destination, or have failed before."""
+        folder = change.folder
+        for name, why in change.held.items():
+            self._show(change.rel_path, name, HELD_WORDS[why], listing.files[name][1])
+            retry = folder.retries.get(name)
+            if why == BACKING_OFF and retry is not None and retry.attempts > 1:
+                self._summary.count_failing(retry.code)
+            if name in folder.delivered and retry is None and name not in folder.in_flight:
+                self._summary.count_outdated(folder.delivered[name].size_bytes)
+
+    def _show(self, folder_path: str, name: str, why: str, size_bytes: int) -> None:
+        if self._on_change is not None:
+            is_folder = name == FOLDER_ITSELF
+            self._on_change(f"{folder_path}/" if is_folder else join(folder_path, name), why, size_bytes)

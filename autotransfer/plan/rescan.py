@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join
+from autotransfer.common.paths import FOLDER_ITSELF, join
 from autotransfer.datastore.store import MOVED, RESCAN, Store
 from autotransfer.plan.compare import FolderChange
 from autotransfer.scan.feed import SRC_DIR_ITSELF
@@ -23,6 +23,8 @@ def kept_paths(store: Store) -> set[str]:
     value = store.shelf.get(RESCAN)
     if value is None or value == FOLDER_ITSELF:
         return {SRC_DIR_ITSELF}
+    if isinstance(value, bytes):  # of names that are not UTF-8
+        value = value.decode(errors="surrogateescape")
     return set(value.split(NUL)) if value else set()
 
 
@@ -49,17 +51,11 @@ class Rescan:
         """Add what a folder has that is neither sent now nor as recorded."""
         if not self._is_used:
             return
+        # Also a name that cannot be sent: until it is renamed, each run reports it.
         for error in (*listing.errors, *listing.moved):
-            if can_be_sent(error.rel_path):  # otherwise it must be renamed, and the feed names the new name
-                self.add(error.rel_path)
-        if change.unsettled or change.waiting or change.backing_off:
-            folder = change.folder
-            for name, seen in listing.files.items():
-                record = folder.in_flight.get(name) or folder.delivered.get(name)
-                lag_ns = listing.ctime_lags_ns.get(name, 0)
-                is_same = record is not None and record.fingerprint == seen and record.ctime_lag_ns == lag_ns
-                if name not in change.outgoing and not is_same:
-                    self.add(join(listing.rel_path, name))
+            self.add(error.rel_path)
+        for name in change.held:
+            self.add(join(listing.rel_path, name))
 
     def finish(self, *, has_scanned_all: bool) -> None:
         """Store the paths; those of earlier runs are dropped if everything has been scanned."""
@@ -94,7 +90,12 @@ class Moved:
             self._store.shelf.pop(MOVED, None)
 
 
-def _packed(rel_paths: set[str]) -> str:
+def _packed(rel_paths: set[str]) -> str | bytes:
     if SRC_DIR_ITSELF in rel_paths or len(rel_paths) > MOST_KEPT:
         return FOLDER_ITSELF
-    return NUL.join(sorted(rel_paths))
+    joined = NUL.join(sorted(rel_paths))
+    try:
+        joined.encode()
+    except UnicodeEncodeError:
+        return joined.encode(errors="surrogateescape")
+    return joined

@@ -10,7 +10,7 @@ from autotransfer.common.paths import FOLDER_ITSELF, display, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.evidence import ASSUMED
 from autotransfer.datastore.record import Delivered, Folder
-from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, Store
+from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, RESET, Store
 from autotransfer.plan.compare import forget_vanished, gone_folders, send_rules
 from autotransfer.plan.in_flight import forget_gone
 from autotransfer.plan.rescan import rescan_later
@@ -79,6 +79,8 @@ def set_times(
         setting.apply(scope)
     if setting.to_send:
         rescan_later(store, scopes)
+    before = (0, 0) if is_whole else store.shelf.get(RESET) or (0, 0)
+    store.shelf[RESET] = (before[0] + setting.to_send, before[1] + setting.to_send_bytes)
     return Counts(
         *(setting.transferred, setting.to_send, setting.in_flight, tuple(setting.errors), abandoned),
         setting.deliveries_dropped,
@@ -103,7 +105,7 @@ class _Setting:
         self._clock_ns = clock_ns
         self._rules = send_rules(settings, now_ns=clock_ns())
         self._future_from_ns = self._rules.now_ns + self._rules.settle_ns if is_now else None
-        self.transferred = self.to_send = self.in_flight = self.deliveries_dropped = 0
+        self.transferred = self.to_send = self.to_send_bytes = self.in_flight = self.deliveries_dropped = 0
         self.errors: list[str] = []
 
     def apply(self, scope: str) -> None:
@@ -166,6 +168,7 @@ class _Setting:
             else:
                 folder.forget(name)
                 self.to_send += 1
+                self.to_send_bytes += seen[1]
                 self.deliveries_dropped += is_proved
         if names is None:
             forget_vanished(listing, folder)

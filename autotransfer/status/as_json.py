@@ -10,6 +10,7 @@ from typing import Any, Union
 
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import utc_text
+from autotransfer.common.version import SCHEMA
 from autotransfer.datastore.evidence import WORDS
 from autotransfer.datastore.tasks import AnyTask, Task
 from autotransfer.status.folders import Amount
@@ -32,13 +33,15 @@ def overview(settings: Settings, state: State, judged: Verdict) -> Json:
     """All that `status.py --json` prints, but for answers about paths."""
     total, run = state.records.total, state.last_run
     return {
+        "schema": SCHEMA,
         "verdict": judged.kind,
         "headline": judged.headline,
         "status": int(judged.exit_status),
         "asked_at": moment(state.now_ns),
         "as_of_at": moment(judged.as_of_ns),
         "route": {name.lower(): value for name, value in settings.route.items()},
-        "delivered": _amount(total.delivered),
+        "delivered": _amount(judged.delivered),
+        "evidence": dict(zip(WORDS, total.evidence)),
         "assumed_files": total.assumed_files,
         "in_flight": _amount(total.in_flight),
         "retrying": {
@@ -63,6 +66,7 @@ def overview(settings: Settings, state: State, judged: Verdict) -> Json:
             "run_seconds": run.seconds,
             "status": run.status,
             "scan": run.scan,
+            "full_scan_at": moment(run.full_scan_at_ns),
             "problem": run.problem or None,
             "counts": run.counts,
             "notices": [notice.text for notice in run.notices],

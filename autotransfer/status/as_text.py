@@ -74,10 +74,8 @@ def _facts(settings: Settings, state: State, judged: Verdict) -> list[tuple[str,
         at = local_text(judged.next_run.expected_at_ns)
         late = " (it is late)" if judged.next_run.is_late else ""
         rows.append(("Next run", f"every {age_text(judged.next_run.interval_seconds)}, the next at {at}{late}"))
-    delivered = _amount(total.delivered)
-    if total.assumed_files:
-        delivered += f"; {total.assumed_files:,} of them assumed: set_time.py declared them delivered"
-    rows.append(("Delivered", delivered))
+    rows.append(("Delivered", _amount(judged.delivered)))
+    rows += [("", f"{count:,} {EVIDENCE_TITLES[word]}") for word, count in total.evidence_by_word.items()]
     if total.last_delivered_ns:
         rows.append(("", f"the last one {_ago(total.last_delivered_ns, state.now_ns)}"))
     if state.records.latency.files:
@@ -112,6 +110,7 @@ def _counts(counts: dict[str, int]) -> str:
         (counts["unsettled"], "modified too recently"),
         (counts["waiting"], "waiting for a task to end"),
         (counts["backing_off"], "backing off after failures"),
+        (counts["failing"], "failed more than once"),
         (counts["vanished"], "gone from disk"),
         (counts["links"], "skipped as symlinks"),
         (counts["special_files"], "skipped as special files"),
@@ -273,6 +272,14 @@ EVIDENCE_WORDS = {
     "touched": "delivered at {at}, but its ctime has changed since: its contents may have, with the times put back",
 }
 # The same in short, of several files.
+EVIDENCE_TITLES = {
+    "verified": "verified by checksum",
+    "equal": "found equal by checksum",
+    "transferred": "transferred without verification",
+    "counted": "counted; their list of names is being read",
+    "found": "found at the destination, and not compared",
+    "assumed": "assumed: set_time.py declared them delivered",
+}
 EVIDENCE_NOTES = {
     "transferred": "transferred without verification",
     "counted": "counted; the list of names has not been read yet",

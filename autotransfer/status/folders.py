@@ -6,11 +6,12 @@ A folder in which nothing is in flight or retried is added up from its columns, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import add
 from typing import NamedTuple
 
 from autotransfer.common.paths import FOLDER_ITSELF, join
 from autotransfer.datastore.columns import unpack_column
-from autotransfer.datastore.evidence import WORDS
+from autotransfer.datastore.evidence import PROVED, WORDS
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.record import Folder, Record, names_in
 
@@ -46,8 +47,9 @@ class Delivery(NamedTuple):
 
 
 FAILING, RETRYING, IN_FLIGHT = "failing", "retrying", "in_flight"
-DELIVERED, ASSUMED, EMPTY = "delivered", "assumed", "empty"
-STANDINGS = (FAILING, RETRYING, IN_FLIGHT, DELIVERED, ASSUMED, EMPTY)
+DELIVERED, UNPROVED, ASSUMED, EMPTY = "delivered", "unproved", "assumed", "empty"
+STANDINGS = (FAILING, RETRYING, IN_FLIGHT, DELIVERED, UNPROVED, ASSUMED, EMPTY)
+NO_EVIDENCE = (0, 0, 0, 0, 0, 0)
 
 
 class FolderState(NamedTuple):
@@ -55,7 +57,7 @@ class FolderState(NamedTuple):
 
     Args:
         delivered: Nothing more is to be done about these.
-        assumed_files: How many of them set_time.py declared delivered.
+        evidence: How many of them have which evidence, in the order of evidence.WORDS.
         in_flight: A task carries them; an earlier version of some may have been delivered.
         retrying: Will be retried; `failing_files` failed more than once, `backing_off_files` wait for their next try.
         last_delivered_ns: When a task last delivered one; 0: never.
@@ -63,7 +65,7 @@ class FolderState(NamedTuple):
     """
 
     delivered: Amount = Amount()
-    assumed_files: int = 0
+    evidence: tuple[int, ...] = NO_EVIDENCE
     in_flight: Amount = Amount()
     retrying: Amount = Amount()
     failing_files: int = 0
@@ -75,7 +77,7 @@ class FolderState(NamedTuple):
         assert isinstance(other, FolderState)
         return FolderState(
             self.delivered + other.delivered,
-            self.assumed_files + other.assumed_files,
+            tuple(map(add, self.evidence, other.evidence)),
             self.in_flight + other.in_flight,
             self.retrying + other.retrying,
             self.failing_files + other.failing_files,
@@ -83,6 +85,20 @@ class FolderState(NamedTuple):
             max(self.last_delivered_ns, other.last_delivered_ns),
             min(filter(None, (self.oldest_ns, other.oldest_ns)), default=0),
         )
+
+    @property
+    def assumed_files(self) -> int:
+        return self.evidence[WORDS.index(ASSUMED)]
+
+    @property
+    def unproved_files(self) -> int:
+        """How many of the delivered are neither verified nor equal."""
+        return sum(count for kind, count in enumerate(self.evidence) if kind not in PROVED)
+
+    @property
+    def evidence_by_word(self) -> dict[str, int]:
+        """How many of the delivered have which evidence, the strongest first; without zeros."""
+        return {word: count for word, count in reversed(list(zip(WORDS, self.evidence))) if count}
 
     @property
     def files(self) -> int:
@@ -103,13 +119,15 @@ class FolderState(NamedTuple):
             return IN_FLIGHT
         if not self.delivered.files:
             return EMPTY
-        return ASSUMED if self.assumed_files == self.delivered.files else DELIVERED
+        if self.assumed_files == self.delivered.files:
+            return ASSUMED
+        return UNPROVED if self.unproved_files else DELIVERED
 
     def without(self, part: FolderState) -> FolderState:
         """The difference. The moments stay: nobody knows which paths they came from."""
         return FolderState(
             self.delivered.without(part.delivered),
-            max(0, self.assumed_files - part.assumed_files),
+            tuple(max(0, count - less) for count, less in zip(self.evidence, part.evidence)),
             self.in_flight.without(part.in_flight),
             self.retrying.without(part.retrying),
             max(0, self.failing_files - part.failing_files),
@@ -133,12 +151,16 @@ def folder_state(record: Record, *, now_ns: int) -> FolderState:
         return FolderState()
     columns = delivery(record)
     count = len(columns.names)
-    assumed = columns.tasks.count(0)
-    if not assumed:
+    if 0 not in columns.tasks:
         last_ns = max(columns.transferred_at_ns)
     else:
         last_ns = max((moment for moment, task in zip(columns.transferred_at_ns, columns.tasks) if task), default=0)
-    return FolderState(Amount(count, sum(columns.sizes_bytes)), assumed, last_delivered_ns=last_ns)
+    delivered = Amount(count, sum(columns.sizes_bytes))
+    return FolderState(delivered, _count_evidence(columns.evidence), last_delivered_ns=last_ns)
+
+
+def _count_evidence(kinds: list[int]) -> tuple[int, ...]:
+    return tuple(map(kinds.count, range(len(WORDS))))
 
 
 def _moving_state(folder: Folder, *, now_ns: int) -> FolderState:
@@ -151,7 +173,7 @@ def _moving_state(folder: Folder, *, now_ns: int) -> FolderState:
     ]
     return FolderState(
         Amount(len(at_rest), sum(record.size_bytes for record in at_rest)),
-        sum(not record.task for record in at_rest),
+        _count_evidence([record.evidence for record in at_rest]),
         Amount(len(flying), sum(record.size_bytes for record in flying.values())),
         Amount(len(retries), sum(record.size_bytes for record in retries.values())),
         sum(record.attempts > 1 for record in retries.values()),

@@ -11,12 +11,13 @@ from typing import IO
 
 from autotransfer.common.errors import UsageProblem
 from autotransfer.common.times import NS_PER_SECOND, utc_text
+from autotransfer.common.version import SCHEMA
 from autotransfer.status.folders import DeliveredPath
 
 CSV, JSON_LINES = "csv", "jsonl"
 FORMATS = (CSV, JSON_LINES)
 SUFFIXES = {".csv": CSV, ".jsonl": JSON_LINES, ".ndjson": JSON_LINES}
-COLUMNS = ("path", "size_bytes", "mtime", "delivered_at", "task_id", "evidence")
+COLUMNS = ("path", "size_bytes", "mtime", "delivered_at", "task_id", "evidence", "schema")
 PROGRESS_EVERY = 10_000
 
 
@@ -47,7 +48,8 @@ def write(
     put = _csv_writer(stream) if kind == CSV else _json_writer(stream)
     moments = _Moments()
     for path, size_bytes, mtime_ns, delivered_at_ns, task_id, evidence in rows:
-        put((path, size_bytes, moments.exact(mtime_ns), moments.to_the_second(delivered_at_ns), task_id, evidence))
+        delivered_at = moments.to_the_second(delivered_at_ns)
+        put((path, size_bytes, moments.exact(mtime_ns), delivered_at, task_id, evidence, SCHEMA))
         count += 1
         if on_progress is not None and count % PROGRESS_EVERY == 0:
             on_progress(count)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from autotransfer.common.errors import reason
 from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join, split
 from autotransfer.common.settings import Settings
-from autotransfer.datastore.evidence import PROVED, WORDS
+from autotransfer.datastore.evidence import PROVED_WORDS, WORDS
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.record import Delivered, Fingerprint, Folder, InFlight, Retry, has_moved
 from autotransfer.datastore.tasks import AnyTask
@@ -27,7 +27,6 @@ NEW_FILE, MODIFIED, RETRYING = "new", "modified", "retrying"
 BACKING_OFF, UNSETTLED, WAITING = "backing_off", "unsettled", "waiting"
 EXCLUDED, SYMLINK, SPECIAL, UNSENDABLE, UNREADABLE = "excluded", "symlink", "special", "unsendable", "unreadable"
 VANISHED, UNKNOWN = "vanished", "unknown"
-PROOF = frozenset(WORDS[evidence] for evidence in PROVED)
 # What ACCEPT calls what is on disk and never sent, by the state of a path.
 ACCEPTED_AS = {EXCLUDED: "skipped", SYMLINK: "symlinks", SPECIAL: "special_files"}
 MOST_NAMED = 20
@@ -53,7 +52,7 @@ class FileAnswer(NamedTuple):
     retry: Retry | None = None
     task: AnyTask | None = None
     why: str = ""
-    accepted: frozenset[str] = PROOF
+    accepted: frozenset[str] = PROVED_WORDS
 
     @property
     def is_delivered(self) -> bool:
@@ -98,7 +97,7 @@ class FolderAnswer(NamedTuple):
     oldest_ns: int = 0
     oldest_path: str = ""
     tasks: tuple[AnyTask, ...] = ()
-    accepted: frozenset[str] = PROOF
+    accepted: frozenset[str] = PROVED_WORDS
 
     @property
     def weak(self) -> dict[str, int]:
@@ -136,7 +135,7 @@ def answer(
     rules = send_rules(settings, now_ns=clock_ns())
     asking = _Asking(settings, reader, root_fd, clock_ns, on_progress, policy(settings), rules)
     answered = asking.folder("") if not rel_path else asking.path(rel_path)
-    return answered._replace(accepted=PROOF.union(accept))
+    return answered._replace(accepted=PROVED_WORDS.union(accept))
 
 
 class _Asking(NamedTuple):
@@ -255,7 +254,7 @@ class _Asking(NamedTuple):
             rel_path,
             False,
             total.delivered,
-            {"assumed": total.assumed_files} if total.assumed_files else {},
+            total.evidence_by_word,
             total.in_flight,
             total.retrying,
             vanished_files=total.files,

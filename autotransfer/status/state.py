@@ -18,8 +18,9 @@ from autotransfer.common.summary import Notice, Summary
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.record import Folder, Record
+from autotransfer.datastore.store import FULL_SCAN, RESET
 from autotransfer.datastore.tasks import SUCCEEDED, Task
-from autotransfer.status.folders import Amount, FolderState, delivery, folder_state
+from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery, folder_state
 
 QUARTER_NS = 900 * NS_PER_SECOND
 LATENCY_DAYS = 30
@@ -165,7 +166,13 @@ SCANS = ("full", "quick", "paths")
 
 
 class LastRun(NamedTuple):
-    """The summary of the last run; the counts have the names of the log's closing line, `scan` is one of SCANS."""
+    """The summary of the last run.
+
+    Args:
+        counts: By the names of the log's closing line.
+        scan: One of SCANS.
+        full_scan_at_ns: When the last run that read all of SRC_DIR started; 0: not known.
+    """
 
     started_at_ns: int
     seconds: float
@@ -175,6 +182,7 @@ class LastRun(NamedTuple):
     notices: tuple[Notice, ...]
     unlisted_notices: int
     scan: str = "full"
+    full_scan_at_ns: int = 0
 
 
 class RunMark(NamedTuple):
@@ -202,6 +210,7 @@ class State(NamedTuple):
         open_tasks: Prepared, or at Globus, as the last run saw them; oldest first.
         bad_tasks: Those of the last tasks that did not succeed within the last week, newest first.
         records: All of them, added up.
+        reset: What set_time.py has the next run send.
     """
 
     now_ns: int
@@ -211,6 +220,7 @@ class State(NamedTuple):
     open_tasks: tuple[Task, ...]
     bad_tasks: tuple[Task, ...]
     records: Records
+    reset: Amount = NO_FILES
 
 
 def read_state(
@@ -225,6 +235,7 @@ def read_state(
         tuple(task for _, task in sorted(reader.read(lambda store: store.ledger).open.items())),
         bad_tasks(reader, now_ns=now_ns),
         add_up(reader, now_ns=now_ns, on_progress=on_progress),
+        Amount(*(reader.get(RESET) or (0, 0))),
     )
 
 
@@ -235,15 +246,19 @@ def last_run(reader: Reader) -> LastRun | None:
         return None
     counts = {name: kept.get(name) for name in Summary.COUNTS}
     unlisted = kept.get("unlisted_notices")
+    scan = kept["scan"] if kept.get("scan") in SCANS else "full"
+    started_at_ns = kept.get("started_at_ns", 0)
+    full_scan = reader.get(FULL_SCAN) or {"at_ns": started_at_ns if scan == "full" else 0}  # of earlier versions
     return LastRun(
-        kept.get("started_at_ns", 0),
+        started_at_ns,
         kept.get("seconds", 0.0),
         kept.get("status", 0),
         kept.get("problem", ""),
         {name: count if isinstance(count, int) else 0 for name, count in counts.items()},
         _notices(kept),
         unlisted if isinstance(unlisted, int) else 0,
-        kept["scan"] if kept.get("scan") in SCANS else "full",
+        scan,
+        kept.get("full_scan_at_ns") or full_scan["at_ns"],
     )
 
 

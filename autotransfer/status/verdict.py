@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from autotransfer.common.errors import MEANINGS, ExitStatus
+from autotransfer.common.summary import PATHS_FAILING
 from autotransfer.common.text import age_text, counted, size_text
 from autotransfer.common.times import DAY, MINUTE, NS_PER_SECOND, local_text
-from autotransfer.datastore.tasks import PREPARED, WEB_APP, AnyTask, Task
+from autotransfer.datastore.evidence import PROVED_WORDS
+from autotransfer.datastore.tasks import PREPARED, READING, WEB_APP, AnyTask, Task
 from autotransfer.status.folders import Amount, FolderState
 from autotransfer.status.state import Failure, LastRun, RunMark, State
 
@@ -77,9 +79,10 @@ class Verdict(NamedTuple):
     Args:
         kind: DELIVERED, WAITING or ATTENTION.
         headline: The same in one line.
-        as_of_ns: When the last run started, if it read SRC_DIR; else 0.
+        as_of_ns: When the last run that read all of SRC_DIR started, if the last run of all went well; else 0.
+        delivered: What is delivered and has no newer version waiting, as far as runs have seen.
         pending: In flight, retrying, or found and not submitted yet.
-        unsubmitted: The last of these.
+        unsubmitted: The last of these, with what set_time.py has the next run send.
         held_files: Modified too recently at the last run, or waiting for a task to end. Their bytes are not known, and
             some may be among `pending`.
         findings: What needs attention.
@@ -88,6 +91,7 @@ class Verdict(NamedTuple):
     kind: str
     headline: str
     as_of_ns: int
+    delivered: Amount
     pending: Amount
     unsubmitted: Amount
     held_files: int
@@ -102,26 +106,38 @@ class Verdict(NamedTuple):
 def verdict(state: State) -> Verdict:
     """The judgement of a state."""
     total = state.records.total
-    unsubmitted, held_files = unsubmitted_and_held(state.last_run, total)
+    unsubmitted, held_files = unsubmitted_and_held(state, total)
+    delivered = total.delivered.without(outdated(state.last_run, unsubmitted))
     pending = total.in_flight + total.retrying + unsubmitted
     next_run = next_expected(state)
     findings = tuple(_findings(state, next_run))
     run = state.last_run
-    as_of_ns = run.started_at_ns if run is not None and run.status in CALM else 0
+    as_of_ns = run.full_scan_at_ns if run is not None and run.status in CALM else 0
     if findings:
         kind = ATTENTION
     elif pending.files or held_files or not as_of_ns:
         kind = WAITING
     else:
         kind = DELIVERED
-    headline = _headline(kind, findings, total, pending, held_files, as_of_ns)
-    return Verdict(kind, headline, as_of_ns, pending, unsubmitted, held_files, next_run, findings)
+    partial = Verdict(kind, "", as_of_ns, delivered, pending, unsubmitted, held_files, next_run, findings)
+    return partial._replace(headline=_headline(partial, state))
 
 
-def unsubmitted_and_held(run: LastRun | None, total: FolderState) -> tuple[Amount, int]:
-    """What the last run found and did not submit, and how many files it held back."""
+def outdated(run: LastRun | None, unsubmitted: Amount) -> Amount:
+    """What is recorded as delivered in a version that is older than what waits."""
     if run is None:
-        return Amount(), 0
+        return Amount()
+    files = run.counts["outdated"]
+    if run.status not in CALM:  # it may not have submitted what it had planned to
+        files = max(files, min(unsubmitted.files, run.counts["modified"] + run.counts["older"]))
+    return Amount(files, run.counts["outdated_bytes"])
+
+
+def unsubmitted_and_held(state: State, total: FolderState) -> tuple[Amount, int]:
+    """What waits to be submitted, found by the last run or named by set_time.py; how many files that run held back."""
+    run = state.last_run
+    if run is None:
+        return state.reset, 0
     counts = run.counts
     found = counts["new"] + counts["modified"] + counts["older"] + counts["retried"]
     # What will be retried is recorded, and counted there.
@@ -129,7 +145,7 @@ def unsubmitted_and_held(run: LastRun | None, total: FolderState) -> tuple[Amoun
     files = max(0, found - counts["sent_files"] - due_again)
     size_bytes = max(0, counts["bytes"] - counts["sent_bytes"]) if files else 0
     behind = max(0, counts["waiting"] - max(0, found - counts["sent_files"]))
-    return Amount(files, size_bytes), counts["unsettled"] + behind
+    return Amount(files, size_bytes) + state.reset, counts["unsettled"] + behind
 
 
 def next_expected(state: State) -> NextRun:
@@ -178,20 +194,24 @@ def _findings(state: State, next_run: NextRun) -> Iterator[Finding]:
             f"A run has been active for {age} (process {state.active.pid}).",
             "No other can start meanwhile. If its disk or network hangs, end it: nothing is lost.",
         )
-    if run.status != ExitStatus.DONE:
-        yield _of_run(run)
+    # Paths that failed more than once are a finding of their own.
+    notices = tuple(notice for notice in run.notices if notice.kind != PATHS_FAILING)
+    if run.status not in (ExitStatus.DONE, ExitStatus.PARTIAL) or notices or run.unlisted_notices:
+        yield _of_run(run._replace(notices=notices))
     reported = {notice.subject for notice in run.notices}
     for task in state.open_tasks:
         if task.trouble and task.task_id not in reported:
             yield Finding(
                 "stuck_task", f"{task.title} is stalled: {task.trouble}.", "See its events.", events_link(task)
             )
-    failing = state.records.total.failing_files
+    in_flight = sum(task.failing for task in state.open_tasks if task.state != READING)
+    failing = state.records.total.failing_files + in_flight
     if failing:
-        codes = ", ".join(failure.code for failure in state.records.failures if failure.attempts > 1)
+        codes = [failure.code for failure in state.records.failures if failure.attempts > 1]
+        under_way = [f"{in_flight:,} in flight again"] if in_flight else []
         yield Finding(
             "failing_paths",
-            f"{counted(failing, 'path')} failed more than once ({codes}).",
+            f"{counted(failing, 'path')} failed more than once ({', '.join(codes + under_way)}).",
             "They are retried with growing pauses. Fix the causes, which are named below.",
         )
 
@@ -205,21 +225,35 @@ def _of_run(run: LastRun) -> Finding:
     return Finding("failed_run", f"The last run ended with status {run.status}{meaning}.", remedy, "", details)
 
 
-def _headline(
-    kind: str, findings: tuple[Finding, ...], total: FolderState, pending: Amount, held_files: int, as_of_ns: int
-) -> str:
-    delivered = f"{counted(total.delivered.files, 'file')}, {size_text(total.delivered.size_bytes)}"
+def _headline(judged: Verdict, state: State) -> str:
+    kind, findings, held_files = judged.kind, judged.findings, judged.held_files
+    delivered = f"{counted(judged.delivered.files, 'file')}, {size_text(judged.delivered.size_bytes)}"
+    if weak := {
+        word: count for word, count in state.records.total.evidence_by_word.items() if word not in PROVED_WORDS
+    }:
+        delivered += f"; not proved: {', '.join(f'{count:,} {word}' for word, count in weak.items())}"
     waiting = []
-    if pending.files:
-        waiting.append(f"{counted(pending.files, 'file')}, {size_text(pending.size_bytes)} waiting")
+    if judged.pending.files:
+        waiting.append(f"{counted(judged.pending.files, 'file')}, {size_text(judged.pending.size_bytes)} waiting")
     if held_files:
         waiting.append(f"{held_files:,} held back for a later run")
     if kind == DELIVERED:
-        return f"Everything delivered as of {local_text(as_of_ns)}: {delivered}."
+        return f"Everything delivered as of {local_text(judged.as_of_ns)}: {delivered}.{_since(state.last_run)}"
     if kind == WAITING:
-        return f"{'; '.join(waiting) or 'The first run is under way'}. Delivered: {delivered}."
+        idle = "No full scan has ended yet (main.py --full)" if state.last_run else "The first run is under way"
+        return f"{'; '.join(waiting) or idle}. Delivered: {delivered}."
     what = findings[0].what if len(findings) == 1 else f"{len(findings)} things need attention."
     return f"Attention: {what} {'; '.join(waiting) or 'Nothing is waiting'}. Delivered: {delivered}."
+
+
+def _since(run: LastRun | None) -> str:
+    """What runs since the last full scan cannot have seen, as a sentence; "" where there were none."""
+    if run is None or run.scan == "full":
+        return ""
+    last = f"The last run, at {local_text(run.started_at_ns)}, "
+    if run.scan == "quick":
+        return f" {last}was a quick scan, which does not see files rewritten in place."
+    return f" {last}read only what its list named."
 
 
 def remedy(failure: Failure) -> str:

@@ -93,6 +93,7 @@ class Submitter:
                 items=batch.items,
                 prepared_at_ns=now_ns,
                 has_failed=batch.has_failed,
+                failing=batch.failing,
                 verifies=verifies,
             )
             self._store.put_task(task)

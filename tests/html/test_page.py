@@ -146,8 +146,10 @@ def test_the_library_is_the_one_that_its_makers_publish() -> None:
     [
         (FolderState(), "empty"),
         (FolderState(Amount(3, 9)), "delivered"),
-        (FolderState(Amount(3, 9), assumed_files=2), "delivered"),
-        (FolderState(Amount(3, 9), assumed_files=3), "assumed"),
+        (FolderState(Amount(3, 9), (0, 0, 0, 0, 1, 2)), "delivered"),
+        (FolderState(Amount(3, 9), (2, 0, 0, 0, 0, 1)), "unproved"),
+        (FolderState(Amount(3, 9), (0, 1, 0, 0, 0, 2)), "unproved"),
+        (FolderState(Amount(3, 9), (3, 0, 0, 0, 0, 0)), "assumed"),
         (FolderState(Amount(3, 9), in_flight=Amount(1, 1)), "in_flight"),
         (FolderState(Amount(3, 9), in_flight=Amount(1, 1), retrying=Amount(1, 1)), "retrying"),
         (FolderState(retrying=Amount(2, 1), in_flight=Amount(5, 5), failing_files=1), "failing"),
@@ -155,8 +157,8 @@ def test_the_library_is_the_one_that_its_makers_publish() -> None:
 )
 def test_a_folder_has_the_state_that_most_wants_to_be_known(state: FolderState, standing: str) -> None:
     assert state.standing == standing
-    assert (state + FolderState(Amount(1, 2), assumed_files=1)).without(
-        FolderState(Amount(1, 2), assumed_files=1)
+    assert (state + FolderState(Amount(1, 2), (1, 0, 0, 0, 0, 0))).without(
+        FolderState(Amount(1, 2), (1, 0, 0, 0, 0, 0))
     ) == state
 
 

@@ -330,7 +330,7 @@ def test_a_list_that_is_refused_for_good_proves_nothing(
     # As a file item by checksum its counts alone say that nothing was copied, so the list is asked for once more.
     assert closed["scan/a"] in ("retrying LIST_REFUSED", "in flight")
     service.answer = lambda *request: None
-    there.deliver_here()
+    there.run_here("main.py", "--wait", "60", status=None)
     assert set(recorded(there).values()) <= {"equal", "verified", "retrying LIST_REFUSED"}
 
 

@@ -17,7 +17,8 @@ from programs import path_of
 from suite import LONG_AGO, ROOT, Route
 from waiting import LONGEST_WAIT_SECONDS, until
 
-from autotransfer.datastore.store import RESCAN, Store
+from autotransfer.datastore.store import Store
+from autotransfer.plan.rescan import kept_paths
 from emulator.http.server import Emulator
 
 INOTIFY_FEED = ROOT / "samples/inotify_feed.py"
@@ -43,8 +44,7 @@ def feed(route: Route, *options: str, names: list[str] | None = None, status: in
 def kept(route: Route) -> list[str]:
     """What the next run with a feed looks at although none names it."""
     with Store(str(route.code_path / "datastore"), is_read_only=True) as store:
-        value = store.shelf[RESCAN]
-    return value.split("\0") if value else []
+        return sorted(kept_paths(store))
 
 
 def sent_last(route: Route) -> set[str]:
@@ -253,7 +253,7 @@ def test_what_a_scan_leaves_is_kept_too_and_what_it_settled_is_not(fed: Route) -
     assert kept(fed) == ["a/2.dat"]
 
 
-def test_what_cannot_be_sent_is_reported_and_looked_at_again_if_that_can_help(fed: Route) -> None:
+def test_what_cannot_be_sent_is_reported_by_each_run_until_that_changes(fed: Route) -> None:
     fed.configure(SYMLINKS="follow")
     (fed.src / "a/link").symlink_to("nowhere")
     (fed.src / os.fsdecode(b"a/bad\xff")).write_text("x")
@@ -265,7 +265,11 @@ def test_what_cannot_be_sent_is_reported_and_looked_at_again_if_that_can_help(fe
         f"Skipped {fed.src}/a/link",
         f"Skipped {fed.src}/a/bad\\xff",
     ]
-    assert kept(fed) == ["a/link"]
+    assert kept(fed) == [os.fsdecode(b"a/bad\xff"), "a/link"]
+    assert [feed(fed, names=[], status=3)["errors"] for _ in range(2)] == [2, 2]
+    (fed.src / os.fsdecode(b"a/bad\xff")).rename(fed.src / "a/good")
+    (fed.src / "a/link").unlink()
+    assert (feed(fed, names=["a/good"])["new"], kept(fed)) == (1, [])
 
 
 # ---- what is told, and refused -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from autotransfer.common.settings import Settings, check_settings
 from autotransfer.common.summary import Notice, Summary
 from autotransfer.common.times import DAY, HOUR, MINUTE, NS_PER_SECOND
 from autotransfer.datastore.columns import pack_column
+from autotransfer.datastore.evidence import ASSUMED, VERIFIED
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.record import Delivered, Folder, InFlight, Retry
 from autotransfer.datastore.store import LAST_RUN, Store
@@ -90,7 +91,10 @@ def a_facility(store: Store, now_ns: int, seed: int = 1) -> None:
             written_ns = at_ns - chance.randrange(1, 12) * hour_ns
             number = 0 if run < 2 else run * 10 + scan % 3
             moment_ns = written_ns + int(chance.lognormvariate(6.2, 0.7) * NS_PER_SECOND)
-            records = {f"img_{image:05d}.tif": Delivered(written_ns, size, moment_ns, number) for image in range(count)}
+            records = {
+                f"img_{image:05d}.tif": Delivered(written_ns, size, moment_ns, number, VERIFIED)
+                for image in range(count)
+            }
             flying, retries = {}, {}
             if run == 39 and scan > 1:
                 flying = {name: InFlight(now_ns - hour_ns, size, 402) for name in list(records)[: count // 2 or 1]}
@@ -106,7 +110,11 @@ def a_facility(store: Store, now_ns: int, seed: int = 1) -> None:
                 }
             put(store, rel_path, delivered=records, in_flight=flying, retries=retries)
     put(store, "2026-1402_alloys", delivered={"README.txt": Delivered(5, 4000, now_ns - 9 * DAY * NS_PER_SECOND, 12)})
-    put(store, "calibration/dark", delivered={f"dark_{n}.h5": Delivered(5, 3 * 10**8, now_ns, 0) for n in range(20)})
+    put(
+        store,
+        "calibration/dark",
+        delivered={f"dark_{n}.h5": Delivered(5, 3 * 10**8, now_ns, 0, ASSUMED) for n in range(20)},
+    )
     for number in range(300, 400):
         from_ns = now_ns - (400 - number) * hour_ns
         to_ns = from_ns + chance.randrange(4, 90) * MINUTE * NS_PER_SECOND

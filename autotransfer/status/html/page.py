@@ -21,6 +21,7 @@ from autotransfer.common.text import age_text, counted, moment_text, size_text
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.tasks import READING, SUCCEEDED, AnyTask, Task
+from autotransfer.status.as_text import EVIDENCE_TITLES
 from autotransfer.status.folders import Amount, tree
 from autotransfer.status.html.folders import choose, columns
 from autotransfer.status.state import LATENCY_DAYS, read_state
@@ -41,6 +42,7 @@ STANDING_WORDS = {
     "retrying": "will be retried",
     "in_flight": "in flight",
     "delivered": "delivered",
+    "unproved": "delivered, not all of it proved",
     "assumed": "assumed (set_time.py)",
     "empty": "nothing recorded",
 }
@@ -80,6 +82,7 @@ def make(
         total=state.records.total,
         run=state.last_run,
         judged=judged,
+        evidence=EVIDENCE_TITLES,
         tasks=tasks[:TASKS_LISTED],
         task_count=len(tasks),
         days=sorted(state.records.by_day.items(), reverse=True)[:DAYS_LISTED],

@@ -18,7 +18,7 @@ from autotransfer.common.errors import (
     SignInNeeded,
     Unreachable,
 )
-from autotransfer.common.summary import PATH_SKIPPED, PATH_UNREAD, TASK_ENDED, TASK_STALLED, Notice
+from autotransfer.common.summary import PATH_SKIPPED, PATH_UNREAD, PATHS_FAILING, TASK_ENDED, TASK_STALLED, Notice
 from autotransfer.common.times import DAY, HOUR, MINUTE
 from autotransfer.globus.failures import explained
 from autotransfer.monitoring.alerts import (
@@ -184,6 +184,29 @@ def test_a_problem_is_reported_once_and_again_after_a_week_with_the_day_since_wh
     assert again == [0, 24 * 7]
     assert told[0] == (SKIPPED.text,)
     assert told[again[1]][0].startswith(f"{SKIPPED.text} It has lasted since 20")
+
+
+def failing(code: str) -> Notice:
+    return Notice(PATHS_FAILING, "", f"1 path failed more than once ({code}).", code)
+
+
+@pytest.mark.parametrize(
+    "before", [Notice(PATH_UNREAD, "a", "Not read.", "DENIED"), ended(1)._replace(cause="failed DENIED")]
+)
+def test_between_its_tries_a_failure_that_was_reported_is_reported_again_only_after_a_week(before: Notice) -> None:
+    route = Route()
+    said = [route.after(HOUR, before if number == 0 else failing("DENIED")).notices for number in range(24 * 8)]
+
+    assert [number for number, texts in enumerate(said) if texts] == [0, 24 * 7]
+    assert said[24 * 7][0].startswith(f"{failing('DENIED').text} It has lasted since 20")
+
+
+def test_between_its_tries_a_failure_that_was_not_reported_is_reported_once() -> None:
+    route = Route()
+
+    said = [route.after(HOUR, notice).notices for notice in (SKIPPED, failing("SIZE"), failing("SIZE"), failing(""))]
+
+    assert said == [(SKIPPED.text,), (failing("SIZE").text,), (), ()]
 
 
 def test_with_no_time_to_remind_everything_is_reported_by_every_run() -> None:

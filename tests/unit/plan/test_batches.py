@@ -32,7 +32,7 @@ def walked(tree: Tree, path: str = "") -> Iterator[tuple[str, FolderChange | Non
     files, is_new, is_changed, children = tree
     names = files or ([] if children or not path else [FOLDER_ITSELF])
     outgoing = {name: Item(path, name, 1, 10, 1, NEW, "mtime") for name in names}
-    change = FolderChange(path, Folder(), outgoing, 0, 0, 0, 0, (), bool(path) and is_new, True)
+    change = FolderChange(path, Folder(), outgoing, {}, 0, (), bool(path) and is_new, True)
     yield path, change if is_changed else None
     for name in sorted(children):
         yield from walked(children[name], join(path, name))
@@ -86,7 +86,7 @@ class Found:
 
 def change_of(path: str, level: str = "mtime", *names: str) -> FolderChange:
     outgoing = {name: Item(path, name, 1, 10, 1, NEW, level) for name in names}
-    return FolderChange(path, Folder(), outgoing, 0, 0, 0, 0, (), True, True)
+    return FolderChange(path, Folder(), outgoing, {}, 0, (), True, True)
 
 
 def test_a_whole_folder_takes_the_level_of_its_most_doubtful_file() -> None:

@@ -121,11 +121,11 @@ def test_a_path_that_is_in_flight_again_counts_once_and_no_longer_as_delivered()
 
 def test_what_set_time_assumed_for_is_shown_apart_and_is_no_delivery() -> None:
     with Store(IN_MEMORY) as store:
-        put(store, "", delivered={"a": Delivered(1, 10, NOW_NS, 0), "b": Delivered(1, 10, NOW_NS - HOUR_NS, 4)})
+        put(store, "", delivered={"a": Delivered(1, 10, NOW_NS, 0, 0), "b": Delivered(1, 10, NOW_NS - HOUR_NS, 4, 5)})
 
         found = add_up(Reader(store), now_ns=NOW_NS)
 
-    assert (found.total.delivered.files, found.total.assumed_files) == (2, 1)
+    assert (found.total.delivered.files, found.total.evidence_by_word) == (2, {"verified": 1, "assumed": 1})
     assert found.total.last_delivered_ns == NOW_NS - HOUR_NS
     assert sum(amount.files for amount in found.by_day.values()) == 1
     assert found.latency.files == 1
@@ -398,8 +398,8 @@ def test_one_task_among_packed_ones_is_found_by_its_number() -> None:
 
 
 def test_states_add_up_field_by_field() -> None:
-    one = FolderState(Amount(1, 2), 1, Amount(3, 4), Amount(5, 6), 1, 2, 50, 30)
-    other = FolderState(Amount(10, 20), 0, Amount(), Amount(), 0, 0, 70, 0)
+    one = FolderState(Amount(1, 2), (1, 0, 0, 0, 0, 0), Amount(3, 4), Amount(5, 6), 1, 2, 50, 30)
+    other = FolderState(Amount(10, 20), (2, 1, 0, 0, 0, 7), Amount(), Amount(), 0, 0, 70, 0)
 
-    assert one + other == FolderState(Amount(11, 22), 1, Amount(3, 4), Amount(5, 6), 1, 2, 70, 30)
+    assert one + other == FolderState(Amount(11, 22), (3, 1, 0, 0, 0, 7), Amount(3, 4), Amount(5, 6), 1, 2, 70, 30)
     assert FolderState() + one == one

@@ -27,6 +27,8 @@ def run(
     problem: str = "",
     notices: tuple[Notice, ...] = (),
     counts: dict[str, int] | None = None,
+    scan: str = "full",
+    full_scan_age_seconds: float = 0,
 ) -> LastRun:
     return LastRun(
         NOW_NS - int(age_seconds * NS_PER_SECOND),
@@ -36,6 +38,8 @@ def run(
         {**dict.fromkeys(Summary.COUNTS, 0), **(counts or {})},
         notices,
         0,
+        scan,
+        NOW_NS - int((full_scan_age_seconds or age_seconds) * NS_PER_SECOND),
     )
 
 

@@ -325,7 +325,7 @@ def test_what_is_assigned_is_in_flight_with_its_task_wherever_its_record_was_kep
     writer = InFlightWriter(trie)
     for path, names in (("a/b", "xy"), ("a", "z")):
         outgoing = {name: Item(path, name, 1, FILE[1], FILE[0]) for name in names}
-        writer.record_new(FolderChange(path, Folder(), outgoing, 0, 0, 0, 0, (), True, True), True)
+        writer.record_new(FolderChange(path, Folder(), outgoing, {}, 0, (), True, True), True)
 
     writer.assign(Item("a", "", 3, 21), number)
     for item in (Item("", "f", 1, FILE[1], FILE[0]), Item("e", FOLDER_ITSELF, 1, 0)):

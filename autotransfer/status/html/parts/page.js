@@ -4,7 +4,7 @@
 (function () {
   const facts = JSON.parse(document.getElementById("facts").textContent);
   const element = (id) => document.getElementById(id);
-  const MARKS = { delivered: "✓", assumed: "✓", in_flight: "↑", retrying: "↻", failing: "!", empty: "·" };
+  const MARKS = { delivered: "✓", unproved: "?", assumed: "?", in_flight: "↑", retrying: "↻", failing: "!", empty: "·" };
   const MOST_TILES = 150, MOST_INNER = 40, MOST_ROWS = 50, MOST_FOUND = 20, LONG_DAYS = 120, LEAST_WIDTH = 220;
   const HINT = "Point at a folder to read about it, choose it to look inside.";
   const calm = !window.matchMedia("(prefers-reduced-motion: no-preference)").matches;
@@ -297,7 +297,7 @@
     if (merged.length) {
       const together = {
         kind: "merged", name: "", children: [], files: d3.sum(merged, (one) => one.files), bytes: d3.sum(merged, (one) => one.bytes),
-        last: 0, standing: merged.every((one) => one.standing === "assumed") ? "assumed" : "delivered", pending: null, count: merged.length,
+        last: 0, standing: ["delivered", "assumed"].find((word) => merged.every((one) => one.standing === word)) ?? "unproved", pending: null, count: merged.length,
       };
       if (merged.some((one) => one.pending)) {
         together.pending = [0, 1, 2, 3, 4].map((at) => d3.sum(merged, (one) => one.pending ? one.pending[at] : 0));
@@ -541,8 +541,8 @@
 
   // ---- all of it -----------------------------------------------------------------------------------------------
 
-  const standings = ["delivered", "in_flight", "retrying", "failing", "assumed"].filter((one) => one !== "assumed" ||
-    tree.standingWords.includes("assumed"));
+  const standings = ["delivered", "unproved", "in_flight", "retrying", "failing", "assumed"].filter((one) =>
+    !["unproved", "assumed"].includes(one) || tree.standingWords.includes(one));
   for (const standing of standings) {
     const row = make("li"), swatch = make("span", `swatch s-${standing}`, MARKS[standing]);
     swatch.setAttribute("aria-hidden", "true");
