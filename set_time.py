@@ -119,6 +119,8 @@ def _report(counts: Counts, moment_ns: int | None, scopes: list[str], *, is_dry:
         said += f" {counts.deliveries_dropped:,} of these had been delivered as they are now."
     if counts.in_flight:
         said += f" {counts.in_flight:,} {'is' if counts.in_flight == 1 else 'are'} in flight and not changed."
+    if counts.forgotten:
+        said += f" The disk is gone: {counted(counts.forgotten, 'record')} of what was on it dropped."
     if counts.abandoned_tasks:
         said += (
             f" Open at Globus and no longer followed: {counted(counts.abandoned_tasks, 'task')} of the former route."

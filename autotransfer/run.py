@@ -18,12 +18,11 @@ from autotransfer.common.settings import Settings
 from autotransfer.common.summary import SUMMARY_UNWRITTEN, WAIT_OVER, Summary
 from autotransfer.common.text import counted
 from autotransfer.common.times import NS_PER_SECOND
-from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, RESET, Store
+from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, MOUNTS, RESET, Store
 from autotransfer.datastore.tasks import PREPARED, READING, Task
 from autotransfer.plan.planner import Plan
-from autotransfer.plan.source_check import check_root
+from autotransfer.plan.source_check import check_root, source_policy
 from autotransfer.scan.folders import PathReader, open_root
-from autotransfer.scan.listing import policy
 
 if TYPE_CHECKING:
     from autotransfer.globus.login import Login
@@ -128,13 +127,13 @@ class Run:
     def _perform(self, wait_seconds: float | None) -> None:
         root_fd = open_root(self._settings.src_dir)
         self._stack.callback(os.close, root_fd)
-        device = os.fstat(root_fd).st_dev
         self._store.claim(self._settings.route)
-        check_root(self._settings, self._store, root_fd, device)
-        path_reader = PathReader(root_fd, follow_links=policy(self._settings).follow_links)
+        check_root(self._settings, self._store, root_fd)
+        wanted = source_policy(self._settings, self._store.trie, self._store.shelf.get(MOUNTS), root_fd)
+        path_reader = PathReader(root_fd, follow_links=wanted.follow_links, why_missing=wanted.why_missing)
         self._stack.callback(path_reader.close)
         self._reconcile(path_reader)
-        self._plan_and_submit(root_fd, device)
+        self._plan_and_submit(root_fd)
         if wait_seconds is not None and not self._is_dry:
             self._wait(path_reader, wait_seconds)
 
@@ -158,7 +157,7 @@ class Run:
         if unanswered is not None:
             raise unanswered
 
-    def _plan_and_submit(self, root_fd: int, device: int) -> None:
+    def _plan_and_submit(self, root_fd: int) -> None:
         open_tasks = self._store.ledger.at_globus
         last = self._store.shelf.get(LAST_RUN) or {}
         self._watcher.expects(last.get("tree_files") or last.get("files") or 0)
@@ -185,8 +184,6 @@ class Run:
         if self._is_dry:
             return
         self._store.shelf.pop(RESET, None)
-        if self._store.shelf.get("DEVICE") != device:
-            self._store.shelf["DEVICE"] = device
         if self.summary.files or self.summary.folders > 1:
             self._store.shelf.pop(EMPTY_IS_MEANT, None)
         if not prepared:

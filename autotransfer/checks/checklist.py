@@ -195,7 +195,7 @@ class Checks:
                 if store.shelf.get("ROUTE") is not None:
                     store.claim(self._settings.route)
                 if "SRC_DIR" in self._passed:
-                    check_root(self._settings, store, self._root_fd, os.fstat(self._root_fd).st_dev)
+                    check_root(self._settings, store, self._root_fd)
                 tasks = len(store.ledger.open)
         except ConfigurationProblem as problem:
             for words, remark in BUSY.items():

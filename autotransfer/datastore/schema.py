@@ -266,6 +266,7 @@ FORMS: dict[str, Form] = {
     "FULL_SCAN": _is_full_scan,
     "FEED": _are_below,
     "MOVED": {str: _is_count},
+    "MOUNTS": {_is_below: (int, int, int, int)},
 }
 
 # The same for keys that are a word and a number.

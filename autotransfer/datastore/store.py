@@ -35,6 +35,10 @@ FULL_SCAN = "FULL_SCAN"
 # the paths that the next run with a change feed reads although none names them again (see plan/rescan);
 RESCAN = "FEED"
 
+# what SRC_DIR ("") and the folders in it that were mount points are: device, inode, file system, birth (see
+# plan/source_check);
+MOUNTS = "MOUNTS"
+
 # in how many runs in a row paths were listed and could not be read (see plan/rescan);
 MOVED = "MOVED"
 

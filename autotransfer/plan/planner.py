@@ -9,7 +9,7 @@ from autotransfer.common.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import EXECUTOR_UNUSED, PATH_SKIPPED, Summary
 from autotransfer.datastore.record import Record
-from autotransfer.datastore.store import Store
+from autotransfer.datastore.store import MOUNTS, Store
 from autotransfer.datastore.tasks import Item
 from autotransfer.plan.batches import Batch, Batcher
 from autotransfer.plan.compare import (
@@ -28,9 +28,10 @@ from autotransfer.plan.compare import (
 )
 from autotransfer.plan.in_flight import InFlightWriter, forget_gone
 from autotransfer.plan.rescan import MOVED_RUNS, Moved, Rescan, kept_paths
+from autotransfer.plan.source_check import note_folders, source_policy
 from autotransfer.plan.whole_folders import WholeFolders
 from autotransfer.scan.feed import SRC_DIR_ITSELF, Feed, locate_names
-from autotransfer.scan.listing import FolderResult, Listing, PathError, Policy, ScannedFolder, policy
+from autotransfer.scan.listing import FolderResult, Listing, PathError, Policy, ScannedFolder
 from autotransfer.scan.pool import Pool
 from autotransfer.scan.quick import Marking
 from autotransfer.scan.scanner import Pace, Scanner
@@ -98,6 +99,7 @@ class Plan:
         self._names = names
         self._rescan = Rescan(store, is_used=names is not None)
         self._moved = Moved(store)
+        self._mounts: list[str] = []
         self.outside: list[tuple[int, str]] = []
         self._in_flight = InFlightWriter(store.trie)
         self._whole_folders = WholeFolders(self._in_flight.record_new, self._assign)
@@ -112,8 +114,11 @@ class Plan:
     def make(self) -> list[Batch]:
         """Scan everything, or check what is named; returns the batches, whose items are in the store, by number."""
         rules = send_rules(self._settings, now_ns=self._clock_ns())
-        scan_policy = policy(self._settings)
-        rel_paths = None if self._names is None else self._find(self._names)
+        mounts = self._store.shelf.get(MOUNTS)
+        scan_policy = source_policy(self._settings, self._trie, mounts, self._root_fd)
+        for rel_path in scan_policy.missing:  # its own times may be as they were
+            self._store.folder_times.drop(rel_path)
+        rel_paths = None if self._names is None else self._find(self._names, scan_policy)
         if rel_paths is None or SRC_DIR_ITSELF in rel_paths:
             self._scan(rules, scan_policy)
         else:
@@ -122,12 +127,15 @@ class Plan:
             self._summary.scan = "paths"
         self._rescan.finish(has_scanned_all=not self._summary.is_quick)
         self._moved.finish()
+        note_folders(self._store, self._root_fd, scan_policy, self._mounts)
         return self._batcher.finish()
 
-    def _find(self, names: Sequence[str]) -> set[str]:
-        """The paths to check: those that are named, and those that earlier runs left."""
-        wanted = policy(self._settings)
-        found = locate_names(self._settings.src_dir, wanted, self._root_fd, names, kept_paths(self._store))
+    def _find(self, names: Sequence[str], wanted: Policy) -> set[str]:
+        """The paths to check: those that are named, those that earlier runs left, and where a disk is missing."""
+        kept = kept_paths(self._store).union(
+            join(folder, name) for folder in wanted.missing for name in wanted.missing[folder]
+        )
+        found = locate_names(self._settings.src_dir, wanted, self._root_fd, names, kept)
         self._summary.named, self._summary.outside = found.names, found.outside
         self.outside = found.examples
         return found.rel_paths
@@ -165,6 +173,8 @@ class Plan:
         taken_path: str | None = None
         for rel_path, result, record in folders:
             self._count(result)
+            if result.is_mount:
+                self._mounts.append(rel_path)
             if rel_path in taken_paths:
                 taken_path = rel_path
             change = None

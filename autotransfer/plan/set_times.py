@@ -10,13 +10,13 @@ from autotransfer.common.paths import FOLDER_ITSELF, display, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.evidence import ASSUMED
 from autotransfer.datastore.record import Delivered, Folder
-from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, RESET, Store
+from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, MOUNTS, RESET, Store
 from autotransfer.plan.compare import forget_vanished, gone_folders, send_rules
 from autotransfer.plan.in_flight import forget_gone
 from autotransfer.plan.rescan import rescan_later
-from autotransfer.plan.source_check import is_bare_folder
+from autotransfer.plan.source_check import check_root, forget_folder, is_bare_folder, source_policy
 from autotransfer.scan.folders import read_folder, walk
-from autotransfer.scan.listing import Listing, policy
+from autotransfer.scan.listing import Listing
 
 ABANDONED = "abandoned"
 
@@ -31,6 +31,7 @@ class Counts(NamedTuple):
         errors: Those that could not be read, in words.
         abandoned_tasks: The number of open tasks of another route that are no longer followed.
         deliveries_dropped: Those that Globus had delivered as they are now, and that will be sent again all the same.
+        forgotten: Those that were on a disk that is gone for good.
     """
 
     transferred: int = 0
@@ -39,6 +40,7 @@ class Counts(NamedTuple):
     errors: tuple[str, ...] = ()
     abandoned_tasks: int = 0
     deliveries_dropped: int = 0
+    forgotten: int = 0
 
 
 def set_times(
@@ -72,9 +74,13 @@ def set_times(
     if is_whole:
         store.shelf.pop(ITEM_LIMIT, None)
         store.shelf.pop("DEVICE", None)
-        if is_bare_folder(root_fd, settings):
+        if is_bare_folder(settings, store.trie, root_fd):
             store.shelf[EMPTY_IS_MEANT] = True
-    setting = _Setting(settings, store, root_fd, moment_ns, clock_ns, is_now=is_now)
+    else:
+        check_root(settings, store, root_fd)
+    # A disk that is named itself is taken as it is now, or as gone for good.
+    disks = {scope for scope in scopes if forget_folder(store, scope)}
+    setting = _Setting(settings, store, root_fd, moment_ns, clock_ns, is_now=is_now, disks=disks)
     for scope in [""] if is_whole else _outermost(scopes):
         setting.apply(scope)
     if setting.to_send:
@@ -84,6 +90,7 @@ def set_times(
     return Counts(
         *(setting.transferred, setting.to_send, setting.in_flight, tuple(setting.errors), abandoned),
         setting.deliveries_dropped,
+        setting.forgotten,
     )
 
 
@@ -97,15 +104,19 @@ class _Setting:
         clock_ns: Callable[[], int],
         *,
         is_now: bool,
+        disks: set[str],
     ) -> None:
         self._settings = settings
         self._trie = store.trie
         self._root_fd = root_fd
+        self._policy = source_policy(settings, store.trie, store.shelf.get(MOUNTS), root_fd)
+        self._disks = disks
         self._moment_ns = moment_ns
         self._clock_ns = clock_ns
         self._rules = send_rules(settings, now_ns=clock_ns())
         self._future_from_ns = self._rules.now_ns + self._rules.settle_ns if is_now else None
-        self.transferred = self.to_send = self.to_send_bytes = self.in_flight = self.deliveries_dropped = 0
+        self.transferred = self.to_send = self.to_send_bytes = self.in_flight = 0
+        self.deliveries_dropped = self.forgotten = 0
         self.errors: list[str] = []
 
     def apply(self, scope: str) -> None:
@@ -117,14 +128,22 @@ class _Setting:
                 self._apply_to_folder(listing, names)
 
     def _listings(self, scope: str) -> Iterator[tuple[Listing, set[str] | None]]:
-        wanted = policy(self._settings)
+        wanted = self._policy
         if scope:
+            if why := wanted.why_missing(scope):
+                raise UsageProblem(
+                    f"{display(join(self._settings.src_dir, scope))} cannot be read: {why}",
+                    remedy="Nothing was changed.",
+                )
             folder_path, name = split(scope)
             parent = read_folder(
                 self._root_fd, folder_path, wanted.excludes(), follow_links=wanted.follow_links, clock_ns=self._clock_ns
             )
             if name in parent.files:
                 yield parent._replace(errors=()), {name}
+                return
+            if name not in parent.folders and scope in self._disks:
+                self._forget(folder_path, name)
                 return
             if name not in parent.folders:
                 raise UsageProblem(
@@ -133,6 +152,13 @@ class _Setting:
                 )
         for listing in walk(self._root_fd, wanted, start=scope, clock_ns=self._clock_ns):
             yield listing, None
+
+    def _forget(self, folder_path: str, name: str) -> None:
+        """Drop the records of a folder that is gone."""
+        folder = self._trie.folder(folder_path)
+        self.forgotten, taken = forget_gone(self._trie, folder_path, folder, [name])
+        folder.folders = (folder.folders - {name}) | taken
+        self._trie.put(folder_path, folder)
 
     def _why_not(self, parent: Listing, name: str) -> str:
         if name in parent.kept:

@@ -89,7 +89,7 @@ class Feed:
     ) -> None:
         self._trie = trie
         self._root_fd = root_fd
-        self._follow_links = policy.follow_links
+        self._policy = policy
         self._clock_ns = clock_ns
         self._read = FolderScanner(root_fd, policy, clock_ns=clock_ns)
         # Folder to names in it; whether everything below the name is meant, or only that it exists.
@@ -136,7 +136,10 @@ class Feed:
     def _read_names(self, rel_path: str, names: dict[str, bool]) -> tuple[ScannedFolder, set[str]]:
         """What one folder holds of these names, and which of its folders are meant with everything below them."""
         record = self._trie.record(rel_path)
-        listing = read_names(self._root_fd, rel_path, names, follow_links=self._follow_links, clock_ns=self._clock_ns)
+        follow_links = self._policy.follow_links
+        listing = self._policy.hold(
+            read_names(self._root_fd, rel_path, names, follow_links=follow_links, clock_ns=self._clock_ns)
+        )
         others = (record.recorded_names() if record else set()) - names.keys()
         is_there = bool(listing.files or listing.folders)
         if rel_path and listing.is_readable and not is_there and not others - {FOLDER_ITSELF}:
@@ -164,6 +167,7 @@ class _Locator:
         self._src_dir = src_dir
         self._root_fd = root_fd
         self._excludes = policy.excludes() or (lambda name: None)
+        self._why_missing = policy.why_missing
         self._folders: dict[str, int] = {"": OPEN}
         self._prefixes = [root.rstrip("/") + "/" for root in (src_dir, os.path.realpath(src_dir))]
 
@@ -204,7 +208,7 @@ class _Locator:
         return state
 
     def _open(self, rel_path: str, name: str) -> int:
-        if not can_be_sent(name):
+        if not can_be_sent(name) or self._why_missing(rel_path):
             return CLOSED
         try:
             os.close(open_folder(self._root_fd, rel_path))

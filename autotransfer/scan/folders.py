@@ -51,9 +51,19 @@ def walk(
     todo = [start]
     while todo:
         rel_path = todo.pop()
-        listing = read_folder(root_fd, rel_path, excludes, follow_links=policy.follow_links, clock_ns=clock_ns)
+        read = read_folder(root_fd, rel_path, excludes, follow_links=policy.follow_links, clock_ns=clock_ns)
+        listing = policy.hold(read)
         todo.extend(join(rel_path, name) for name in reversed(listing.folders))
         yield listing
+
+
+def is_mount_point(folder_fd: int, device: int, root_device: int) -> bool:
+    """Whether an open folder of this device, in SRC_DIR of that one, is on another device than the folder it is in.
+
+    Cost: nothing for a folder on SRC_DIR's own device. Devices are compared on the machine that reads them, at one
+    moment: their numbers change at boot.
+    """
+    return device != root_device and device != os.stat("..", dir_fd=folder_fd).st_dev
 
 
 def read_folder(
@@ -141,6 +151,7 @@ class _Contents:
         self._folder_fd = open_folder(root_fd, self._rel_path)
         try:
             self._own = os.fstat(self._folder_fd)
+            self._is_mount = is_mount_point(self._folder_fd, self._own.st_dev, os.fstat(root_fd).st_dev)
             yield self._folder_fd
         finally:
             os.close(self._folder_fd)
@@ -209,6 +220,7 @@ class _Contents:
             moved=tuple(self.moved),
             ctime_ns=self._own.st_ctime_ns,
             ctime_lags_ns=self.ctime_lags_ns,
+            is_mount=self._is_mount,
         )
 
 
@@ -246,9 +258,16 @@ def _open_in_steps(root_fd: int, rel_path: str) -> int:
 
 
 class PathReader:
-    """Reads single paths again, by the same rules as the scan; keeps the last folder open."""
+    """Reads single paths again, by the same rules as the scan; keeps the last folder open.
 
-    def __init__(self, root_fd: int, *, follow_links: bool) -> None:
+    Args:
+        why_missing: Says of a folder why it is not read.
+    """
+
+    def __init__(
+        self, root_fd: int, *, follow_links: bool, why_missing: Callable[[str], str] = lambda rel_path: ""
+    ) -> None:
+        self._why_missing = why_missing
         self._root_fd = root_fd
         self._follow_links = follow_links
         self._folder: str | None = None
@@ -262,6 +281,8 @@ class PathReader:
         """
         if folder != self._folder:
             self.close()
+            if why := self._why_missing(folder):
+                raise OSError(errno.ENODEV, why)
             self._folder = folder
             try:
                 self._folder_fd = open_folder(self._root_fd, folder)

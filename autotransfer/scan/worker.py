@@ -14,7 +14,7 @@ from typing import NamedTuple, Optional
 from autotransfer.datastore import pickles
 from autotransfer.datastore.columns import SEPARATOR, Column, column_holds, unpack_column
 from autotransfer.datastore.record import Record, has_moved
-from autotransfer.scan.folders import open_folder, read_folder
+from autotransfer.scan.folders import is_mount_point, open_folder, read_folder
 from autotransfer.scan.linux import entries
 from autotransfer.scan.listing import FolderResult, Listing, Policy, Unchanged
 
@@ -103,6 +103,8 @@ class FolderScanner:
         self, root_fd: int, policy: Policy, *, clock_ns: Callable[[], int] = lambda: 0, is_alone: bool = False
     ) -> None:
         self._root_fd = root_fd
+        self._root_device = os.fstat(root_fd).st_dev
+        self._policy = policy
         self._excludes = policy.excludes()
         self._follow_links = policy.follow_links
         self._compares_ctime = policy.compares_ctime
@@ -116,8 +118,10 @@ class FolderScanner:
             unchanged = self._read_unchanged(rel_path, record)
             if unchanged is not None:
                 return unchanged
-        listing = read_folder(
-            self._root_fd, rel_path, self._excludes, follow_links=self._follow_links, clock_ns=self._clock_ns
+        listing = self._policy.hold(
+            read_folder(
+                self._root_fd, rel_path, self._excludes, follow_links=self._follow_links, clock_ns=self._clock_ns
+            )
         )
         if is_unchanged(listing, record, compares_ctime=self._compares_ctime):
             return Unchanged(
@@ -128,6 +132,7 @@ class FolderScanner:
                 listing.mtime_ns,
                 listing.ctime_ns,
                 listing.is_plain,
+                listing.is_mount,
             )
         return listing
 
@@ -138,7 +143,7 @@ class FolderScanner:
         all of a scan's time is spent here.
         """
         expected = record.single_state()
-        if expected is None:
+        if expected is None or rel_path in self._policy.missing:
             return None
         try:
             folder_fd = open_folder(self._root_fd, rel_path)
@@ -146,6 +151,7 @@ class FolderScanner:
             return None
         try:
             own = os.fstat(folder_fd)
+            is_mount = is_mount_point(folder_fd, own.st_dev, self._root_device)
             names = os.listdir(folder_fd)
             if self._excludes is not None:
                 names = [name for name in names if not self._excludes(name)]
@@ -154,7 +160,7 @@ class FolderScanner:
             return None
         finally:
             os.close(folder_fd)
-        if statuses is None:
+        if statuses is None or (rel_path in self._policy.mounts and not is_mount):
             return None
         folders: list[str] = []
         links = special_files = 0
@@ -175,9 +181,8 @@ class FolderScanner:
         )
         if not is_same:
             return None
-        return Unchanged(
-            len(names), links, special_files, folders, own.st_mtime_ns, own.st_ctime_ns, is_plain=not special_files
-        )
+        own_times_ns = own.st_mtime_ns, own.st_ctime_ns
+        return Unchanged(len(names), links, special_files, folders, *own_times_ns, not special_files, is_mount)
 
 
 def _have_moved(recorded_lags_ns: Column, lags_ns: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import stat
@@ -15,10 +16,12 @@ from autotransfer.common.settings import Settings
 from autotransfer.datastore.evidence import PROVED_WORDS, WORDS
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.record import Delivered, Fingerprint, Folder, InFlight, Retry, has_moved
+from autotransfer.datastore.store import MOUNTS
 from autotransfer.datastore.tasks import AnyTask
 from autotransfer.plan.compare import NEW, RETRY, SendRules, compare, send_rules
+from autotransfer.plan.source_check import source_policy
 from autotransfer.scan.folders import read_folder, walk
-from autotransfer.scan.listing import Listing, Policy, policy
+from autotransfer.scan.listing import Listing, Policy
 from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery, folder_state
 
 # The states of a path, as `--json` names them; that of a delivered one is its evidence (evidence.WORDS).
@@ -133,7 +136,8 @@ def answer(
         accept: What is enough to delete originals by, beside what is proved (settings.ACCEPTABLE).
     """
     rules = send_rules(settings, now_ns=clock_ns())
-    asking = _Asking(settings, reader, root_fd, clock_ns, on_progress, policy(settings), rules)
+    wanted = source_policy(settings, reader.trie, reader.get(MOUNTS), root_fd)
+    asking = _Asking(settings, reader, root_fd, clock_ns, on_progress, wanted, rules)
     answered = asking.folder("") if not rel_path else asking.path(rel_path)
     return answered._replace(accepted=PROVED_WORDS.union(accept))
 
@@ -150,7 +154,7 @@ class _Asking(NamedTuple):
     def path(self, rel_path: str) -> FileAnswer | FolderAnswer:
         answered = self._recorded(rel_path)
         try:
-            status = os.lstat(os.path.join(self.settings.src_dir, rel_path))
+            status = self._status(rel_path)
         except (FileNotFoundError, NotADirectoryError):
             return self._missing(answered)
         except OSError as error:
@@ -165,6 +169,11 @@ class _Asking(NamedTuple):
             return self._file(answered, listing, name)
         state, why = self._unlisted(listing, rel_path, status.st_mode)
         return answered._replace(state=state, why=why)
+
+    def _status(self, rel_path: str) -> os.stat_result:
+        if why := self.policy.why_missing(rel_path):
+            raise OSError(errno.ENODEV, why)
+        return os.lstat(os.path.join(self.settings.src_dir, rel_path))
 
     def _refusal(self, rel_path: str) -> tuple[str, str] | None:
         """The state and the reason of a path that is not sent whatever is there."""

@@ -16,6 +16,11 @@ from waiting import until
 
 DELIVERED = "2 paths delivered; 1 task succeeded"
 ON_ITS_WAY = "2 paths delivered, 1 path under way; 1 task succeeded"
+OTHER_FOLDER = (
+    "SRC_DIR ... is another folder or disk than at the last run: {there} of {checked} names recorded at its top are "
+    "there unchanged. Is its disk mounted? If not, mount it. ... Nothing was sent, and no record was dropped."
+)
+LAG_NS = 1_700_000_000_123_456_789
 DISK_BYTES = 1 << 20
 
 
@@ -152,16 +157,124 @@ def test_an_empty_disk_in_the_place_of_the_tree_is_reported(ready: Route, fault:
 
 @pytest.mark.fault(
     "another disk with other files is mounted at SRC_DIR",
-    sees="SRC_DIR ... is on a different device and contains nothing that was there before. Is its disk mounted?",
+    sees=OTHER_FOLDER.format(there=0, checked=2),
     status=5,
-    recorded=DELIVERED,
+    recorded="5 paths delivered; 3 tasks succeeded",
 )
 def test_another_disk_in_the_place_of_the_tree_is_reported(ready: Route, fault: FaultCheck) -> None:
+    for name in ("lost+found", ".Trash-1000/files"):
+        (ready.src / name).mkdir(parents=True)
+    ready.deliver_here()
     with machine.disk(ready.src, DISK_BYTES, is_new=True):
+        for name in ("lost+found", ".Trash-1000/files"):
+            (ready.src / name).mkdir(parents=True)
         ready.write("something/else.txt")
         fault.check(ready.run("main.py", status=None), ready)
+        assert ready.run("set_time.py", "now", "--path=something", status=5).stdout == ""
 
-    assert_recovers(ready, tasks=2)
+    assert not (ready.dst / "something").exists()
+    assert_recovers(ready, tasks=len(ready.sent()))
+
+
+@pytest.fixture
+def linked(ready: Route) -> Route:
+    """The same where SRC_DIR lies below a symlink, and all is delivered."""
+    os.rename(ready.src, ready.folder / "run7")
+    (ready.folder / "current").mkdir()
+    os.rename(ready.folder / "run7", ready.folder / "current/tree")
+    ready.src.symlink_to(ready.folder / "current/tree")
+    ready.deliver_here()
+    return ready
+
+
+def other_run(route: Route, name: str) -> Path:
+    """A folder with the same names as SRC_DIR, and other contents, on the same disk."""
+    other = route.folder / name
+    shutil.copytree(route.src, other)
+    for path in other.rglob("*.txt"):
+        path.write_text(f"another run's {path.name}")
+    return other
+
+
+@pytest.mark.fault(
+    "the symlink SRC_DIR leads to another folder of the same disk, with the same names in it",
+    sees=OTHER_FOLDER.format(there=0, checked=2),
+    status=5,
+    recorded="3 paths delivered; 2 tasks succeeded",
+)
+@pytest.mark.parametrize("place", ["SRC_DIR", "above it"])
+def test_a_symlink_that_leads_to_another_folder_is_reported(linked: Route, fault: FaultCheck, place: str) -> None:
+    other = other_run(linked, "other/tree")
+    if place == "SRC_DIR":
+        linked.src.unlink()
+        linked.src.symlink_to(other)
+    else:
+        os.rename(linked.folder / "current", linked.folder / "away")
+        (linked.folder / "current").symlink_to(linked.folder / "other")
+    before = len(linked.sent())
+
+    fault.check(linked.run("main.py", status=None), linked)
+
+    assert len(linked.sent()) == before
+    if place == "SRC_DIR":
+        linked.src.unlink()
+        linked.src.symlink_to(linked.folder / "current/tree")
+    else:
+        (linked.folder / "current").unlink()
+        os.rename(linked.folder / "away", linked.folder / "current")
+    assert_recovers(linked, tasks=2)
+
+
+@pytest.mark.parametrize("step_ns", [1, 10**9, 2 * 10**9])
+def test_a_tree_that_was_restored_is_no_trouble_even_where_times_lost_their_fractions(
+    ready: Route, step_ns: int
+) -> None:
+    for number in range(4):
+        path = ready.write(f"{number}.txt")
+        os.utime(path, ns=(LAG_NS, LAG_NS + number))
+    ready.deliver_here()
+    copy = shutil.copytree(ready.src, ready.folder / "copy")
+    for path in copy.rglob("*.txt"):
+        moment_ns = path.stat().st_mtime_ns // step_ns * step_ns
+        os.utime(path, ns=(moment_ns, moment_ns))
+    for name in ("0.txt", "1.txt"):
+        (copy / name).unlink()
+    shutil.rmtree(ready.src)
+    copy.rename(ready.src)
+
+    summary = ready.deliver_here()
+
+    assert (summary["status"], summary["vanished"]) == (0, 2)
+
+
+def test_the_owner_of_a_rearranged_tree_on_another_disk_keeps_what_was_delivered(ready: Route) -> None:
+    for number in range(4):
+        ready.write(f"{number}.txt")
+    ready.deliver_here()
+    new = ready.folder / "new"
+    shutil.copytree(ready.src / "sub", new / "sub")
+    (new / "moved").mkdir()
+    for number in range(4):
+        shutil.copy2(ready.src / f"{number}.txt", new / "moved")
+    shutil.rmtree(ready.src)
+    new.rename(ready.src)
+    ready.run("main.py", status=5, says="1 of 6 names recorded at its top are there unchanged")
+
+    ready.run("set_time.py", "1970-01-02", says="2 paths count as transferred, 4 will be sent")
+    summary = ready.deliver_here()
+
+    assert (summary["status"], summary["new"]) == (0, 4)
+    assert ready.sent_paths(ready.sent()[-1]) == {f"moved/{number}.txt" for number in range(4)}
+
+
+def test_a_tree_whose_top_was_cleared_and_filled_anew_is_no_trouble(ready: Route) -> None:
+    shutil.rmtree(ready.src / "sub")
+    (ready.src / "a.txt").unlink()
+    ready.write("next/1.txt")
+
+    summary = ready.deliver_here()
+
+    assert (summary["status"], summary["vanished"], summary["delivered"]) == (0, 2, 1)
 
 
 @pytest.mark.fault(

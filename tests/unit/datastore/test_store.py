@@ -183,6 +183,10 @@ WRONG: dict[str, tuple[Any, list[Any]]] = {
     "DEVICE": (5, ["5", None, 1.5]),
     "ITEM_LIMIT": (5, [0, "5", -1]),
     "MOVED": ({"a/b": 2, "bad \udcff": 1}, [None, [], {"a": "2"}, {"a": -1}, {b"a": 1}]),
+    "MOUNTS": (
+        {"": (1, 2, 3, 4), "a/b": (1 << 70, 0, 0, 0)},
+        [None, [], {"a": (1, 2, 3)}, {"a": [1, 2, 3, 4]}, {"../a": (1, 2, 3, 4)}, {"a": (1, 2, 3, None)}],
+    ),
     "EMPTY_IS_MEANT": (True, [1, None]),
     "FEED": ("a/b\0c\nd", [None, ["a"], "/a", "a/../b", "..", "a\0.", "a\0\0b", "a//b", "\udcff"]),
     "items 1": ([("a/b", False, 1, 2)], [(), [("a", 0, 1, 2)], [("/a", False, 1, 2)], [("../a", False, 1, 2)]]),

@@ -330,3 +330,40 @@ def test_opening_a_folder_never_follows_a_link_at_its_end(root: int, tmp_path: P
     with pytest.raises(OSError) as problem:
         open_folder(root, "link")
     assert problem.value.errno in (errno.ELOOP, errno.ENOTDIR)
+
+
+def test_a_missing_disk_is_an_error_of_the_folder_above_whatever_takes_its_place(root: int, tmp_path: Path) -> None:
+    (tmp_path / "beside").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "deep/gone").mkdir(parents=True)
+    missing = {"": {"folder": "no disk", "file": "no disk", "absent": "no disk"}, "deep": {"gone": "no disk"}}
+
+    top, deep = walk(root, Policy(missing=missing))
+
+    assert (set(top.files), top.folders, top.is_plain) == ({"beside"}, ["deep"], False)
+    assert top.kept == {"folder", "file", "absent"}
+    assert set(top.errors) == {PathError(name, "no disk") for name in top.kept}
+    assert (deep.rel_path, list(deep.files), set(deep.kept)) == ("deep", [], {"gone"})
+    policy = Policy(missing=missing)
+    assert [policy.why_missing(path) for path in ("folder", "folder/a/b", "deep/gone/a")] == ["no disk"] * 3
+    assert [policy.why_missing(path) for path in ("", "beside", "deep", "folder2")] == [""] * 4
+
+
+def test_a_disk_that_goes_away_during_the_scan_leaves_an_unreadable_folder(root: int, tmp_path: Path) -> None:
+    (tmp_path / "disk/folder").mkdir(parents=True)
+    (tmp_path / "disk/file").write_text("")
+
+    _, disk = walk(root, Policy(mounts=frozenset({"disk"})))
+
+    assert (disk.is_readable, disk.files, disk.folders) == (False, {}, [])
+    assert [error.rel_path for error in disk.errors] == ["disk"]
+
+
+@pytest.mark.skipif(not os.path.ismount("/proc"), reason="/proc is not mounted")
+def test_a_mount_point_differs_from_the_folders_below_it() -> None:
+    above = os.open("/", os.O_RDONLY)
+    found = [read_names(above, path, ["stat"], follow_links=False).is_mount for path in ("", "proc", "proc/self")]
+    os.close(above)
+
+    assert found == [False, True, False]

@@ -15,7 +15,7 @@ from recorded import recorded
 
 from autotransfer.scan import linux
 from autotransfer.scan.folders import walk
-from autotransfer.scan.linux import Entries, Statuses, entries
+from autotransfer.scan.linux import Entries, Statuses, born_ns, entries
 from autotransfer.scan.listing import Policy, Unchanged
 from autotransfer.scan.worker import FolderScanner
 
@@ -187,3 +187,33 @@ def test_a_folder_as_recorded_is_reported_alike_where_statx_is_missing_refused_o
     assert not entries().are_possible
     assert told() == with_it
     assert {type(result) for result in with_it} == {Unchanged}
+
+
+def test_a_birth_time_stays_with_a_folder_and_differs_from_that_of_its_copy(tmp_path: Path) -> None:
+    def born(name: str) -> int:
+        folder_fd = os.open(tmp_path / name, os.O_RDONLY)
+        try:
+            return born_ns(folder_fd)
+        finally:
+            os.close(folder_fd)
+
+    (tmp_path / "first").mkdir()
+    first_ns = born("first")
+    if not first_ns:
+        pytest.skip("this file system keeps no birth times")
+    (tmp_path / "second").mkdir()
+    while born("second") == first_ns:  # until the kernel's clock has moved on
+        (tmp_path / "second").rmdir()
+        (tmp_path / "second").mkdir()
+    os.utime(tmp_path / "first", (1, 1))
+    (tmp_path / "first/file").write_text("")
+    (tmp_path / "first").rename(tmp_path / "renamed")
+
+    assert born("renamed") == first_ns
+    assert 0 < first_ns < born("second")
+
+
+def test_a_system_without_statx_knows_no_birth_time(folder_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linux, "_statx", lambda is_alone: None)
+
+    assert born_ns(folder_fd) == 0 or hasattr(os.fstat(folder_fd), "st_birthtime")
