@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import secrets_kept
 from programs import skipped_line
+from small_globus import SmallGlobus
 from suite import DST_ID, SRC_ID, Route
 
 from emulator.http.server import Emulator
@@ -33,6 +34,20 @@ def no_secret_is_written(request: pytest.FixtureRequest) -> Iterator[None]:
     told = secrets_kept.leaks(secrets_kept.outputs, [folder] if folder else [], skipped=trees)
     if told:
         pytest.fail("\n".join(told), pytrace=False)
+
+
+@pytest.fixture
+def service() -> Iterator[SmallGlobus]:
+    with SmallGlobus() as service:
+        yield service
+
+
+@pytest.fixture
+def there(tmp_path: Path, service: SmallGlobus) -> Route:
+    """A route aimed at the second service, with more places for tasks than any test needs."""
+    route = Route(tmp_path, None)
+    route.environment = service.environment()
+    return route
 
 
 @pytest.fixture

@@ -12,24 +12,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from evidence_kept import recorded
 from small_globus import CHECKSUM, SmallGlobus, SmallTask
 from suite import LONG_AGO, Route
 
-from autotransfer.datastore.evidence import WORDS
 from autotransfer.datastore.store import Store
 from autotransfer.transfer import ended
-
-
-def recorded(route: Route) -> dict[str, str]:
-    """rel_path to the evidence of its delivery, or to "retrying CODE" or "in flight"."""
-    found = {}
-    with Store(str(route.code_path / "datastore"), is_read_only=True) as store:
-        for rel_path in store.trie.below(""):
-            folder, prefix = store.trie.folder(rel_path), f"{rel_path}/" if rel_path else ""
-            found.update({prefix + name: WORDS[one.evidence] for name, one in folder.delivered.items()})
-            found.update({prefix + name: f"retrying {one.code}" for name, one in folder.retries.items()})
-            found.update({prefix + name: "in flight" for name in folder.in_flight})
-    return found
 
 
 def open_tasks(route: Route) -> int:
