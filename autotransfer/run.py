@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from autotransfer.common.errors import OutcomeUnknown, Problem
-from autotransfer.common.paths import display
+from autotransfer.common.paths import display, on_collection
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import SUMMARY_UNWRITTEN, WAIT_OVER, Summary
 from autotransfer.common.text import counted
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from autotransfer.scan.scanner import Pace
     from autotransfer.transfer.reconcile import Reconciler
     from autotransfer.transfer.submit import Submitter
+    from autotransfer.transfer.twin_names import TwinNames
 
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.5, 15.0
 
@@ -133,9 +134,13 @@ class Run:
         path_reader = PathReader(root_fd, follow_links=wanted.follow_links, why_missing=wanted.why_missing)
         self._stack.callback(path_reader.close)
         self._reconcile(path_reader)
+        if not self._is_dry:
+            self._twin_names().settle()
         self._plan_and_submit(root_fd)
         if wait_seconds is not None and not self._is_dry:
             self._wait(path_reader, wait_seconds)
+            self._twin_names().settle()
+        self._twin_names().report()
 
     def _reconcile(self, path_reader: PathReader) -> None:
         if not self._store.ledger.open:
@@ -156,6 +161,23 @@ class Run:
         reconciler.reconcile_all()
         if unanswered is not None:
             raise unanswered
+
+    def _twin_names(self) -> TwinNames:
+        from autotransfer.transfer.twin_names import TwinNames
+
+        return TwinNames(
+            self._store,
+            self.summary,
+            list_names=self._list_destination,
+            clock_ns=self._clock_ns,
+            commit=self._store.commit,
+        )
+
+    def _list_destination(self, rel_path: str, most: int) -> list[str] | None:
+        from autotransfer.globus.collections import Collections
+
+        path = on_collection(self._settings.dst_dir, rel_path, is_folder=True)
+        return Collections(self._signed_in().transfer).names(self._settings.dst_id, path, most=most)
 
     def _plan_and_submit(self, root_fd: int) -> None:
         open_tasks = self._store.ledger.at_globus

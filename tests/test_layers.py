@@ -72,10 +72,10 @@ ONLY_IN: dict[str, set[str]] = {
 EXTRAS = {"distributed": "scan.pool", "jinja2": "status.html.page"}
 # Rooms that compute only: no file, no clock, no network. What they may import of the standard library is a closed list.
 PURE = {
-    *("common.errors", "common.paths", "common.setting_checks", "common.settings"),
+    *("common.errors", "common.folding", "common.paths", "common.setting_checks", "common.settings"),
     *("common.summary", "common.text", "common.times"),
     *("datastore.columns", "datastore.evidence", "datastore.folder_times", "datastore.record", "datastore.schema"),
-    *("datastore.tasks", "datastore.trie"),
+    *("datastore.tasks", "datastore.trie", "datastore.twins"),
     *("scan.listing", "scan.walk_order"),
     *("plan.batches", "plan.compare", "plan.in_flight", "plan.whole_folders"),
     *("transfer.credit", "transfer.listed_paths", "transfer.results", "transfer.task_status"),

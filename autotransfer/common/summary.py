@@ -20,6 +20,7 @@ TASK_ENDED = "task_ended"  # a task failed, expired or was canceled by somebody 
 TASK_INCOMPLETE = "task_incomplete"  # a task skipped paths, and Globus does not say which (task_id)
 TASK_LOST = "task_lost"  # Globus does not know a task any more (task_id)
 TASK_ADOPTED = "task_adopted"  # an older task carries the same paths (its task_id)
+NAMES_FOLD = "names_fold"  # two paths have one name at the destination, or may have (the first of them)
 WAIT_OVER = "wait_over"  # --wait ended before the tasks did
 EXECUTOR_UNUSED = "executor_unused"  # SCAN_EXECUTOR did not help
 LOG_UNWRITTEN = "log_unwritten"  # the log cannot be written

@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
 from autotransfer.common.errors import ConfigurationProblem, RunActive
 from autotransfer.common.settings import Settings
-from autotransfer.datastore.record import Record
+from autotransfer.datastore.evidence import FOUND
+from autotransfer.datastore.record import Record, names_in
 from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.datastore.tasks import AnyTask
 from autotransfer.datastore.trie import PathTrie
+from autotransfer.datastore.twins import Doubts
 
 Answer = TypeVar("Answer")
 
@@ -74,7 +76,7 @@ class Reader:
     def __init__(self, store: Store, *, on_wait: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._on_wait = on_wait
-        self.trie = PathTrie(self)
+        self.trie = PathTrie(self, as_seen=self._without_doubt)
         self.task_id = lru_cache(maxsize=4096)(self._task_id)
 
     def read(self, what: Callable[[Store], Answer]) -> Answer:
@@ -114,7 +116,19 @@ class Reader:
         while batch := list(islice(rel_paths, RECORDS_AT_A_TIME)):
             records = self.read(lambda store, batch=batch: list(map(store.trie.record, batch)))  # type: ignore[misc]
             # A run may have dropped one in the meantime.
-            yield from ((rel_path, record) for rel_path, record in zip(batch, records) if record is not None)
+            for rel_path, record in zip(batch, records):
+                if record is not None:
+                    yield rel_path, self._without_doubt(rel_path, record)
+
+    @cached_property
+    def doubts(self) -> Doubts:
+        """Which paths are in doubt; read once."""
+        return Doubts(self)
+
+    def _without_doubt(self, rel_path: str, record: Record) -> Record:
+        """The record with no more evidence than `found` for what is in doubt."""
+        in_doubt = self.doubts.among(rel_path, names_in(record.names))
+        return record.with_evidence_at_most(FOUND, in_doubt) if in_doubt else record
 
     def task(self, number: int) -> AnyTask | None:
         """The task with this number, or what is kept of it; None for 0."""

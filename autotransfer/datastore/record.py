@@ -7,9 +7,10 @@ that lacks the field is given it by `Record.from_builtins`; schema checks the co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.datastore.columns import SEPARATOR, Column, pack_column, pack_columns, unpack_column
 from autotransfer.datastore.evidence import ASSUMED, FOUND
 
@@ -183,6 +184,11 @@ class Record(NamedTuple):
         """The ctime lags of the same."""
         return {**self.delivered_entries.lags_ns(), **self.in_flight_entries.lags_ns()}
 
+    def with_evidence_at_most(self, most: int, names: Container[str]) -> Record:
+        """The same with the evidence of these names no stronger than that."""
+        kinds = zip(names_in(self.names), unpack_column(self.evidence, len(names_in(self.names))))
+        return self._replace(evidence=pack_column([min(kind, most) if name in names else kind for name, kind in kinds]))
+
     @classmethod
     def from_builtins(cls, value: Sequence[Any]) -> Record:
         """The record from the shelf, where `tuple(record)` was stored, by this or an earlier format."""
@@ -231,6 +237,10 @@ class Folder:
     def is_blank(self) -> bool:
         """Whether there is nothing worth keeping."""
         return not any(getattr(self, field) for field in self.__slots__)
+
+    def all_names(self) -> set[str]:
+        """The names of everything that is recorded, without that of an empty folder's entry for itself."""
+        return {*self.delivered, *self.in_flight, *self.retries, *self.folders} - {FOLDER_ITSELF}
 
     def forget(self, name: str) -> None:
         """Drop what is recorded of a name; should it appear again, it is compared by checksum."""

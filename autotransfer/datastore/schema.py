@@ -273,5 +273,7 @@ FORMS: dict[str, Form] = {
 FORMS_BY_WORD: dict[str, Form] = {
     "task": _is_task,
     "ended": _are_packed_tasks,
+    "twins": ([str], [str], [str], _is_count, _is_moment, _is_text),
+    "apart": [str],
     "items": [(_is_below, bool, _is_count, _is_count)],
 }

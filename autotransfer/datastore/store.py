@@ -3,7 +3,8 @@
 The file is the shelf `datastore` (see shelf). This module defines what is on it, in which format and about which route.
 
 Keys: FORMAT_VERSION, ROUTE (what the records are about), LEDGER (open tasks), and those defined here; "items N" for
-each open task; those of the tasks that ended (see history); "/" and a folder's rel_path for its record (see record).
+each open task; those of the tasks that ended (see history); "/" and a folder's rel_path for its record (see record);
+those of folder_times and of twins.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from autotransfer.datastore.record import Record
 from autotransfer.datastore.shelf import Shelf, Table, connect, connect_in_memory, shrink
 from autotransfer.datastore.tasks import AnyTask, Item, Ledger, Task
 from autotransfer.datastore.trie import PathTrie
+from autotransfer.datastore.twins import Twins
 
 FORMAT_VERSION = 3
 
@@ -75,6 +77,7 @@ class Store:
             try:
                 self.shelf = Shelf(Table(self._connection))
                 self.folder_times = FolderTimes(self.shelf)
+                self.twins = Twins(self.shelf)
                 self.trie = PathTrie(self.shelf, on_put=self.folder_times.drop)
                 self._history = History(self.shelf, self.trie)
                 self._check_version()

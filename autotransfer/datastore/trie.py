@@ -23,11 +23,19 @@ class PathTrie:
 
     Args:
         on_put: Called with each rel_path whose record is written or removed.
+        as_seen: (rel_path, record) -> the record as it is returned; for those who only read.
     """
 
-    def __init__(self, shelf: Shelf, *, on_put: Callable[[str], None] = lambda rel_path: None) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        *,
+        on_put: Callable[[str], None] = lambda rel_path: None,
+        as_seen: Callable[[str, Record], Record] = lambda rel_path, record: record,
+    ) -> None:
         self._shelf = shelf
         self._on_put = on_put
+        self._as_seen = as_seen
 
     def __contains__(self, rel_path: str) -> bool:
         """Whether the folder has a record."""
@@ -36,7 +44,7 @@ class PathTrie:
     def record(self, rel_path: str) -> Record | None:
         """The folder's record, or None."""
         value = self._shelf.get("/" + rel_path)
-        return None if value is None else Record.from_builtins(value)
+        return None if value is None else self._as_seen(rel_path, Record.from_builtins(value))
 
     def folder(self, rel_path: str) -> Folder:
         """The folder; a blank one when there is no record."""

@@ -198,12 +198,20 @@ class Plan:
         dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(listing, folder))
         self._summary.vanished += dropped
         change = compare(listing, folder, rules, is_known=record is not None, taken=frozenset(taken))
+        self._note_twins(listing, change)
         self._rescan.add_unsent(listing, change)
         self._count_change(change)
         self._count_held(listing, change)
         if not change.is_whole:
             self._in_flight.open(rel_path, change.folder, is_dirty=change.is_dirty)
         return change
+
+    def _note_twins(self, listing: Listing, change: FolderChange) -> None:
+        """Doubt names that may be one at the destination before anything under them is sent."""
+        names = change.folder.all_names().union(change.outgoing)
+        # A folder item carries what it finds, recorded or not.
+        swept = set(listing.files) if change.folder.carried_by else set()
+        self._store.twins.note(listing.rel_path, names | swept, swept=swept)
 
     def _assign(self, item: Item) -> None:
         number = self._batcher.add(item)

@@ -227,4 +227,5 @@ def _leave_other_route(settings: Settings, store: Store, *, now_ns: int) -> int:
         store.archive(task.ended(ABANDONED, now_ns=now_ns, reason="the route was changed", arrived=0, returned=0))
     for rel_path in store.trie.below(""):
         store.trie.put(rel_path, Folder())
+    store.twins.clear()
     return len(open_tasks)

@@ -269,6 +269,8 @@ EVIDENCE_WORDS = {
     "counted": "counted as transferred at {at}; the list of names has not been read yet",
     "found": "found at the destination at {at}; Globus took that copy for current and did not compare contents",
     "assumed": "assumed: set_time.py declared it delivered, and no task of this tool has carried it since",
+    "twin": "delivered at {at}, but this name and another may be one at the destination, which then has the contents "
+    "of either. If a run reports so, rename one of them",
     "touched": "delivered at {at}, but its ctime has changed since: its contents may have, with the times put back",
 }
 # The same in short, of several files.
@@ -285,6 +287,7 @@ EVIDENCE_NOTES = {
     "counted": "counted; the list of names has not been read yet",
     "found": "found at the destination; contents were not compared",
     "assumed": "assumed: set_time.py declared them delivered",
+    "twin": "with names of which two may be one at the destination, or below folders with such names",
     "touched": "with another ctime than when they were delivered; their contents may have changed",
     "skipped": "skipped (by EXCLUDE)",
     "symlinks": "symlinks, which are not sent",

@@ -25,7 +25,7 @@ from autotransfer.scan.listing import Listing, Policy
 from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery, folder_state
 
 # The states of a path, as `--json` names them; that of a delivered one is its evidence (evidence.WORDS).
-IN_FLIGHT, TOUCHED = "in_flight", "touched"
+IN_FLIGHT, TOUCHED, TWIN = "in_flight", "touched", "twin"
 NEW_FILE, MODIFIED, RETRYING = "new", "modified", "retrying"
 BACKING_OFF, UNSETTLED, WAITING = "backing_off", "unsettled", "waiting"
 EXCLUDED, SYMLINK, SPECIAL, UNSENDABLE, UNREADABLE = "excluded", "symlink", "special", "unsendable", "unreadable"
@@ -231,7 +231,8 @@ class _Asking(NamedTuple):
         delivered, flying = folder.delivered.get(name), folder.in_flight.get(name)  # a run may have committed meanwhile
         if flying is not None or delivered is None:
             return answered._replace(state=IN_FLIGHT)
-        return answered._replace(state=_evidence(delivered, listing, name), delivered=delivered)
+        in_doubt = self.reader.doubts.among(listing.rel_path, (name,))
+        return answered._replace(state=_evidence(delivered, listing, name, in_doubt), delivered=delivered)
 
     def _listing(self, rel_path: str) -> Listing:
         return read_folder(
@@ -299,17 +300,20 @@ class _Adding:
         self._held[UNSETTLED] += change.unsettled
         self._held[WAITING] += change.waiting
         self._held[BACKING_OFF] += change.backing_off
+        in_doubt = self._reader.doubts.among(listing.rel_path, listing.files)
         for name, seen in listing.files.items():
-            self._add_file(listing, name, seen, folder)
+            self._add_file(listing, name, seen, folder, in_doubt)
 
-    def _add_file(self, listing: Listing, name: str, seen: Fingerprint, folder: Folder) -> None:
+    def _add_file(
+        self, listing: Listing, name: str, seen: Fingerprint, folder: Folder, in_doubt: frozenset[str]
+    ) -> None:
         record = folder.delivered.get(name)
         flying = folder.in_flight.get(name)
         amount = Amount(1, seen[1])
         lag_ns = listing.ctime_lags_ns.get(name, 0)
         if flying is None and record is not None and self._rules.is_same(record, seen, lag_ns):
             self._delivered += amount
-            self._evidence[_evidence(record, listing, name)] += 1
+            self._evidence[_evidence(record, listing, name, in_doubt)] += 1
             if record.task:
                 self._tasks.add(record.task)
                 self._last_ns = max(self._last_ns, record.transferred_at_ns)
@@ -359,8 +363,10 @@ def _folder(reader: Reader, rel_path: str) -> tuple[Folder, bool]:
     return reader.trie.folder_of(rel_path, record), record is not None
 
 
-def _evidence(record: Delivered, listing: Listing, name: str) -> str:
-    """The evidence of a path that is as it was delivered; TOUCHED when its ctime alone has moved since."""
+def _evidence(record: Delivered, listing: Listing, name: str, in_doubt: frozenset[str]) -> str:
+    """The evidence of a path that is as it was delivered; TWIN where that is in doubt, TOUCHED if its ctime moved."""
+    if name in in_doubt:
+        return TWIN
     is_touched = name != FOLDER_ITSELF and has_moved(record.ctime_lag_ns, listing.ctime_lags_ns.get(name, 0))
     return TOUCHED if is_touched else WORDS[record.evidence]
 

@@ -42,6 +42,8 @@ REMEDIES = {
     "LIST_REFUSED": "Nothing to do: Globus no longer lists what their task copied, so contents are compared.",
     "NOT_SEEN": "Nothing need be done: they were not there when their task read the folder.",
     "SKIPPED": "Nothing need be done: their contents are compared.",
+    "NAMES_FOLD": "Nothing need be done: a file whose name the destination takes for theirs may have replaced "
+    "their copies, so contents are compared.",
     "ADOPTED": "Nothing need be done: another task carried them, so their contents are compared.",
     "CANCELED": "Somebody canceled their task; they will be retried.",
     "EXPIRED": "Their task's deadline passed; they will be retried.",

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 
 from autotransfer.common.errors import GlobusProblem, ListRefused, Unreachable
-from autotransfer.common.paths import display
+from autotransfer.common.paths import display, from_collection, split
 from autotransfer.common.summary import PATH_UNREAD, TASK_ENDED, TASK_INCOMPLETE, TASK_LOST, Summary
 from autotransfer.common.text import counted
 from autotransfer.common.times import DAY, HOUR, NS_PER_SECOND
@@ -159,10 +159,17 @@ class EndedTasks:
 
     def _credit_listed(self, task: Task, reading: Reading, paths: ListedPaths, rows: list[Row]) -> tuple[Task, Reading]:
         listed: dict[str, int | None] = {}
+        others: dict[str, set[str]] = {}
         for row in rows:
             rel_path = paths.find(row.source_path) if row.source_path else None
             if rel_path is not None:
                 listed[rel_path] = row.size_bytes
+            elif other := from_collection(task.src_path, row.source_path or ""):
+                folder_path, name = split(other)
+                others.setdefault(folder_path, set()).add(name)
+        for folder_path, names in others.items():  # a folder item carried them, and nothing recorded them
+            recorded = self._store.trie.folder(folder_path).all_names()
+            self._store.twins.note(folder_path, recorded | names, swept=names)
         tally, size_bytes = self._result(task).mark_listed(listed, copied_evidence(task))
         reading = reading._replace(
             listed=reading.listed + len(listed),

@@ -162,6 +162,8 @@ class SmallGlobus:
             return 200, {**_collection(words[1]), **self.collection}
         if (method, words) == ("POST", ["transfer"]):
             return self._accept(body)
+        if words[:2] == ["operation", "endpoint"] and words[3:] == ["ls"]:
+            return self._list(query["path"], int(query.get("limit") or 100_000))
         if words == ["task_list"]:
             return 200, self._task_list(query)
         if words[0] == "task":
@@ -217,6 +219,14 @@ class SmallGlobus:
         end = start + self.page_size
         more = end if end < len(rows) else None
         return 200, {"DATA_TYPE": words[1], "marker": start, "next_marker": more, "DATA": rows[start:end]}
+
+    def _list(self, path: str, limit: int) -> Answer:
+        """A folder as the destination keeps it. The refusal: as the SDK recorded it for a path that is not there."""
+        place = self.stored(path.rstrip("/"))
+        if not os.path.isdir(place):
+            return _refusal(404, "ClientError.NotFound", f"Directory '{path}' not found on endpoint")
+        entries = [{"DATA_TYPE": "file", "name": name} for name in sorted(os.listdir(place))[:limit]]
+        return 200, {"DATA_TYPE": "file_list", "path": path, "length": len(entries), "DATA": entries}
 
     # --- copying
 
