@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Optional
 
 import globus_sdk
@@ -18,7 +19,15 @@ from autotransfer.common.errors import (
     SignInNeeded,
     Unreachable,
 )
-from autotransfer.common.summary import PATH_SKIPPED, PATH_UNREAD, PATHS_FAILING, TASK_ENDED, TASK_STALLED, Notice
+from autotransfer.common.summary import (
+    NAMES_FOLD,
+    PATH_SKIPPED,
+    PATH_UNREAD,
+    PATHS_FAILING,
+    TASK_ENDED,
+    TASK_STALLED,
+    Notice,
+)
 from autotransfer.common.times import DAY, HOUR, MINUTE
 from autotransfer.globus.failures import explained
 from autotransfer.monitoring.alerts import (
@@ -217,9 +226,15 @@ def test_with_no_time_to_remind_everything_is_reported_by_every_run() -> None:
     assert [len(news.texts) for news in told] == [2, 2, 2]
 
 
-def test_further_paths_with_the_same_problem_are_reported_once_a_day_together() -> None:
+def twins(path: str) -> Notice:
+    """The notice of names that are one at the destination."""
+    return Notice(NAMES_FOLD, path, f"{path} and another are one name at the destination.")
+
+
+@pytest.mark.parametrize("notice", [skipped, twins])
+def test_further_paths_with_the_same_problem_are_reported_once_a_day_together(notice: Callable[[str], Notice]) -> None:
     route = Route()
-    notices = [skipped(str(number)) for number in range(40)]
+    notices = [notice(str(number)) for number in range(40)]
 
     told = [route.after(HOUR, *notices[: number + 1]).notices for number in range(30)]
 
