@@ -24,7 +24,7 @@ from autotransfer.datastore.record import Folder
 from autotransfer.datastore.store import EMPTY_IS_MEANT, MOUNTS, Store
 from autotransfer.datastore.trie import PathTrie
 from autotransfer.scan.folders import PathReader, is_mount_point, open_folder
-from autotransfer.scan.linux import born_ns
+from autotransfer.scan.linux import entries
 from autotransfer.scan.listing import Policy, policy
 
 # What any disk may have at its top.
@@ -59,7 +59,7 @@ class Identity(NamedTuple):
             file_system = os.fstatvfs(folder_fd).f_fsid
         except OSError:
             file_system = 0
-        return cls(status.st_dev, status.st_ino, file_system, born_ns(folder_fd))
+        return cls(status.st_dev, status.st_ino, file_system, entries().born_ns(folder_fd))
 
     def is_same(self, now: Identity) -> bool:
         """Whether a folder that had this identity has now that one."""
@@ -82,9 +82,9 @@ def is_bare_folder(settings: Settings, trie: PathTrie, root_fd: int) -> bool:
     """
     remedy = "Check its disk or its mount. Nothing was sent or recorded."
     refused = explained_as(ConfigurationProblem, f"Cannot read SRC_DIR {settings.src_dir}", remedy=remedy)
-    with refused, os.scandir(root_fd) as entries:
+    with refused, os.scandir(root_fd) as found:
         common = set()
-        for entry in entries:
+        for entry in found:
             if not _is_common(entry.name):
                 return False
             common.add(entry.name)

@@ -76,23 +76,6 @@ def die_with_parent(signal_number: int) -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number))
 
 
-def born_ns(folder_fd: int) -> int:
-    """The time at which an open folder was made; 0 where the system or its file system does not know."""
-    statx = _statx(is_alone=False)
-    if statx is None:
-        return int(getattr(os.fstat(folder_fd), "st_birthtime", 0) * NS_PER_SECOND)
-    import ctypes
-
-    answer = ctypes.create_string_buffer(_BYTES)
-    if statx(folder_fd, b"", _FLAGS | _EMPTY_PATH, _MASK | _BIRTH, answer):
-        return 0
-    mask, seconds, nanoseconds = (
-        int.from_bytes(answer.raw[at : at + size], "little")
-        for at, size in ((0, 4), (_BIRTH_AT, 8), (_BIRTH_AT + 8, 4))
-    )
-    return seconds * NS_PER_SECOND + nanoseconds if mask & _BIRTH and seconds < _MAX_SECONDS else 0
-
-
 @cache
 def entries(*, is_alone: bool = False) -> Entries:
     """The one of this process; see Entries. Cost of making it: as much as reading 20 files."""
@@ -142,6 +125,15 @@ class Entries:
                     return None
                 ctime_lags_ns.append(lags_ns)
         return Statuses(modes, b"".join(sizes_bytes), b"".join(mtimes_ns), b"".join(ctime_lags_ns))
+
+    def born_ns(self, folder_fd: int) -> int:
+        """The time at which an open folder was made; 0 where the system or its file system does not know."""
+        if not self.are_possible:
+            return int(getattr(os.fstat(folder_fd), "st_birthtime", 0) * NS_PER_SECOND)
+        assert self._statx is not None
+        buffer = self._buffer()
+        is_read = not self._statx(folder_fd, b"", _FLAGS | _EMPTY_PATH, _MASK | _BIRTH, buffer.pointers[0])
+        return buffer.born_ns() if is_read else 0
 
     def _works(self) -> bool:
         """Some sandboxes refuse `statx`, or take it for another call."""
@@ -199,6 +191,12 @@ class _Buffer:
         highest = int.from_bytes(_HIGHEST_BIT * count, "little")
         ctimes, mtimes = int.from_bytes(ctimes_ns, "little"), int.from_bytes(mtimes_ns, "little")
         return (((ctimes | highest) - mtimes) ^ highest).to_bytes(8 * count, "little")
+
+    def born_ns(self) -> int:
+        """The birth time of the first entry; 0 when it is not known."""
+        # The mask of what the kernel has filled in is at the beginning.
+        moment_ns = self._moments_ns(_BIRTH_AT, 1) if self._longs[0] & _BIRTH else None
+        return int.from_bytes(moment_ns or b"", "little")
 
     def _moments_ns(self, at: int, count: int) -> bytes | None:
         """The times at this place of each entry.

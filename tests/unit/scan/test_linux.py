@@ -15,7 +15,7 @@ from recorded import recorded
 
 from autotransfer.scan import linux
 from autotransfer.scan.folders import walk
-from autotransfer.scan.linux import Entries, Statuses, born_ns, entries
+from autotransfer.scan.linux import Entries, Statuses, entries
 from autotransfer.scan.listing import Policy, Unchanged
 from autotransfer.scan.worker import FolderScanner
 
@@ -193,7 +193,7 @@ def test_a_birth_time_stays_with_a_folder_and_differs_from_that_of_its_copy(tmp_
     def born(name: str) -> int:
         folder_fd = os.open(tmp_path / name, os.O_RDONLY)
         try:
-            return born_ns(folder_fd)
+            return entries().born_ns(folder_fd)
         finally:
             os.close(folder_fd)
 
@@ -216,4 +216,4 @@ def test_a_birth_time_stays_with_a_folder_and_differs_from_that_of_its_copy(tmp_
 def test_a_system_without_statx_knows_no_birth_time(folder_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linux, "_statx", lambda is_alone: None)
 
-    assert born_ns(folder_fd) == 0 or hasattr(os.fstat(folder_fd), "st_birthtime")
+    assert Entries().born_ns(folder_fd) == 0 or hasattr(os.fstat(folder_fd), "st_birthtime")
