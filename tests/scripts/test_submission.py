@@ -294,7 +294,7 @@ def test_a_new_destination_gets_also_what_was_excluded_when_the_route_moved(rout
     assert route.deliver()["delivered"] == 2
 
 
-def test_a_pause_set_by_a_wrong_clock_ends_when_the_clock_is_mended(route: Route, globus: Emulator) -> None:
+def test_a_pause_set_by_a_wrong_clock_ends_when_the_clock_is_set_right(route: Route, globus: Emulator) -> None:
     route.write("a.txt")
     globus.world.add_outcome("fail", path="*", times=1, code="ENDPOINT_ERROR")
     route.summary_here()
@@ -308,7 +308,7 @@ def test_a_pause_set_by_a_wrong_clock_ends_when_the_clock_is_mended(route: Route
         store.trie.put("", folder)
         store.commit()
 
-    assert route.summary()["retried"] == 1
+    assert route.summary(status=3)["retried"] == 1
 
 
 def test_the_kept_summary_has_the_exit_status_that_cron_saw(route: Route, globus: Emulator) -> None:
