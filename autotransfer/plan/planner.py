@@ -42,9 +42,11 @@ OnChange = Callable[[str, str, int], None]
 # Called with the numbers of folders and files so far.
 OnProgress = Callable[[int, int], None]
 
-# The count of the summary for each reason to send a path.
+# What `on_change` is given for what is not sent in this run.
 HELD_WORDS = {UNSETTLED: "modified too recently", WAITING: "waiting for a task", BACKING_OFF: "backing off"}
 LEFT = "left to a later run"
+
+# The count of the summary for each reason to send a path.
 REASON_COUNTS = {NEW: "new", MODIFIED: "modified", OLDER: "older", RETRY: "retried"}
 
 

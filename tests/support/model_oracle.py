@@ -283,9 +283,11 @@ class Oracle:
         return {path for path in paths if not self._is_kept(path)}
 
     def _was_well(self, sent: Sent) -> bool:
-        """Whether a task succeeded, left nothing out, and was known to the end."""
+        """Whether a task succeeded, left nothing out, and was known to the end, with its lists."""
         task = sent.task
-        is_known = task.task_id in self.route.world.tasks and sent.settled_after is not None
+        is_known = (
+            task.task_id in self.route.world.tasks and sent.settled_after is not None and not task.history_deleted
+        )
         return is_known and task.status == "SUCCEEDED" and not task.subtasks_skipped_errors
 
 
