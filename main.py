@@ -14,6 +14,7 @@ import utils
 from autotransfer.common.errors import MEANINGS, Problem, RunActive, UsageProblem
 from autotransfer.common.files import explained_as
 from autotransfer.common.paths import display
+from autotransfer.common.service import remark
 from autotransfer.common.summary import LOG_UNWRITTEN, Notice
 from autotransfer.common.text import bar, counted, size_text
 from autotransfer.common.version import SCHEMA
@@ -311,7 +312,7 @@ def _words(summary: Summary) -> str:
         first = "Nothing to send."
     parts = [first, *_sides(summary)]
     parts.append(f"Read {counted(summary.files, 'path')}; the run took {summary.seconds:.2f} s.")
-    return " ".join(parts)
+    return " ".join(filter(None, (*parts, remark(summary.service))))
 
 
 def _dry_words(summary: Summary, settings: Settings) -> str:
@@ -321,7 +322,8 @@ def _dry_words(summary: Summary, settings: Settings) -> str:
         first = f"{counted(summary.changes, 'path')} ({size_text(summary.bytes)}) would be sent: {_reasons(summary)}."
         if summary.unsubmitted:
             first += f" {summary.unsubmitted:,} of them not by this run, but by later ones: enough tasks are open."
-    return " ".join([first, *_sides(summary), f"Dry run: nothing was changed, here or at {settings.dst_dir}."])
+    last = f"Dry run: nothing was changed, here or at {settings.dst_dir}."
+    return " ".join(filter(None, (first, *_sides(summary), last, remark(summary.service))))
 
 
 def _reasons(summary: Summary) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import utils
 from autotransfer.common import paths
 from autotransfer.common.errors import ExitStatus, UsageProblem
+from autotransfer.common.service import remark
 from autotransfer.common.text import counted
 from autotransfer.common.times import EXAMPLES as TIMES
 from autotransfer.common.times import local_text, parse_moment_ns
@@ -49,6 +50,13 @@ def arguments() -> argparse.Namespace:
         default=[],
         help="a file, or a folder with all in it; may be repeated",
     )
+    parser.add_argument(
+        "--service",
+        metavar="NAME",
+        default="",
+        help="say that this service (Globus, local ...) settles the route from now on, in the place of another; drops "
+        "all records",
+    )
     parser.add_argument("-n", "--dry-run", action="store_true", help="only count; change nothing")
     return parser.parse_args()
 
@@ -57,6 +65,13 @@ def main() -> int:
     """Set the times. Returns the exit status."""
     chosen = arguments()
     settings = utils.load_settings(chosen.config)
+    if chosen.service and (chosen.path or chosen.service != settings.service.name):
+        raise UsageProblem(
+            f"--service names {chosen.service}, which is for all of SRC_DIR, and the service here is "
+            f"{settings.service.name}",
+            why=settings.service.cause,
+            remedy="Leave --path out, and name the service that answers here. Nothing was changed.",
+        )
     text = chosen.time if chosen.time is not None else _asked()
     moment_ns = None if text.strip() == "never" else parse_moment_ns(text, now_ns=time.time_ns())
     scopes = [_scope(settings, path) for path in chosen.path] or [""]
@@ -76,12 +91,13 @@ def main() -> int:
                     scopes=scopes,
                     clock_ns=time.time_ns,
                     is_now=text.strip() == "now",
+                    new_service=chosen.service,
                 )
                 if not chosen.dry_run:
                     store.commit()
         finally:
             os.close(root_fd)
-    return _report(counts, moment_ns, scopes, is_dry=chosen.dry_run)
+    return _report(counts, moment_ns, scopes, settings.service.name, is_dry=chosen.dry_run)
 
 
 def _asked() -> str:
@@ -107,7 +123,7 @@ def _scope(settings: Settings, path: str) -> str:
     return rel_path
 
 
-def _report(counts: Counts, moment_ns: int | None, scopes: list[str], *, is_dry: bool) -> int:
+def _report(counts: Counts, moment_ns: int | None, scopes: list[str], service: str, *, is_dry: bool) -> int:
     when = "never" if moment_ns is None else local_text(moment_ns)
     where = "SRC_DIR" if "" in scopes else ", ".join(map(paths.display, scopes))
     said = (
@@ -125,7 +141,7 @@ def _report(counts: Counts, moment_ns: int | None, scopes: list[str], *, is_dry:
         said += (
             f" Open at Globus and no longer followed: {counted(counts.abandoned_tasks, 'task')} of the former route."
         )
-    utils.say(said + (" Dry run: nothing was changed." if is_dry else ""))
+    utils.say(" ".join(filter(None, (said, "Dry run: nothing was changed." if is_dry else "", remark(service)))))
     utils.log.info(
         "set_time time=%s scope=%r transferred=%d to_send=%d in_flight=%d",
         *(when, where, counts.transferred, counts.to_send, counts.in_flight),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import utils
 from autotransfer.common import files, paths
 from autotransfer.common.errors import ConfigurationProblem, ExitStatus, reason
+from autotransfer.common.service import remark
 from autotransfer.common.settings import ACCEPTABLE
 from autotransfer.common.text import counted
 from autotransfer.common.version import SCHEMA
@@ -20,7 +21,7 @@ from autotransfer.scan.folders import open_root
 from autotransfer.status import as_text, manifest
 from autotransfer.status.folders import delivered_paths
 from autotransfer.status.path import FileAnswer, FolderAnswer, answer
-from autotransfer.status.state import read_state
+from autotransfer.status.state import known_service, read_state
 from autotransfer.status.verdict import verdict
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def main() -> int:
     with store:
         try:
             if chosen.manifest is not None:
-                return _export(reader, chosen.manifest, chosen.format, line)
+                return _export(settings, reader, chosen, line)
             if chosen.html is not None:
                 return _page(settings, reader, chosen.html, line)
             if chosen.path or chosen.tasks:
@@ -146,21 +147,27 @@ def _answer(settings: Settings, reader: Reader, chosen: argparse.Namespace, line
         finally:
             os.close(root_fd)
     tasks = _tasks(reader, chosen.tasks) if chosen.tasks else []
+    service = known_service(settings, reader)
     line.clear()
     if chosen.json:
-        _say_answers(answers, tasks, chosen)
+        _say_answers(answers, tasks, chosen, service)
     else:
+        said = paths.display(remark(service))
+        if said and answers:
+            _say([said])
         for answered in answers:
             _say(as_text.path(answered, paint=_paint()))
         if chosen.tasks:
-            _say(as_text.tasks(tasks))
+            _say([*as_text.tasks(tasks), *([said] if said and not answers else ())])
     return int(ExitStatus.DONE if all(answered.is_safe for answered in answers) else ExitStatus.PARTIAL)
 
 
-def _say_answers(answers: list[FileAnswer | FolderAnswer], tasks: list[AnyTask], chosen: argparse.Namespace) -> None:
+def _say_answers(
+    answers: list[FileAnswer | FolderAnswer], tasks: list[AnyTask], chosen: argparse.Namespace, service: str
+) -> None:
     from autotransfer.status import as_json
 
-    document: dict[str, Any] = {"schema": SCHEMA}
+    document: dict[str, Any] = {"schema": SCHEMA, "service": service}
     if chosen.path:
         document["paths"] = [as_json.path_document(answered) for answered in answers]
     if chosen.tasks:
@@ -173,15 +180,19 @@ def _tasks(reader: Reader, count: int) -> list[AnyTask]:
     return [*under_way, *reader.history(count)][:count]
 
 
-def _export(reader: Reader, path: str, chosen_format: str | None, line: utils.ProgressLine) -> int:
-    kind = manifest.format_of(path, chosen_format)
+def _export(settings: Settings, reader: Reader, chosen: argparse.Namespace, line: utils.ProgressLine) -> int:
+    path: str = chosen.manifest
+    kind = manifest.format_of(path, chosen.format)
+    service = remark(known_service(settings, reader))
     rows = delivered_paths(reader)
     if path == "-":
+        if service:
+            utils.warn(f"status.py: {service}")
         return _print_manifest(rows, kind)
     with files.replaced(path) as stream:
         count = manifest.write(rows, stream, kind, on_progress=lambda count: line.show(f"writing: {count:,} paths"))
     line.clear()
-    utils.say(f"Wrote {counted(count, 'delivered path')} to {paths.display(path)}.")
+    utils.say(f"Wrote {counted(count, 'delivered path')} to {paths.display(path)}. {service}".rstrip())
     return int(ExitStatus.DONE)
 
 
@@ -198,7 +209,8 @@ def _page(settings: Settings, reader: Reader, path: str, line: utils.ProgressLin
     with files.replaced(path, keeps_mode=True) as stream:
         stream.write(text)
     line.clear()
-    utils.say(f"Wrote {paths.display(path)}. {judged.headline}")
+    said = remark(known_service(settings, reader))
+    utils.say(f"Wrote {paths.display(path)}. {judged.headline} {said}".rstrip())
     return int(judged.exit_status)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import utils
 from autotransfer.common.errors import ExitStatus, UsageProblem
+from autotransfer.common.service import TIMER, remark, service
 from autotransfer.common.times import local_text
 from autotransfer.timers import describe, documents, options
 
@@ -161,7 +163,10 @@ def main() -> int:
     if "act" not in chosen:
         chosen.show_help()
         return int(ExitStatus.DONE)
-    return int(chosen.act(chosen, utils.load_settings(chosen.config)))
+    settings = utils.load_settings(chosen.config)
+    if said := remark(service(os.environ, TIMER).name):
+        utils.warn(f"timer.py: {said}")
+    return int(chosen.act(chosen, settings))
 
 
 # ---- jobs --------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from autotransfer.common.errors import (
 )
 from autotransfer.common.files import explained_as, open_own
 from autotransfer.common.paths import display
+from autotransfer.common.service import service
 from autotransfer.common.settings import Settings
 from autotransfer.common.text import age_text
 from autotransfer.common.times import DAY
@@ -101,7 +102,8 @@ def load_settings(chosen: str | None) -> Settings:
         ConfigurationProblem: A file is missing or does not run, or settings are wrong; all of them at once.
     """
     path = config_file(chosen)
-    return load(path, local_path=os.path.join(CODE_FOLDER, LOCAL) if path == OWN_CONFIG else "")
+    local_path = os.path.join(CODE_FOLDER, LOCAL) if path == OWN_CONFIG else ""
+    return load(path, local_path=local_path, service=service(os.environ))
 
 
 def is_screen(stream: Any) -> bool:

@@ -105,7 +105,7 @@ class Run:
         self._pause = pause
         self._login: Login | None = None
         self._stack = ExitStack()
-        self.summary = Summary(started_at_ns=clock_ns())
+        self.summary = Summary(started_at_ns=clock_ns(), service=settings.service.name)
 
     def perform(self, *, wait_seconds: float | None = None) -> Summary:
         """Do the run; returns its summary, which is also in `summary` if a Problem ends the run early.
@@ -128,7 +128,8 @@ class Run:
     def _perform(self, wait_seconds: float | None) -> None:
         root_fd = open_root(self._settings.src_dir)
         self._stack.callback(os.close, root_fd)
-        self._store.claim(self._settings.route)
+        self._store.refuse_other_service(self._settings.service)
+        self._store.claim(self._settings.route, self._settings.service)
         check_root(self._settings, self._store, root_fd)
         wanted = source_policy(self._settings, self._store.trie, self._store.shelf.get(MOUNTS), root_fd)
         path_reader = PathReader(root_fd, follow_links=wanted.follow_links, why_missing=wanted.why_missing)

@@ -18,6 +18,7 @@ from autotransfer.checks.permissions import refuse_open_files
 from autotransfer.common.config_files import RESTORE
 from autotransfer.common.errors import ConfigurationProblem, ExitStatus, Problem, SignInNeeded
 from autotransfer.common.files import NAMES, explained_as, refuse_unusable
+from autotransfer.common.service import remark
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND, utc_text
 from autotransfer.datastore.store import FORMAT_VERSION, Store
@@ -194,6 +195,7 @@ class Checks:
             with Store(path, is_read_only=True) as store, store.explained():
                 if store.shelf.get("ROUTE") is not None:
                     store.claim(self._settings.route)
+                    store.refuse_other_service(self._settings.service)
                 if "SRC_DIR" in self._passed:
                     check_root(self._settings, store, self._root_fd)
                 tasks = len(store.ledger.open)
@@ -233,7 +235,10 @@ class Checks:
                 remedy="Run `make install` beside the scripts and use the Python of its .venv, or install "
                 "`globus-sdk>=4.2,<5` for this one.",
             ) from None
-        return Found(f"version {login.SDK_VERSION}")
+        service = self._settings.service
+        if service.is_globus:
+            return Found(f"version {login.SDK_VERSION}")
+        return Found(f"version {login.SDK_VERSION}. {remark(service.name)} {service.cause}.")
 
     def _check_clock(self) -> Found:
         from autotransfer.globus.login import service_time_seconds

@@ -7,6 +7,7 @@ import traceback
 from typing import Any
 
 from autotransfer.common.errors import ConfigurationProblem, reason
+from autotransfer.common.service import GLOBUS, Service
 from autotransfer.common.settings import Settings, check_settings
 
 SHIPPED = "config.py"
@@ -15,13 +16,14 @@ LOCAL = "config_local.py"
 RESTORE = "git checkout HEAD -- config.py"
 
 
-def load(path: str, *, local_path: str = "") -> Settings:
+def load(path: str, *, local_path: str = "", service: Service = GLOBUS) -> Settings:
     """The settings of a route.
 
     Args:
         path: A complete file of settings, or the config.py of a checkout.
         local_path: With the latter, where the owner's own settings belong. Each that stands there wins; the file may be
             missing.
+        service: What the environment names in the place of Globus.
 
     Raises:
         ConfigurationProblem: A file cannot be read or run, or settings are wrong; all of them at once.
@@ -33,6 +35,7 @@ def load(path: str, *, local_path: str = "") -> Settings:
         config_file=path,
         local_values=_run(local_path) if has_local else None,
         local_file=local_path,
+        service=service,
     )
 
 

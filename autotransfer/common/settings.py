@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from autotransfer.common import setting_checks as checks
 from autotransfer.common.errors import ConfigurationProblem
+from autotransfer.common.service import GLOBUS, Service
 from autotransfer.common.times import interval_seconds
 
 SYNC_LEVELS = ("exists", "size", "mtime", "checksum")
@@ -52,11 +53,13 @@ class Settings(NamedTuple):
         config_file: The file that they were read from; it also stands for the route in messages and metrics.
         local_file: config_local.py beside it, which wins; empty where config_file is complete by itself.
         edited: The settings that were changed in config.py itself, although local_file is the place for them.
+        service: Globus, or what the environment names in its place.
     """
 
     config_file: str
     local_file: str
     edited: tuple[str, ...]
+    service: Service
     src_dir: str = setting(
         None, checks.absolute, "The source directory, as an absolute path on this machine.", "required"
     )
@@ -238,7 +241,12 @@ class _Source(NamedTuple):
 
 
 def check_settings(
-    values: Mapping[str, Any], *, config_file: str, local_values: Mapping[str, Any] | None = None, local_file: str = ""
+    values: Mapping[str, Any],
+    *,
+    config_file: str,
+    local_values: Mapping[str, Any] | None = None,
+    local_file: str = "",
+    service: Service = GLOBUS,
 ) -> Settings:
     """The settings of a route.
 
@@ -247,6 +255,7 @@ def check_settings(
         config_file: The file they were read from. It also stands for the route in messages and metrics.
         local_values: The same of local_file, where there is one; each wins over the one in `values`.
         local_file: Where an owner's settings belong; empty: in config_file itself.
+        service: What the environment names in the place of Globus.
 
     Raises:
         ConfigurationProblem: With every finding at once, and the file it is in; an unknown name comes with the closest
@@ -262,7 +271,7 @@ def check_settings(
         )
     if findings := list(_findings(source.values)) or list(_contradictions(source.values)):
         raise _refusal(source, findings)
-    return _frozen(source, _edited(values) if local_file else ())
+    return _frozen(source, _edited(values) if local_file else (), service)
 
 
 def _findings(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -320,7 +329,7 @@ def _refusal(source: _Source, findings: list[tuple[str, str]]) -> ConfigurationP
     )
 
 
-def _frozen(source: _Source, edited: tuple[str, ...]) -> Settings:
+def _frozen(source: _Source, edited: tuple[str, ...], service: Service) -> Settings:
     chosen = {row.name.lower(): source.values.get(row.name, row.default) for row in TABLE}
     for name in ("exclude", "notify", "accept"):
         chosen[name] = tuple(chosen[name])
@@ -332,7 +341,8 @@ def _frozen(source: _Source, edited: tuple[str, ...]) -> Settings:
     chosen["full_scan_every"] = interval_seconds(str(chosen["full_scan_every"]))
     chosen["src_path"] = chosen["src_path"] or chosen["src_dir"]
     chosen["label"] = chosen["label"] or _label_from(chosen["src_dir"])
-    return Settings(**chosen, config_file=source.config_file, local_file=source.local_file, edited=edited)
+    config_file, local_file = source.config_file, source.local_file
+    return Settings(**chosen, config_file=config_file, local_file=local_file, edited=edited, service=service)
 
 
 def _edited(values: Mapping[str, Any]) -> tuple[str, ...]:

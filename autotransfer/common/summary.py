@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from autotransfer.common.errors import ExitStatus, Problem
+from autotransfer.common.service import GLOBUS_NAME
 
 # More than anyone reads, and few enough to hold.
 MOST_NOTICES = 1000
@@ -52,6 +53,7 @@ class Summary:
     """The counts of one run, by the names of the log's closing line and of `--json`.
 
     Attributes:
+        service: The name of the service that settles the route.
         scan: "full", "quick", or "paths" when only what a change feed named was read.
         folders, files: Found by the scan; files include empty folders.
         named, outside: Names from a change feed, and those of them that lead out of SRC_DIR.
@@ -78,8 +80,9 @@ class Summary:
         *("succeeded", "failed", "delivered", "retrying", "in_flight_tasks"),
     )
 
-    def __init__(self, *, started_at_ns: int) -> None:
+    def __init__(self, *, started_at_ns: int, service: str = GLOBUS_NAME) -> None:
         self.started_at_ns = started_at_ns
+        self.service = service
         self.seconds = 0.0
         self.notices: list[Notice] = []
         self.unlisted_notices = 0
@@ -178,6 +181,7 @@ class Summary:
             "started_at_ns": self.started_at_ns,
             "seconds": round(self.seconds, 3),
             "status": int(self.exit_status),
+            "service": self.service,
             "scan": self.scan,
             **self.counts(),
             "task_ids": self.task_ids,
@@ -190,4 +194,5 @@ class Summary:
         shown = {name: count for name, count in self.counts().items() if count or name in ("files", "submitted")}
         pairs = [f"{name}={count}" for name, count in shown.items()]
         scan = "" if self.scan == "full" else f"scan={self.scan} "
-        return f"run status={status} seconds={self.seconds:.2f} {scan}{' '.join(pairs)}"
+        service = "" if self.service == GLOBUS_NAME else f"service={self.service} "
+        return f"run status={status} seconds={self.seconds:.2f} {service}{scan}{' '.join(pairs)}"

@@ -255,6 +255,7 @@ def _are_retries(value: Any) -> bool:
 
 FORMS: dict[str, Form] = {
     "ROUTE": {_is_text: _is_text},
+    "SERVICE": _is_text,
     "LEDGER": _is_ledger,
     "HISTORY": (_is_count, _is_count, _is_count),
     "LAST_RUN": _is_last_run,

@@ -16,6 +16,7 @@ from typing import Callable, Optional
 
 from autotransfer.common.errors import ConfigurationProblem, Problem
 from autotransfer.common.files import explained_as
+from autotransfer.common.service import Service
 from autotransfer.datastore import pickles
 from autotransfer.datastore.folder_times import FolderTimes
 from autotransfer.datastore.history import History
@@ -43,6 +44,9 @@ MOUNTS = "MOUNTS"
 
 # in how many runs in a row paths were listed and could not be read (see plan/rescan);
 MOVED = "MOVED"
+
+# the name of the service that settles the route (see common/service); older datastores have none;
+SERVICE = "SERVICE"
 
 # what set_time.py has the next run send (files, bytes);
 RESET = "RESET"
@@ -136,13 +140,19 @@ class Store:
         with self._explained("read or write"):
             yield
 
-    def claim(self, route: dict[str, str], *, is_anew: bool = False) -> None:
+    def claim(self, route: dict[str, str], service: Service | None = None, *, is_anew: bool = False) -> None:
         """Check that the records are about this route; store it when there are none yet, or when `is_anew`.
+
+        Args:
+            service: Stored if none is known, or when `is_anew`. The caller has checked it, since only a person can
+                change it (see refuse_other_service). None: it does not matter.
 
         Raises:
             ConfigurationProblem: They are about another route.
         """
         known = self.shelf.get("ROUTE")
+        if service is not None and (is_anew or self.shelf.get(SERVICE) is None):
+            self.shelf[SERVICE] = service.name
         if known == route:
             return
         if known is not None and not is_anew:
@@ -156,6 +166,25 @@ class Store:
                 "there). Nothing was sent or recorded.",
             )
         self.shelf["ROUTE"] = route
+
+    def refuse_other_service(self, service: Service) -> None:
+        """Make sure that the service that answers now is the one that has settled the route so far, if any has.
+
+        Raises:
+            ConfigurationProblem: It is another one, as when a variable was left over from a rehearsal.
+        """
+        known = self.shelf.get(SERVICE)
+        if known is None or known == service.name:
+            return
+        undo = f"Unset {service.variable} and its like (`env | grep GLOBUS_SDK` shows them)"
+        if service.is_globus:
+            undo = "Set the variables of the rehearsal again to go on with it, or give this route its own CODE_PATH"
+        raise ConfigurationProblem(
+            f"The records in {self.path} are from the service {known}, and this would ask the service {service.name}",
+            why=service.cause,
+            remedy=f"{undo}. If the route has really moved there, `set_time.py never --service {service.name}` drops "
+            "all records. Nothing was sent or recorded.",
+        )
 
     @property
     def ledger(self) -> Ledger:

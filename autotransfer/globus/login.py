@@ -18,6 +18,7 @@ from globus_sdk.transport import RetryCheckResult, RetryContext
 
 from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded
 from autotransfer.common.files import explained_as
+from autotransfer.common.service import AUTH, TIMER, TRANSFER, difference
 from autotransfer.common.settings import Settings
 from autotransfer.globus.failures import NEXT_RUN, explained
 
@@ -65,6 +66,7 @@ class Login:
         again: str = NEXT_RUN,
     ) -> None:
         _refuse_unsafe_urls(os.environ)
+        _refuse_mixed_services(os.environ, (AUTH, TRANSFER, TIMER) if wants_timers else (AUTH, TRANSFER))
         self._secret = client_secret(settings)
         self._storage = MemoryTokenStorage() if self._secret else _token_storage(settings.state_file(TOKEN_FILE))
         self._sign_in_command = sign_in_command
@@ -311,6 +313,7 @@ def service_time_seconds() -> float:
         ConfigurationProblem: A service URL is not safe.
     """
     _refuse_unsafe_urls(os.environ)
+    _refuse_mixed_services(os.environ, (AUTH, TRANSFER))
     client = globus_sdk.AuthClient()
     client.retry_config.max_retries = MAX_RETRIES
     with explained("report the time"):
@@ -386,3 +389,17 @@ def _refuse_unsafe_urls(environment: Union[os._Environ[str], dict[str, str]]) ->
             f"{VERIFY_VARIABLE} is {trusted!r}, which would send the login to anyone who answers",
             remedy="Unset it, or name a file of certificates to trust. Nothing was sent or recorded.",
         )
+
+
+def _refuse_mixed_services(environment: Union[os._Environ[str], dict[str, str]], parts: tuple[str, ...]) -> None:
+    """One variable left over from a rehearsal would have a local program get the real login, or refuse it."""
+    found = difference(environment, parts)
+    if found is None:
+        return
+    local, other = found
+    raise ConfigurationProblem(
+        f"{local.variable} is {local.value}, but other requests would go to the service {other.name}",
+        why="a login is for one service",
+        remedy=f"Unset {local.variable}; for a rehearsal set all variables that the emulator prints. Nothing was sent "
+        "or recorded.",
+    )

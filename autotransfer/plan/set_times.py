@@ -10,7 +10,7 @@ from autotransfer.common.paths import FOLDER_ITSELF, display, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.evidence import ASSUMED
 from autotransfer.datastore.record import Delivered, Folder
-from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, MOUNTS, RESET, Store
+from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, MOUNTS, RESET, SERVICE, Store
 from autotransfer.plan.compare import forget_vanished, gone_folders, send_rules
 from autotransfer.plan.in_flight import forget_gone
 from autotransfer.plan.rescan import rescan_later
@@ -52,6 +52,7 @@ def set_times(
     scopes: list[str],
     clock_ns: Callable[[], int],
     is_now: bool = False,
+    new_service: str = "",
 ) -> Counts:
     """Make each path in scope count as transferred at a moment.
 
@@ -63,14 +64,18 @@ def set_times(
         moment_ns: The moment, not in the future; None for "never".
         scopes: rel_paths of files or folders; "" is all of SRC_DIR.
         is_now: Whether the moment is now: what a wrong clock has dated in the future then counts as transferred too.
+        new_service: The present service, if the route is to be settled by it from now on.
 
     Raises:
         UsageProblem: A scope does not exist, or is never sent. Nothing was committed.
-        ConfigurationProblem: The datastore is about another route and the scope is not all of SRC_DIR.
+        ConfigurationProblem: The datastore is about another route and the scope is not all of SRC_DIR, or another
+            service has settled it.
     """
     is_whole = "" in scopes
+    if not is_whole or new_service != settings.service.name:
+        store.refuse_other_service(settings.service)
     abandoned = _leave_other_route(settings, store, now_ns=clock_ns()) if is_whole else 0
-    store.claim(settings.route, is_anew=is_whole)
+    store.claim(settings.route, settings.service, is_anew=is_whole)
     if is_whole:
         store.shelf.pop(ITEM_LIMIT, None)
         store.shelf.pop("DEVICE", None)
@@ -219,8 +224,8 @@ def _outermost(scopes: list[str]) -> list[str]:
 
 def _leave_other_route(settings: Settings, store: Store, *, now_ns: int) -> int:
     """Forget all records of another route, even of what cannot be read now; returns the number of its open tasks."""
-    known = store.shelf.get("ROUTE")
-    if known is None or known == settings.route:
+    known, service = store.shelf.get("ROUTE"), store.shelf.get(SERVICE)
+    if known is None or (known == settings.route and service in (None, settings.service.name)):
         return 0
     open_tasks = list(store.ledger.open.values())
     for task in open_tasks:

@@ -40,6 +40,7 @@ def overview(settings: Settings, state: State, judged: Verdict) -> Json:
         "asked_at": moment(state.now_ns),
         "as_of_at": moment(judged.as_of_ns),
         "route": {name.lower(): value for name, value in settings.route.items()},
+        "service": state.service,
         "delivered": _amount(judged.delivered),
         "evidence": dict(zip(WORDS, total.evidence)),
         "assumed_files": total.assumed_files,

@@ -7,6 +7,7 @@ from typing import Union
 
 from autotransfer.common.errors import MEANINGS
 from autotransfer.common.paths import display
+from autotransfer.common.service import GLOBUS_NAME
 from autotransfer.common.settings import Settings
 from autotransfer.common.text import age_text, bar, counted, moment_text, shortened, size_text, table
 from autotransfer.common.times import NS_PER_SECOND, local_text
@@ -63,6 +64,7 @@ def _facts(settings: Settings, state: State, judged: Verdict) -> list[tuple[str,
         ("From", f"{display(settings.src_dir)} on {settings.src_id}"),
         ("To", f"{display(settings.dst_dir)} on {settings.dst_id}"),
     ]
+    rows += _service(settings, state)
     if run is not None:
         scan = "" if run.scan == "full" else f"{run.scan} scan, "
         when = _ago(run.started_at_ns, state.now_ns)
@@ -97,6 +99,13 @@ def _facts(settings: Settings, state: State, judged: Verdict) -> list[tuple[str,
     if judged.held_files:
         rows.append(("Held back", f"{counted(judged.held_files, 'file')}, modified too recently or waiting for a task"))
     return rows
+
+
+def _service(settings: Settings, state: State) -> Iterator[tuple[str, str]]:
+    if state.service != GLOBUS_NAME:
+        yield "Service", f"{display(state.service)}, not Globus"
+    if state.service != settings.service.name:
+        yield "", f"a run would be refused here, because {settings.service.cause}"
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -13,12 +13,13 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from autotransfer.common.paths import join
+from autotransfer.common.service import GLOBUS_NAME
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import Notice, Summary
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.record import Folder, Record
-from autotransfer.datastore.store import FULL_SCAN, RESET
+from autotransfer.datastore.store import FULL_SCAN, RESET, SERVICE
 from autotransfer.datastore.tasks import SUCCEEDED, Task
 from autotransfer.status.folders import NO_FILES, Amount, FolderState, delivery, folder_state
 
@@ -211,6 +212,7 @@ class State(NamedTuple):
         bad_tasks: Those of the last tasks that did not succeed within the last week, newest first.
         records: All of them, added up.
         reset: What set_time.py has the next run send.
+        service: The name of the service that has settled it.
     """
 
     now_ns: int
@@ -221,6 +223,7 @@ class State(NamedTuple):
     bad_tasks: tuple[Task, ...]
     records: Records
     reset: Amount = NO_FILES
+    service: str = GLOBUS_NAME
 
 
 def read_state(
@@ -236,7 +239,13 @@ def read_state(
         bad_tasks(reader, now_ns=now_ns),
         add_up(reader, now_ns=now_ns, on_progress=on_progress),
         Amount(*(reader.get(RESET) or (0, 0))),
+        known_service(settings, reader),
     )
+
+
+def known_service(settings: Settings, reader: Reader) -> str:
+    """The name of the service that the records are from; if none is recorded, of the one that would answer now."""
+    return str(reader.get(SERVICE) or settings.service.name)
 
 
 def last_run(reader: Reader) -> LastRun | None:

@@ -169,8 +169,9 @@ def test_the_table_of_tasks_has_its_columns(route: Route) -> None:
     route.write("run/a.txt", "abc")
     route.deliver_here()
 
-    heading, row = route.run_here("status.py", "--tasks", "5").stdout.splitlines()
+    heading, row, service = route.run_here("status.py", "--tasks", "5").stdout.splitlines()
 
+    assert service == "Service: local, not Globus."
     assert heading.split() == ["NUMBER", "ENDED", "STATE", "FILES", "DELIVERED", "SIZE", "TASK"]
     assert row.split()[0] == "1" and row.split()[-5:-1] == ["1", "1", "3", "B"]
 
@@ -341,7 +342,7 @@ def test_the_history_is_newest_first_with_open_tasks_on_top(route: Route, globus
 
     assert [task["number"] for task in tasks] == [4, 3, 2]
     assert [task["state"] for task in tasks] == ["submitted", "succeeded", "succeeded"]
-    assert len(said) == 4
+    assert len(said) == 5
     assert "in flight" in said[1]
 
 

@@ -24,6 +24,8 @@ from emulator.world import Collection
 
 HOUR = 3600
 UNKNOWN_ID = "aaaaaaaa-0000-4000-8000-0000000000ff"
+# What timer.py says first wherever a local service answers.
+NAMED = "timer.py: Service: local, not Globus.\n"
 OTHER_ID = "aaaaaaaa-0000-4000-8000-000000000003"
 TRANSFER_ACTION = "https://transfer.actions.globus.org/transfer/run"
 
@@ -367,7 +369,7 @@ def test_config_may_stand_before_or_after_the_command(route: Route, globus: Emul
         for words in ([*before, "job", "list"], ["job", "list", *before])
     ]
 
-    assert [(result.returncode, result.stderr) for result in results] == [(0, "")] * 2
+    assert [(result.returncode, result.stderr) for result in results] == [(0, NAMED)] * 2
     assert results[0].stdout == results[1].stdout
 
 
@@ -617,7 +619,7 @@ def test_a_network_that_is_down_is_reported_once_on_stderr(person: Route, hasty:
     result = hasty.run("timer.py", "job", "status", UNKNOWN_ID, SRC_ID, status=6, says="it cannot be reached")
 
     assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith(NAMED) and len(result.stderr.splitlines()) == 2
 
 
 @pytest.mark.parametrize("words", [("transfer", "--interval", "1h"), ("list",)], ids=lambda words: words[0])
@@ -935,7 +937,7 @@ def test_a_task_that_globus_does_not_show_any_more_is_no_error(route: Route, glo
 
     result = job(route, "status", job_id, says="SUBMITTED (Globus does not show the outcome of the task)")
 
-    assert result.stderr == ""
+    assert result.stderr == NAMED
 
 
 # ---- the manual's figures -------------------------------------------------------------------------------------------

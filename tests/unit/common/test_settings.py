@@ -232,7 +232,7 @@ def test_a_message_names_the_file_in_which_the_setting_stands_or_belongs(
 
 
 def test_the_table_is_the_type() -> None:
-    fields = [name for name in Settings._fields if name not in ("config_file", "local_file", "edited")]
+    fields = [name for name in Settings._fields if name not in ("config_file", "local_file", "edited", "service")]
 
     assert [row.name.lower() for row in TABLE] == fields
     assert all(row.group and row.meaning for row in TABLE)
