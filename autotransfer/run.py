@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from autotransfer.common.errors import OutcomeUnknown, Problem
+from autotransfer.common.errors import ConfigurationProblem, OutcomeUnknown, Problem, SignInNeeded
 from autotransfer.common.paths import display, on_collection
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import SUMMARY_UNWRITTEN, WAIT_OVER, Summary
 from autotransfer.common.text import counted
-from autotransfer.common.times import NS_PER_SECOND
+from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, MOUNTS, RESET, Store
 from autotransfer.datastore.tasks import PREPARED, READING, Task
 from autotransfer.plan.planner import Plan
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from autotransfer.transfer.submit import Submitter
     from autotransfer.transfer.twin_names import TwinNames
 
+LOGIN_UNUSED_NS = 30 * DAY * NS_PER_SECOND
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.5, 15.0
 
 # The start, duration and status of that many runs are kept: they show how often to expect a run.
@@ -142,6 +143,25 @@ class Run:
             self._wait(path_reader, wait_seconds)
             self._twin_names().settle()
         self._twin_names().report()
+        if not self._is_dry:
+            self._keep_login()
+
+    def _keep_login(self) -> None:
+        """Use the login if no run has for a month: a person's expires when it is not used for six.
+
+        Raises:
+            SignInNeeded: It has expired, although nothing needs it yet.
+        """
+        used_at_ns = (self._store.shelf.get(LAST_RUN) or {}).get("login_used_at_ns")
+        if self._login is not None or used_at_ns is None or 0 <= self._clock_ns() - used_at_ns < LOGIN_UNUSED_NS:
+            return
+        try:
+            self._signed_in().prove()
+        except (SignInNeeded, ConfigurationProblem):
+            raise
+        except Problem as problem:  # a later run tries again
+            self._login = None
+            self._watcher.remark(f"The login, which was not used for a month, was not used now either: {problem}")
 
     def _reconcile(self, path_reader: PathReader) -> None:
         if not self._store.ledger.open:
@@ -324,6 +344,10 @@ class Run:
                 outcome["tree_files"] = last.get("tree_files") or last.get("files") or 0
             is_full = self.summary.scan == "full" and problem is None
             outcome["full_scan_at_ns"] = self.summary.started_at_ns if is_full else last.get("full_scan_at_ns", 0)
+            # Where it is not known when the login was used, the month begins now.
+            has_used_login = self._login is not None and not isinstance(problem, SignInNeeded)
+            is_known = not has_used_login and "login_used_at_ns" in last
+            outcome["login_used_at_ns"] = last["login_used_at_ns"] if is_known else self.summary.started_at_ns
             self._store.shelf[LAST_RUN] = {**self.summary.as_builtins(), **outcome}
             runs = [*(self._store.shelf.get("RUNS") or ()), (self.summary.started_at_ns, self.summary.seconds, status)]
             self._store.shelf["RUNS"] = runs[-RUNS_KEPT:]

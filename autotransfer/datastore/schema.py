@@ -191,6 +191,7 @@ LAST_RUN_FORMS: dict[str, Form] = {
     "status": _is_count,
     "tree_files": _is_count,
     "full_scan_at_ns": _is_moment,
+    "login_used_at_ns": _is_moment,
     "task_ids": [_is_text],
     "notices": [str],
     "notices_about": [(str, str, str)],

@@ -71,6 +71,7 @@ class Login:
         self._storage = MemoryTokenStorage() if self._secret else _token_storage(settings.state_file(TOKEN_FILE))
         self._sign_in_command = sign_in_command
         self._again = again
+        self._native: _NativeClient | None = None
         self._app = self._open_app(settings, ask)
         self._timers = globus_sdk.TimersClient(app=self._app) if wants_timers else None
         if self._timers is not None:
@@ -102,7 +103,9 @@ class Login:
         if self._timers is not None:
             self._timers.close()
         self._app.close()
-        if isinstance(self._storage, SQLiteTokenStorage):  # the app closes only what it opened itself
+        if self._native is not None:  # the app closes only what it opened itself
+            self._native.close()
+        if isinstance(self._storage, SQLiteTokenStorage):
             self._storage.close()
 
     def want_data_access(self, collection_ids: list[str]) -> None:
@@ -262,7 +265,20 @@ class Login:
                 # Without a person the default is kept. Only the handler above would call it.
                 login_flow_manager=None if ask is None else _flow(settings.client_id, ask),
             )
-            return globus_sdk.UserApp(APP_NAME, client_id=settings.client_id, config=config)
+            self._native = _NativeClient(settings.client_id, app_name=APP_NAME)
+            return globus_sdk.UserApp(APP_NAME, login_client=self._native, config=config)
+
+
+class _NativeClient(globus_sdk.NativeAppAuthClient):
+    """Keeps a refresh token where its use is answered without a new one, which is optional (RFC 6749, section 6)."""
+
+    def oauth2_refresh_token(
+        self, refresh_token: str, *, body_params: dict[str, Any] | None = None
+    ) -> globus_sdk.OAuthRefreshTokenResponse:
+        response = super().oauth2_refresh_token(refresh_token, body_params=body_params)
+        for tokens in response.by_resource_server.values():
+            tokens["refresh_token"] = tokens.get("refresh_token") or refresh_token
+        return response
 
 
 def _be_patient(client: globus_sdk.BaseClient) -> None:

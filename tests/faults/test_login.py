@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from faulty import FaultCheck, assert_recovers
-from suite import DST_ID, SRC_ID, Route
+from suite import DST_ID, LONG_AGO, SRC_ID, Route
 from terminal import on_a_terminal, sign_in
 
-from emulator.auth.state import Person
+from autotransfer.datastore.store import Store
+from emulator.auth.state import AuthState, Person
 from emulator.http.server import Emulator
 
 UNSENT = "Nothing was sent or recorded."
@@ -257,3 +258,79 @@ def test_a_wrong_secret_is_reported(route: Route, globus: Emulator, fault: Fault
 
     globus.world.clear_faults()
     assert_recovers(route)
+
+
+# ---- a route with nothing to send ------------------------------------------------------------------------------------
+
+
+def let_months_pass(person: Route) -> None:
+    """Have the login used last long ago, by what is recorded."""
+    with Store(str(person.code_path / "datastore")) as store:
+        store.shelf["LAST_RUN"] = {**store.shelf["LAST_RUN"], "login_used_at_ns": LONG_AGO * 10**9}
+        store.commit()
+
+
+def requests_of(globus: Emulator) -> list[str]:
+    return [request.path for request in globus.world.requests]
+
+
+def test_an_idle_route_uses_its_login_once_a_month(person: Route, globus: Emulator) -> None:
+    person.deliver_here()
+    globus.world.requests.clear()
+    person.run_here("main.py")
+    idle = requests_of(globus)
+    let_months_pass(person)
+    person.run_here("main.py")
+    used = requests_of(globus)
+    person.run_here("main.py")
+
+    assert idle == []
+    assert used == requests_of(globus) == ["/v2/oauth2/token", "/v0.10/submission_id"]
+
+
+def test_an_idle_route_whose_globus_is_away_ends_well_and_tries_again(person: Route, globus: Emulator) -> None:
+    person.deliver_here()
+    let_months_pass(person)
+    globus.world.add_fault("GET /v0.10/submission_id", times=4, status=503, json={"code": "X", "message": "away"})
+    globus.world.requests.clear()
+
+    person.run_here("main.py")
+    person.run_here("main.py")
+
+    assert requests_of(globus)[-1] == "/v0.10/submission_id"
+    with Store(str(person.code_path / "datastore")) as store:
+        assert store.shelf["LAST_RUN"]["login_used_at_ns"] > LONG_AGO * 10**9
+
+
+@pytest.mark.fault(
+    "a login that was not used for months and is no longer valid, while nothing is to be sent",
+    sees=f"invalid_grant (HTTP 400, code invalid_grant). ... The stored login is no longer valid. {SIGN_IN}",
+    status=4,
+    recorded="1 path delivered; 1 task succeeded",
+)
+def test_an_idle_route_reports_a_login_that_expired(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+    person.deliver_here()
+    let_months_pass(person)
+    globus.world.change_auth(revoke="refresh_tokens", expire_access_tokens=True)
+
+    fault.check(person.run("main.py", status=None), person)
+
+    sign_in_again(person)
+    assert_recovers(person)
+
+
+def test_a_renewal_that_brings_no_refresh_token_keeps_the_old_one(
+    person: Route, globus: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = AuthState.refresh
+
+    def without(auth: AuthState, value: str, *, client_id: str) -> dict[str, Any]:
+        return {**usual(auth, value, client_id=client_id), "refresh_token": None}
+
+    monkeypatch.setattr(AuthState, "refresh", without)
+    for number in range(3):
+        globus.world.change_auth(expire_access_tokens=True)
+        person.write(f"{number}.dat")
+        person.deliver_here()
+
+    assert person.tree(person.dst) == person.tree()
