@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
+# 1970 and the year 9000: what is reckoned from the present must have a date, too.
+FIRST_SECOND, LAST_SECOND = 0, 221_845_392_000
+
 
 class Clock:
     """Wall-clock time plus an offset; deadlines, history and token expiry all follow it."""
@@ -23,7 +26,14 @@ class Clock:
         return time.time() + self._offset_seconds
 
     def advance(self, seconds: float) -> None:
-        """Move the present by this number of seconds; a negative one moves it back."""
+        """Move the present by this number of seconds; a negative one moves it back.
+
+        Raises:
+            ValueError: No calendar has that moment, or what follows it.
+        """
+        present = self.now_seconds() + seconds
+        if not FIRST_SECOND <= present < LAST_SECOND:
+            raise ValueError(f"{seconds} seconds from now is before 1970 or after 9000")
         self._offset_seconds += seconds
 
     def set(self, moment: datetime) -> None:

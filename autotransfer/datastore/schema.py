@@ -209,7 +209,7 @@ def _is_record(value: Any) -> bool:
         and _are_moments(record.tasks)
         and _is_evidence(record.evidence)
         and type(record.folders) is str
-        and _are_in_flight(record.in_flight)
+        and _are_in_flight(record.in_flight, columns=5 if len(value) == len(Record._fields) else 4)
         and _are_retries(record.retries)
         and type(record.verify_until_ns) is type(record.carried_by) is int
     )
@@ -244,10 +244,10 @@ def _are_columns(names: Any, columns: Any) -> bool:
     return True
 
 
-def _are_in_flight(value: Any) -> bool:
-    if type(value) is dict:  # format 1
+def _are_in_flight(value: Any, *, columns: int) -> bool:
+    if type(value) is dict and columns == 4:  # format 1
         return fits(value, {str: (int, int, int)})
-    return type(value) is tuple and (not value or (len(value) in (4, 5) and _are_columns(value[0], value[1:])))
+    return type(value) is tuple and (not value or (len(value) == columns and _are_columns(value[0], value[1:])))
 
 
 def _are_retries(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import time
 import uuid
 from collections.abc import Callable
@@ -232,6 +233,21 @@ def test_the_state_shows_tasks_with_their_documents_and_the_clock(
     assert state["conflicts"] == []
     assert [collection["name"] for collection in state["collections"]][:2] == ["Instrument", "Archive"]
     assert control("POST", "clock", advance_seconds=86400)["now"].startswith("2031-05-07")
+
+
+@pytest.mark.parametrize("seconds", [-4611686018427384304, -1e11, 1e30, float("nan")])
+def test_a_clock_that_would_show_no_date_is_refused_and_goes_on(
+    globus: Emulator, control: Control, seconds: float
+) -> None:
+    reply = requests.post(
+        globus.url + "_emulator/clock",
+        data=json.dumps({"advance_seconds": seconds}),
+        headers={"Content-Type": "application/json"},
+        timeout=60,
+    )
+
+    assert (reply.status_code, "is before 1970 or after 9000" in reply.text) == (400, True)
+    assert control("GET", "state")["now"].startswith("20")
 
 
 def test_only_imitated_requests_are_logged(control: Control, transfer: globus_sdk.TransferClient) -> None:

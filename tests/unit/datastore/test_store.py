@@ -114,6 +114,16 @@ def test_a_record_that_is_cut_off_is_a_problem_and_no_traceback(path: str, value
         store.shelf.get("LEDGER")
 
 
+def test_what_is_in_flight_has_the_columns_of_its_format(path: str) -> None:
+    folder = Folder()
+    folder.in_flight["a"] = InFlight(1, 2, 3)
+    record = folder.pack()
+    with_value(path, "/", pickle.dumps(tuple(record._replace(in_flight=record.in_flight[:4]))))
+
+    with Store(path) as store, pytest.raises(ConfigurationProblem, match="cannot be used"), store.explained():
+        store.trie.record("")
+
+
 def nested(levels: int) -> bytes:
     """The pickle of {1: {1: ...}}, which the interpreter's own pickler makes only to some depth."""
     return b"\x80\x04" + b"}X\x01\x00\x00\x00a" * levels + b"N" + b"s" * levels + b"."
