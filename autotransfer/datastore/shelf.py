@@ -53,9 +53,11 @@ class Table(MutableMapping[bytes, bytes]):
         return self._connection.execute("SELECT 1 FROM Dict WHERE key = ?", (key,)).fetchone() is not None
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
+        begin(self._connection)
         self._connection.execute("REPLACE INTO Dict (key, value) VALUES (?, ?)", (key, value))
 
     def __delitem__(self, key: bytes) -> None:
+        begin(self._connection)
         if not self._connection.execute("DELETE FROM Dict WHERE key = ?", (key,)).rowcount:
             raise KeyError(key)
 
@@ -163,8 +165,10 @@ def connect(path: str, *, is_read_only: bool) -> sqlite3.Connection:
         mode = "rw" if os.access(path, os.W_OK) else "ro"
         connection = sqlite3.connect(f"file:{_quoted(path)}?mode={mode}", uri=True, timeout=READER_WAIT_SECONDS)
         try:
-            connection.execute("PRAGMA query_only = ON")
             _refuse_foreign(connection)
+            if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():  # an empty database, made by others
+                connection.execute("CREATE TEMP TABLE Dict (key BLOB UNIQUE NOT NULL, value BLOB NOT NULL)")
+            connection.execute("PRAGMA query_only = ON")
         except BaseException:
             connection.close()
             raise
@@ -176,6 +180,17 @@ def connect(path: str, *, is_read_only: bool) -> sqlite3.Connection:
 def connect_in_memory() -> sqlite3.Connection:
     """An empty table that leaves no file."""
     return _prepared(sqlite3.connect(":memory:"))
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Begin a transaction, if none is open, by giving the file a new number.
+
+    So its first page is changed, and kept in the journal, before any other, and no two files have the same first page:
+    that shows whether a journal belongs to the file beside it (see journal).
+    """
+    if not connection.in_transaction:
+        connection.execute("BEGIN")
+        connection.execute(f"PRAGMA user_version = {int.from_bytes(os.urandom(4), 'big') >> 1}")
 
 
 def shrink(connection: sqlite3.Connection) -> None:

@@ -17,11 +17,11 @@ from typing import Callable, Optional
 from autotransfer.common.errors import ConfigurationProblem, Problem
 from autotransfer.common.files import explained_as
 from autotransfer.common.service import Service
-from autotransfer.datastore import pickles
+from autotransfer.datastore import journal, pickles
 from autotransfer.datastore.folder_times import FolderTimes
 from autotransfer.datastore.history import History
 from autotransfer.datastore.record import Record
-from autotransfer.datastore.shelf import Shelf, Table, connect, connect_in_memory, shrink
+from autotransfer.datastore.shelf import Shelf, Table, begin, connect, connect_in_memory, shrink
 from autotransfer.datastore.tasks import AnyTask, Item, Ledger, Task
 from autotransfer.datastore.trie import PathTrie
 from autotransfer.datastore.twins import Twins
@@ -61,6 +61,9 @@ IN_MEMORY = ":memory:"
 class Store:
     """The datastore, open. Use it in a `with` block; only what `commit` was called for is kept.
 
+    Attributes:
+        unused_journal: The path of a journal that was not its own, and was set aside; "" if there was none.
+
     Raises:
         ConfigurationProblem: The file cannot be opened or written, is damaged, or has an unknown format. It is
             unchanged then.
@@ -68,6 +71,7 @@ class Store:
 
     def __init__(self, path: str, *, is_read_only: bool = False) -> None:
         self.path = path
+        self.unused_journal = ""
         self._is_read_only = is_read_only
         self._ledger: Ledger | None = None
         with self._explained("open"):
@@ -77,6 +81,10 @@ class Store:
             )
             with explained_as(ConfigurationProblem, f"Cannot open the datastore {path}", remedy=remedy):
                 is_file = path != IN_MEMORY
+                if is_file and is_read_only:
+                    journal.refuse_foreign(path)
+                elif is_file:
+                    self.unused_journal = journal.set_aside(path)
                 self._connection = connect(path, is_read_only=is_read_only) if is_file else connect_in_memory()
             try:
                 self.shelf = Shelf(Table(self._connection))
@@ -122,8 +130,7 @@ class Store:
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
         """Undo what the block wrote if it fails; what was written before it stays. Nothing is committed."""
-        if not self._connection.in_transaction:
-            self._connection.execute("BEGIN")  # else the release would commit
+        begin(self._connection)  # else the release would commit
         self._connection.execute("SAVEPOINT block")
         try:
             yield
