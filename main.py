@@ -18,7 +18,8 @@ from autotransfer.common.service import remark
 from autotransfer.common.summary import LOG_UNWRITTEN, Notice
 from autotransfer.common.text import bar, counted, size_text
 from autotransfer.common.version import SCHEMA
-from autotransfer.datastore.store import IN_MEMORY, Store
+from autotransfer.datastore.opening import open_route
+from autotransfer.datastore.store import Store
 from autotransfer.monitoring.alerts import Alerts
 from autotransfer.monitoring.notify import Notifier
 from autotransfer.run import Run, Watcher
@@ -158,8 +159,7 @@ def _run(chosen: argparse.Namespace) -> int:
         with utils.run_lock(settings, is_silent=not is_talking):
             if not chosen.dry_run:
                 utils.open_log(settings, on_fault=reporting.note_fault)
-            datastore = settings.state_file("datastore")
-            with Store(IN_MEMORY if chosen.dry_run and not os.path.exists(datastore) else datastore) as store:
+            with open_route(settings, is_dry=chosen.dry_run) as store:
                 run = Run(settings, store, console, is_dry=chosen.dry_run, is_full=chosen.full, names=names)
                 status = _perform(run, store, chosen, console, settings, reporting, is_talking=is_talking)
     except Exception as error:
@@ -213,7 +213,7 @@ def _perform(
     status = int(problem.exit_status if problem else summary.exit_status)
     for notice in summary.notices:
         utils.log.warning("%s", notice.text)
-    utils.log.info("%s", summary.as_line(status))
+    utils.log.info("%s datastore=%s", summary.as_line(status), store.left)
     reporting.end(summary, store, problem, status)
     if chosen.json:
         started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(summary.started_at_ns // 10**9))

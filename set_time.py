@@ -13,7 +13,8 @@ from autotransfer.common.service import remark
 from autotransfer.common.text import counted
 from autotransfer.common.times import EXAMPLES as TIMES
 from autotransfer.common.times import local_text, parse_moment_ns
-from autotransfer.datastore.store import IN_MEMORY, Store
+from autotransfer.datastore.opening import open_route, restored_text
+from autotransfer.plan.restored import REMEDY
 from autotransfer.plan.set_times import Counts, set_times
 from autotransfer.scan.folders import open_root
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import argparse
 
     from autotransfer.common.settings import Settings
+    from autotransfer.datastore.store import Store
 
 EXAMPLES = """\
   python set_time.py 2026-03-01                    what was modified before March counts as transferred
@@ -80,9 +82,10 @@ def main() -> int:
             utils.open_log(settings)
         root_fd = open_root(settings.src_dir)
         try:
-            datastore = settings.state_file("datastore")
-            path = IN_MEMORY if chosen.dry_run and not os.path.exists(datastore) else datastore
-            with Store(path) as store, store.explained():
+            is_dry = chosen.dry_run
+            with open_route(settings, is_dry=is_dry, may_be_lost="" in scopes) as store, store.explained():
+                if restored := restored_text(store):
+                    utils.warn(f"{restored} {REMEDY}")
                 counts = set_times(
                     settings,
                     store,
@@ -93,11 +96,12 @@ def main() -> int:
                     is_now=text.strip() == "now",
                     new_service=chosen.service,
                 )
-                if not chosen.dry_run:
+                if not is_dry:
                     store.commit()
+                    _log(counts, moment_ns, scopes, store)
         finally:
             os.close(root_fd)
-    return _report(counts, moment_ns, scopes, settings.service.name, is_dry=chosen.dry_run)
+    return _report(counts, moment_ns, scopes, settings.service.name, is_dry=is_dry)
 
 
 def _asked() -> str:
@@ -123,9 +127,21 @@ def _scope(settings: Settings, path: str) -> str:
     return rel_path
 
 
-def _report(counts: Counts, moment_ns: int | None, scopes: list[str], service: str, *, is_dry: bool) -> int:
+def _named(moment_ns: int | None, scopes: list[str]) -> tuple[str, str]:
+    """The time and the scopes, in words."""
     when = "never" if moment_ns is None else local_text(moment_ns)
-    where = "SRC_DIR" if "" in scopes else ", ".join(map(paths.display, scopes))
+    return when, "SRC_DIR" if "" in scopes else ", ".join(map(paths.display, scopes))
+
+
+def _log(counts: Counts, moment_ns: int | None, scopes: list[str], store: Store) -> None:
+    utils.log.info(
+        "set_time time=%s scope=%r transferred=%d to_send=%d in_flight=%d datastore=%s",
+        *(*_named(moment_ns, scopes), counts.transferred, counts.to_send, counts.in_flight, store.left),
+    )
+
+
+def _report(counts: Counts, moment_ns: int | None, scopes: list[str], service: str, *, is_dry: bool) -> int:
+    when, where = _named(moment_ns, scopes)
     said = (
         f"Last-transfer time of {where} {'would be' if is_dry else 'is now'} {when}: "
         f"{counted(counts.transferred, 'path')} count{'s' * (counts.transferred == 1)} as transferred, "
@@ -142,10 +158,6 @@ def _report(counts: Counts, moment_ns: int | None, scopes: list[str], service: s
             f" Open at Globus and no longer followed: {counted(counts.abandoned_tasks, 'task')} of the former route."
         )
     utils.say(" ".join(filter(None, (said, "Dry run: nothing was changed." if is_dry else "", remark(service)))))
-    utils.log.info(
-        "set_time time=%s scope=%r transferred=%d to_send=%d in_flight=%d",
-        *(when, where, counts.transferred, counts.to_send, counts.in_flight),
-    )
     for error in counts.errors:
         utils.warn(f"Skipped {error}.")
     return int(ExitStatus.PARTIAL if counts.errors else ExitStatus.DONE)

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from autotransfer.common.errors import ConfigurationProblem, OutcomeUnknown, Problem, SignInNeeded
 from autotransfer.common.paths import display, on_collection
 from autotransfer.common.settings import Settings
-from autotransfer.common.summary import SUMMARY_UNWRITTEN, WAIT_OVER, Summary
+from autotransfer.common.summary import DATASTORE_RESTORED, JOURNAL_UNUSED, SUMMARY_UNWRITTEN, WAIT_OVER, Summary
 from autotransfer.common.text import counted
 from autotransfer.common.times import DAY, NS_PER_SECOND
+from autotransfer.datastore.opening import restored_text
 from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, MOUNTS, RESET, Store
 from autotransfer.datastore.tasks import PREPARED, READING, Task
+from autotransfer.plan import restored
 from autotransfer.plan.planner import Plan
 from autotransfer.plan.source_check import check_root, source_policy
 from autotransfer.scan.folders import PathReader, open_root
@@ -105,6 +107,7 @@ class Run:
         self._clock_ns = clock_ns
         self._pause = pause
         self._login: Login | None = None
+        self._restored = ""
         self._stack = ExitStack()
         self.summary = Summary(started_at_ns=clock_ns(), service=settings.service.name)
 
@@ -135,6 +138,8 @@ class Run:
         wanted = source_policy(self._settings, self._store.trie, self._store.shelf.get(MOUNTS), root_fd)
         path_reader = PathReader(root_fd, follow_links=wanted.follow_links, why_missing=wanted.why_missing)
         self._stack.callback(path_reader.close)
+        self._restored = restored_text(self._store)
+        restored.compare_anew(self._settings, self._store, root_fd, clock_ns=self._clock_ns)
         self._reconcile(path_reader)
         if not self._is_dry:
             self._twin_names().settle()
@@ -317,12 +322,32 @@ class Run:
             on_submitted=self._watcher.submitted,
         )
 
+    def _name_restore(self) -> None:
+        """Say what a restore left behind, until what may have been sent since has been compared."""
+        is_trouble = not self._is_dry  # who asks what would be done is shown it, and nothing is wrong
+        if self._store.unused_journal:
+            self.summary.notice(
+                JOURNAL_UNUSED,
+                "",
+                "The journal beside the datastore was not its own, as after a restore. It was not used, and is now "
+                f"{self._store.unused_journal}.",
+                is_trouble=is_trouble,
+            )
+        if restored.is_being_compared(self._store) or self._restored:
+            self.summary.notice(
+                DATASTORE_RESTORED,
+                "",
+                f"{self._restored or 'The datastore was restored or replaced.'} {restored.REMEDY}",
+                is_trouble=is_trouble,
+            )
+
     def _close(self, problem: Problem | None) -> None:
         """Complete the summary and store it; what the run has not committed is dropped."""
         seconds = (self._clock_ns() - self.summary.started_at_ns) / NS_PER_SECOND
         try:
             self._store.rollback()
             open_tasks = list(self._store.ledger.open.values())
+            self._name_restore()
         except Exception:  # noqa: BLE001 - a damaged datastore must not hide the problem that ended the run
             open_tasks = []
         self.summary.close(
@@ -340,6 +365,8 @@ class Run:
         ]
         try:
             last = self._store.shelf.get(LAST_RUN) or {}
+            if problem is None and not self.summary.waiting:
+                restored.all_is_planned(self._store)
             if self.summary.scan == "paths":  # the last scan has the size of the tree
                 outcome["tree_files"] = last.get("tree_files") or last.get("files") or 0
             is_full = self.summary.scan == "full" and problem is None

@@ -21,7 +21,9 @@ from autotransfer.common.files import NAMES, explained_as, refuse_unusable
 from autotransfer.common.service import remark
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND, utc_text
+from autotransfer.datastore.opening import compare_marks, refuse_lost, restored_text
 from autotransfer.datastore.store import FORMAT_VERSION, Store
+from autotransfer.datastore.traces import newest
 from autotransfer.plan.source_check import check_root
 from autotransfer.scan.folders import open_root
 
@@ -189,10 +191,17 @@ class Checks:
 
     def _check_datastore(self) -> Found:
         path = self._settings.state_file("datastore")
-        if not refuse_unusable(path) or not os.path.getsize(path):
+        marks = newest(self._settings)
+        is_there = refuse_unusable(path)
+        if not is_there or not os.path.getsize(path):
+            refuse_lost(path, marks, "empty" if is_there else "gone")
             return Found("none yet; the first run creates it")
         try:
             with Store(path, is_read_only=True) as store, store.explained():
+                if store.is_blank:
+                    refuse_lost(path, marks, "empty")
+                compare_marks(store, marks)
+                remark = restored_text(store)
                 if store.shelf.get("ROUTE") is not None:
                     store.claim(self._settings.route)
                     store.refuse_other_service(self._settings.service)
@@ -204,7 +213,7 @@ class Checks:
                 if words in problem.why:
                     return Found(f"{path} was not read", remark)
             raise
-        return Found(f"{path} is of format {FORMAT_VERSION} and about this route; open tasks: {tasks:,}")
+        return Found(f"{path} is of format {FORMAT_VERSION} and about this route; open tasks: {tasks:,}", remark)
 
     def _check_permissions(self) -> Found:
         refuse_open_files(self._settings)

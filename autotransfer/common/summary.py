@@ -25,6 +25,8 @@ NAMES_FOLD = "names_fold"  # two paths have one name at the destination, or may 
 WAIT_OVER = "wait_over"  # --wait ended before the tasks did
 EXECUTOR_UNUSED = "executor_unused"  # SCAN_EXECUTOR did not help
 LOG_UNWRITTEN = "log_unwritten"  # the log cannot be written
+DATASTORE_RESTORED = "datastore_restored"  # the datastore is older than what was last used in its place
+JOURNAL_UNUSED = "journal_unused"  # a journal beside the datastore was not its own
 SUMMARY_UNWRITTEN = "summary_unwritten"  # this run's summary cannot be stored
 
 
@@ -114,12 +116,12 @@ class Summary:
         """PARTIAL when a person should read the notices, else DONE."""
         return ExitStatus.PARTIAL if self.has_trouble else ExitStatus.DONE
 
-    def notice(self, kind: str, subject: str, text: str, *, cause: str = "") -> None:
-        """Keep a notice; it makes the run a partial one."""
-        self._keep(Notice(kind, subject, text, cause))
+    def notice(self, kind: str, subject: str, text: str, *, cause: str = "", is_trouble: bool = True) -> None:
+        """Keep a notice; it makes the run a partial one, if it is trouble."""
+        self._keep(Notice(kind, subject, text, cause), is_trouble=is_trouble)
 
-    def _keep(self, notice: Notice) -> None:
-        self.has_trouble = True
+    def _keep(self, notice: Notice, *, is_trouble: bool = True) -> None:
+        self.has_trouble |= is_trouble
         if len(self.notices) < MOST_NOTICES:
             self.notices.append(notice)
         else:

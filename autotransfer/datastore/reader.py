@@ -16,9 +16,11 @@ from typing import Any, TypeVar
 from autotransfer.common.errors import ConfigurationProblem, RunActive
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.evidence import FOUND
+from autotransfer.datastore.opening import compare_marks, refuse_lost
 from autotransfer.datastore.record import Record, names_in
 from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.datastore.tasks import AnyTask
+from autotransfer.datastore.traces import newest
 from autotransfer.datastore.trie import PathTrie
 from autotransfer.datastore.twins import Doubts
 
@@ -148,12 +150,14 @@ def open_reader(settings: Settings, *, on_wait: Callable[[], None] = lambda: Non
     """The route's datastore, open for reading; an empty one where there is none yet. The caller closes the store.
 
     Raises:
-        ConfigurationProblem: CODE_PATH is missing, or the datastore is damaged, in another format or about another
-            route.
+        ConfigurationProblem: CODE_PATH is missing, or the datastore is lost, damaged, in another format or about
+            another route.
         RunActive: A run was writing all the time.
     """
     path = settings.state_file("datastore")
-    if not os.path.lexists(path):
+    marks = newest(settings)
+    if not os.path.lexists(path) or (os.path.isfile(path) and not os.path.getsize(path)):
+        refuse_lost(path, marks, "gone" if not os.path.lexists(path) else "empty")
         if not os.path.isdir(settings.code_path):
             raise ConfigurationProblem(
                 f"CODE_PATH {settings.code_path} is not a folder",
@@ -163,6 +167,9 @@ def open_reader(settings: Settings, *, on_wait: Callable[[], None] = lambda: Non
         return store, Reader(store)
     store = patiently(lambda: Store(path, is_read_only=True), on_wait=on_wait)
     try:
+        compare_marks(store, marks)
+        if store.is_blank:
+            refuse_lost(path, marks, "empty")
         reader = Reader(store, on_wait=on_wait)
         if reader.get("ROUTE") is not None:
             reader.read(lambda store: store.claim(settings.route))

@@ -269,6 +269,8 @@ FORMS: dict[str, Form] = {
     "FEED": _are_below,
     "MOVED": {str: _is_count},
     "MOUNTS": {_is_below: (int, int, int, int)},
+    "MARK": (_is_text, _is_count),
+    "RESTORED": (_is_moment, _is_count),
 }
 
 # The same for keys that are a word and a number.

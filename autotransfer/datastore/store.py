@@ -9,9 +9,11 @@ those of folder_times and of twins.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Callable, Optional
 
 from autotransfer.common.errors import ConfigurationProblem, Problem
@@ -23,6 +25,7 @@ from autotransfer.datastore.history import History
 from autotransfer.datastore.record import Record
 from autotransfer.datastore.shelf import Shelf, Table, begin, connect, connect_in_memory, shrink
 from autotransfer.datastore.tasks import AnyTask, Item, Ledger, Task
+from autotransfer.datastore.traces import Mark
 from autotransfer.datastore.trie import PathTrie
 from autotransfer.datastore.twins import Twins
 
@@ -51,8 +54,13 @@ SERVICE = "SERVICE"
 # what set_time.py has the next run send (files, bytes);
 RESET = "RESET"
 
-# that a person has confirmed an empty SRC_DIR; it is dropped when something is in SRC_DIR again.
+# that a person has confirmed an empty SRC_DIR; it is dropped when something is in SRC_DIR again;
 EMPTY_IS_MEANT = "EMPTY_IS_MEANT"
+
+# how often the datastore was committed to (see traces), and that it was restored: when that was noticed, and from which
+# number on the tasks carry nothing that is to be compared because of it, 0 until that is known.
+MARK = "MARK"
+RESTORED = "RESTORED"
 
 # The path of a store that leaves no file, as for a dry run where there is none yet.
 IN_MEMORY = ":memory:"
@@ -61,7 +69,13 @@ IN_MEMORY = ":memory:"
 class Store:
     """The datastore, open. Use it in a `with` block; only what `commit` was called for is kept.
 
+    Args:
+        leave: Called with the datastore's mark once it was first committed to; None: it is not counted.
+
     Attributes:
+        left: That mark.
+        is_blank: Whether it held nothing when it was opened.
+        newer: A mark beside it that shows it to be older than what was last used here, or to be made anew.
         unused_journal: The path of a journal that was not its own, and was set aside; "" if there was none.
 
     Raises:
@@ -69,9 +83,12 @@ class Store:
             unchanged then.
     """
 
-    def __init__(self, path: str, *, is_read_only: bool = False) -> None:
+    def __init__(self, path: str, *, is_read_only: bool = False, leave: Callable[[Mark], None] | None = None) -> None:
         self.path = path
+        self.newer: Mark | None = None
         self.unused_journal = ""
+        self.left = Mark()
+        self._leave = leave
         self._is_read_only = is_read_only
         self._ledger: Ledger | None = None
         with self._explained("open"):
@@ -92,6 +109,7 @@ class Store:
                 self.twins = Twins(self.shelf)
                 self.trie = PathTrie(self.shelf, on_put=self.folder_times.drop)
                 self._history = History(self.shelf, self.trie)
+                self.is_blank = all(key == b"FORMAT_VERSION" for key in islice(self.shelf.table, 2))
                 self._check_version()
                 if not is_read_only:
                     shrink(self._connection)
@@ -114,10 +132,28 @@ class Store:
         self._connection.close()
 
     def commit(self) -> None:
-        """Make all changes since the last commit durable, in one step."""
+        """Make all changes since the last commit durable, in one step; the first time, count and leave its mark."""
+        is_first = self._leave is not None and not self.left.commits
+        mark = self.left
         with self._explained("write"):
+            if is_first:
+                mark = Mark(self.mark.lineage or os.urandom(8).hex(), self.mark.commits + 1)
+                self.shelf[MARK] = mark[:2]
             self.folder_times.flush()
             self._connection.commit()
+        if is_first and self._leave is not None:
+            self.left = mark
+            self._leave(mark)
+
+    @property
+    def mark(self) -> Mark:
+        """How often it was committed to, by how many runs."""
+        return Mark(*self.shelf.get(MARK, ()))
+
+    def succeed(self, mark: Mark) -> None:
+        """Count on from a mark that was left beside it."""
+        self.shelf[MARK] = (mark.lineage, max(self.mark.commits, mark.commits)) if mark.lineage else self.mark[:2]
+        self.newer = None
 
     def rollback(self) -> None:
         """Undo all changes since the last commit."""

@@ -13,20 +13,15 @@ from contextlib import suppress
 from typing import Any
 
 from autotransfer.common.errors import ConfigurationProblem, ExitStatus, Problem, reason
-from autotransfer.common.files import open_own
 from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import Notice, Summary
 from autotransfer.common.times import HOUR, NS_PER_SECOND
 from autotransfer.datastore.store import Store
+from autotransfer.datastore.traces import ALERTS_FILE, read_kept, write_kept
 from autotransfer.monitoring import alerts
 from autotransfer.monitoring.alerts import Alerts, Memory, Outcome
 
-# The file that says what was reported. It has this size from the start and is overwritten in place, so that a full disk
-# too is reported once only. Before it was JSON, it had another name.
-ALERTS_FILE = "alerts.json"
-FILE_BYTES = 16384
-MOST_FILE_BYTES = 64 * FILE_BYTES
 PING_SECONDS = 10.0
 COMMAND_SECONDS = 60.0
 LAST_WORDS_BYTES = 300
@@ -58,6 +53,7 @@ class Notifier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
+        self._path = settings.state_file(ALERTS_FILE)
         self._is_watched = is_watched
         self._warn = warn
         self._note = note
@@ -159,41 +155,22 @@ class Notifier:
 
     def _remembered(self) -> tuple[float, Memory]:
         """When a run last succeeded, and what was reported; nothing of a file that is missing, torn or not ours."""
-        import json
-
-        try:
-            alerts_fd = os.open(
-                self._settings.state_file(ALERTS_FILE), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            )
-            try:
-                kept = json.loads(os.read(alerts_fd, MOST_FILE_BYTES))
-            finally:
-                os.close(alerts_fd)
-        except (OSError, ValueError, RecursionError):  # `_remember` reports what is wrong with it
-            return 0.0, {}
-        if not isinstance(kept, dict):
-            return 0.0, {}
+        kept = read_kept(self._path)  # `_remember` reports what is wrong with it
         succeeded_at: Any = kept.get("succeeded_at")
         is_moment = type(succeeded_at) in (int, float) and 0 <= succeeded_at < alerts.LAST_SECOND
         return (succeeded_at if is_moment else 0.0), alerts.from_builtins(kept.get("problems"))
 
     def _remember(self) -> None:
-        import json
-
-        kept = {"succeeded_at": round(self._succeeded_at, 3), "problems": alerts.as_builtins(self._memory or {})}
-        line = json.dumps(kept).encode("ascii")
+        memory = {
+            "succeeded_at": round(self._succeeded_at, 3),
+            "problems": alerts.as_builtins(self._memory or {}),
+        }
         try:
-            alerts_fd = open_own(self._settings.state_file(ALERTS_FILE), os.O_WRONLY)
+            write_kept(self._path, {**read_kept(self._path), **memory})
         except ConfigurationProblem as problem:
             self._warn(f"What was reported cannot be remembered, so every run reports it: {problem}")
-            return
-        try:
-            os.pwrite(alerts_fd, line.ljust(FILE_BYTES - 1) + b"\n", 0)
-            os.ftruncate(alerts_fd, max(len(line) + 1, FILE_BYTES))
         except OSError as error:
             self._warn(f"What was reported cannot be remembered, so it may be reported again: {reason(error)}")
-        finally:
-            os.close(alerts_fd)
 
     # ---- the service and the command -------------------------------------------------------------------------------
 

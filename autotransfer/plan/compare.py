@@ -33,6 +33,7 @@ class SendRules(NamedTuple):
         now_ns: Retries that are due by now are sent.
         compares_ctime: Whether a path whose ctime alone has moved is modified.
         is_quick: Whether the scan skips known folders that seem unchanged.
+        restored_at_ns: When a restore of the datastore was noticed, until what may have been sent since is compared.
     """
 
     settled_before_ns: int
@@ -42,6 +43,7 @@ class SendRules(NamedTuple):
     now_ns: int
     compares_ctime: bool = False
     is_quick: bool = False
+    restored_at_ns: int = 0
 
     def is_settled(self, mtime_ns: int, *, seen_at_ns: int) -> bool:
         """Whether a path had not been touched for SETTLE_SECONDS when it was listed.
@@ -160,7 +162,10 @@ def compare(
         bool(listing.rel_path)  # SRC_DIR itself is never sent whole: what is new at its top must not wait for it
         and not (folder.delivered or folder.retries or folder.in_flight or folder.carried_by or taken)
         # What is compared by checksum because its record was dropped is proved equal only as a file item.
-        and not (is_known and any(item.sync_level == CHECKSUM for item in outgoing.values()))
+        and not any(
+            item.sync_level == CHECKSUM and (is_known or item.mtime_ns <= rules.restored_at_ns)
+            for item in outgoing.values()
+        )
         and not skips_folders
         and listing.is_plain
         and len(outgoing) == len(listing.files)
@@ -231,8 +236,9 @@ def _level(seen: Fingerprint, record: Delivered | None, verify_until_ns: int, ru
     # Without a task it is assumed to be delivered (set_time.py), and the mtime at the destination is not known.
     if not rules.preserve_timestamp or not record.task:
         return CHECKSUM
-    # A copy made while PRESERVE_TIMESTAMP was False has the time of its arrival.
-    if second <= max(record.mtime_ns, record.transferred_at_ns) // NS_PER_SECOND:
+    # A copy made while PRESERVE_TIMESTAMP was False has the time of its arrival; of one that was made after the copy of
+    # a restored datastore nothing is known.
+    if second <= max(record.mtime_ns, record.transferred_at_ns, verify_until_ns) // NS_PER_SECOND:
         return CHECKSUM
     # `exists` and `size` are for what is new: they would miss a modification.
     return rules.sync_level if rules.sync_level == "mtime" else CHECKSUM

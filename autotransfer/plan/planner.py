@@ -9,7 +9,7 @@ from autotransfer.common.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import EXECUTOR_UNUSED, PATH_SKIPPED, Summary
 from autotransfer.datastore.record import Record
-from autotransfer.datastore.store import MOUNTS, Store
+from autotransfer.datastore.store import MOUNTS, RESTORED, Store
 from autotransfer.datastore.tasks import Item
 from autotransfer.plan.batches import Batch, Batcher
 from autotransfer.plan.compare import (
@@ -115,7 +115,8 @@ class Plan:
 
     def make(self) -> list[Batch]:
         """Scan everything, or check what is named; returns the batches, whose items are in the store, by number."""
-        rules = send_rules(self._settings, now_ns=self._clock_ns())
+        restored_at_ns, _ = self._store.shelf.get(RESTORED) or (0, 0)
+        rules = send_rules(self._settings, now_ns=self._clock_ns())._replace(restored_at_ns=restored_at_ns)
         mounts = self._store.shelf.get(MOUNTS)
         scan_policy = source_policy(self._settings, self._trie, mounts, self._root_fd)
         for rel_path in scan_policy.missing:  # its own times may be as they were

@@ -14,6 +14,7 @@ from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, MOUNTS, RES
 from autotransfer.plan.compare import forget_vanished, gone_folders, send_rules
 from autotransfer.plan.in_flight import forget_gone
 from autotransfer.plan.rescan import rescan_later
+from autotransfer.plan.restored import compare_anew
 from autotransfer.plan.source_check import check_root, forget_folder, is_bare_folder, source_policy
 from autotransfer.scan.folders import read_folder, walk
 from autotransfer.scan.listing import Listing
@@ -83,6 +84,7 @@ def set_times(
             store.shelf[EMPTY_IS_MEANT] = True
     else:
         check_root(settings, store, root_fd)
+    compare_anew(settings, store, root_fd, clock_ns=clock_ns)
     # A disk that is named itself is taken as it is now, or as gone for good.
     disks = {scope for scope in scopes if forget_folder(store, scope)}
     setting = _Setting(settings, store, root_fd, moment_ns, clock_ns, is_now=is_now, disks=disks)

@@ -17,6 +17,7 @@ from autotransfer.common.service import GLOBUS_NAME
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import Notice, Summary
 from autotransfer.common.times import DAY, NS_PER_SECOND
+from autotransfer.datastore.opening import restored_text
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.record import Folder, Record
 from autotransfer.datastore.store import FULL_SCAN, RESET, SERVICE
@@ -213,6 +214,7 @@ class State(NamedTuple):
         records: All of them, added up.
         reset: What set_time.py has the next run send.
         service: The name of the service that has settled it.
+        restored: That the datastore was restored, and no run has noticed it yet, in words; else "".
     """
 
     now_ns: int
@@ -224,6 +226,7 @@ class State(NamedTuple):
     records: Records
     reset: Amount = NO_FILES
     service: str = GLOBUS_NAME
+    restored: str = ""
 
 
 def read_state(
@@ -240,6 +243,7 @@ def read_state(
         add_up(reader, now_ns=now_ns, on_progress=on_progress),
         Amount(*(reader.get(RESET) or (0, 0))),
         known_service(settings, reader),
+        reader.read(restored_text),
     )
 
 

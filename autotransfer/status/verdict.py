@@ -56,7 +56,7 @@ class Finding(NamedTuple):
     """One thing that needs attention: what it is, what to do, and where to read more.
 
     Args:
-        kind: late_run, no_run, failed_run, long_run, stuck_task or failing_paths.
+        kind: restored_datastore, late_run, no_run, failed_run, long_run, stuck_task or failing_paths.
         details: The messages of the run.
     """
 
@@ -177,6 +177,9 @@ def usual_interval_seconds(runs: tuple[RunMark, ...]) -> float:
 
 def _findings(state: State, next_run: NextRun) -> Iterator[Finding]:
     run = state.last_run
+    if state.restored:
+        remedy = "The next run has what is new or was modified since compared by checksum."
+        yield Finding("restored_datastore", state.restored, remedy)
     if run is None:
         if state.active is None:
             yield Finding("no_run", "No run has been recorded yet.", "Run main.py, or check that cron starts it.")

@@ -249,8 +249,8 @@ def test_the_table_of_counts_and_the_line_of_the_log_name_what_a_summary_counts(
     listed = [name for row in rows(section("The log", OUTPUT)) for name in code_spans(row[0])]
     shown = re.findall(r"(\w+)=", next(line for line in OUTPUT.splitlines() if " INFO run status=" in line))
 
-    assert sorted(listed) == sorted(["status", "seconds", *Summary.COUNTS])
-    assert shown == [name for name in ("status", "seconds", *Summary.COUNTS) if name in shown]
+    assert sorted(listed) == sorted(["status", "seconds", *Summary.COUNTS, "datastore"])
+    assert shown == [name for name in ("status", "seconds", *Summary.COUNTS, "datastore") if name in shown]
 
 
 # ---- commands and links ------------------------------------------------------------------------------------------

@@ -56,30 +56,24 @@ def content(path: Path) -> object:
     try:
         with closing(sqlite3.connect(path)) as connection:
             rows = connection.execute("SELECT key, value FROM Dict").fetchall()
-            return sorted(row for row in rows if row[0] not in (b"LAST_RUN", b"RUNS"))
+            return sorted(row for row in rows if row[0] not in (b"LAST_RUN", b"RUNS", b"MARK"))
     except sqlite3.DatabaseError:
         return path.read_bytes()
 
 
-# ---- gone or empty -----------------------------------------------------------------------------------------------
+# ---- gone --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("the datastore is deleted", sees="", status=0, recorded="3 paths under way")
-def test_without_its_datastore_a_run_compares_all_anew(ready: Route, fault: FaultCheck) -> None:
-    (ready.code_path / "datastore").unlink()
+@pytest.mark.fault(
+    "the datastore, the log and alerts.json are deleted", sees="", status=0, recorded="3 paths under way"
+)
+def test_without_any_trace_of_a_run_the_next_one_is_the_first(ready: Route, fault: FaultCheck) -> None:
+    """A datastore that alone is gone is in test_restored."""
+    ready.begin_anew()
 
     fault.check(ready.run("main.py", status=None), ready)
 
     assert ready.sent()[-1]["sync_level"] == 2, "Globus copies only what differs"
-    assert_recovers(ready, tasks=2)
-
-
-@pytest.mark.fault("the datastore is emptied to no bytes", sees="", status=0, recorded="3 paths under way")
-def test_an_emptied_datastore_counts_as_none(ready: Route, fault: FaultCheck) -> None:
-    (ready.code_path / "datastore").write_bytes(b"")
-
-    fault.check(ready.run("main.py", status=None), ready)
-
     assert_recovers(ready, tasks=2)
 
 

@@ -91,7 +91,7 @@ def test_an_open_task_with_the_same_paths_is_waited_for(route: Route, globus: Em
     globus.world.set_progress("polls:3")
     route.write("a.dat")
     route.run_here("main.py")
-    (route.code_path / "datastore").unlink()
+    route.begin_anew()
 
     fault.check(route.run("main.py", status=None), route)
 

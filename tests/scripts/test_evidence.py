@@ -95,8 +95,7 @@ def test_a_populated_archive_is_found_and_not_read_again(there: Route, service: 
     for name in ("scan/a", "scan/b"):
         there.write(name, name)
     there.deliver_here()
-    (there.code_path / "datastore").unlink()
-    (there.code_path / "log").unlink()
+    there.begin_anew()
 
     there.deliver_here()
     there.deliver_here()
@@ -445,8 +444,7 @@ def test_what_was_only_found_is_proved_by_sending_it_again(there: Route, service
     there.write("run/a")
     there.write("run/deep/b")
     there.deliver_here()
-    (there.code_path / "datastore").unlink()
-    (there.code_path / "log").unlink()
+    there.begin_anew()
     there.deliver_here()
     found = recorded(there)
 

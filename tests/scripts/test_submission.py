@@ -157,13 +157,13 @@ def test_a_prepared_task_that_globus_refuses_for_good_does_not_block_the_route(r
     assert route.tree(route.dst) == route.tree()
 
 
-def test_an_open_task_with_the_same_paths_is_adopted_when_the_datastore_was_lost(
+def test_an_open_task_with_the_same_paths_is_adopted_when_the_datastore_was_begun_anew(
     route: Route, globus: Emulator
 ) -> None:
     globus.world.set_progress("polls:3")
     route.write("a.txt")
     route.summary_here()
-    (route.code_path / "datastore").unlink()
+    route.begin_anew()
 
     first = route.summary(status=3)
     for _ in range(8):

@@ -110,7 +110,7 @@ def test_the_watch_tells_what_is_sent_twice_for_no_reason(route: Route, globus: 
     route.run("main.py", "--dry-run")
     route.deliver()
     assert watch.failures == []
-    (route.code_path / "datastore").unlink()
+    route.begin_anew()
 
     route.deliver()
 

@@ -189,7 +189,7 @@ def library() -> Path:
 
 
 class Held:
-    """A script that is held at a system call: at the look at ("look") or the opening of ("open") a name.
+    """A script that is held at a system call: where it looks at ("look"), opens ("open") or removes ("remove") a name.
 
     Use it in a `with` block, which begins when the call is reached; `go_on` lets the script end.
     """

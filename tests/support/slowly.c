@@ -1,7 +1,7 @@
 /* Stands between a script and the system (LD_PRELOAD): pauses it where a test wants to change something under it, and
    refuses writes as a quota does. The script knows nothing of it.
 
-   PAUSE_CALL     "look" (fstatat, statx) or "open" (openat)
+   PAUSE_CALL     "look" (fstatat, statx), "open" (openat) or "remove" (unlink)
    PAUSE_NAME     the last name of the path at which the call is held
    PAUSE_FOLDER   where the file "reached" is made then, and where "go" is waited for; once gone on, nothing is held
    FAIL_CALL      "look" or "open", as above: for FAIL_NAME this call fails, always
@@ -108,6 +108,12 @@ int statx(int folder_fd, const char *path, int flags, unsigned mask, struct stat
     }
 OPEN(openat)
 OPEN(openat64)
+
+int unlink(const char *path)
+{
+    pause_at("remove", path);
+    return REAL(unlink)(path);
+}
 
 ssize_t write(int fd, const void *bytes, size_t count) { return is_refused(fd) ? -1 : REAL(write)(fd, bytes, count); }
 

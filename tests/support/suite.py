@@ -102,6 +102,11 @@ class Route:
         os.utime(path, ns=(int(moment * 10**9), int(moment * 10**9)))
         return path
 
+    def begin_anew(self) -> None:
+        """Make it a route that never had a run: without a datastore, and without what tells of one."""
+        for name in ("datastore", "log", "alerts.json"):
+            (self.code_path / name).unlink(missing_ok=True)
+
     def command(self, *words: str) -> list[str]:
         """The command line of a script of the suite with this route's configuration."""
         script, *arguments = words
