@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
+from evidence_kept import recorded
+from small_globus import SmallGlobus
 from suite import DAY_SECONDS, LONG_AGO, Route
 from waiting import until_held
+
+from autotransfer.transfer import ended
+from emulator.http.server import Emulator
 
 # LONG_AGO is 2023-11-14 22:13:20 in UTC and 23:13:20 in Berlin.
 MOMENTS = [
@@ -414,3 +419,72 @@ def test_a_time_never_overwrites_what_globus_delivered_and_never_says_how_much_i
 
     assert [answer["state"] for answer in after] == ["verified", "assumed"]
     assert "1 of these had been delivered as they are now" in said.stdout + said.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("now",),
+        ("2023-11-20",),
+        ("1h",),
+        ("now", "--path", "a"),
+        ("2023-11-20", "--path", "scan"),
+        ("now", "--path", "x"),
+    ],
+    ids=" ".join,
+)
+def test_a_time_leaves_task_and_moment_of_every_real_delivery(route: Route, words: tuple[str, ...]) -> None:
+    """Also of an empty folder, of a file whose ctime alone has moved, and of one that is older than the time."""
+    for name in ("a", "scan/b", "scan/deep/c", "x"):
+        route.write(name)
+    (route.src / "scan/empty").mkdir()
+    route.deliver_here()
+    (route.src / "x").chmod(0o640)
+    before = route.run("status.py", "--manifest", "-", "--format", "jsonl").stdout
+
+    route.run_here("set_time.py", *words)
+    route.run_here("set_time.py", *words)
+
+    assert before.count("verified") >= 4
+    assert route.run("status.py", "--manifest", "-", "--format", "jsonl").stdout == before
+    assert route.summary_here()["submitted"] == 0
+
+
+def test_what_a_folder_item_carries_and_what_will_be_retried_keep_their_evidence(
+    route: Route, globus: Emulator
+) -> None:
+    route.write("failing")
+    route.deliver_here()
+    route.write("failing", "newer", mtime_seconds=LONG_AGO + 100)
+    globus.world.add_outcome("fail", path="*", times=1, code="ENDPOINT_ERROR")
+    route.run_here("main.py", status=None)
+    route.run_here("main.py", "--dry-run", status=None)
+    globus.world.set_progress("polls:3")
+    route.write("scan/a")
+    route.run_here("main.py", status=None)
+
+    route.run_here("set_time.py", "now", says="in flight and not changed")
+    for _ in range(8):
+        route.run_here("main.py", status=None)
+
+    answers = route.run_here("status.py", "--path", "scan/a", "--path", "failing", "--json", status=None).json["paths"]
+    assert [answer["state"] for answer in answers] == ["verified", "verified"]
+    assert route.tree(route.dst) == route.tree()
+
+
+def test_never_while_the_list_of_a_task_is_being_read_sends_all_of_it_again(
+    there: Route, service: SmallGlobus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ended, "PAGES_A_RUN", 1)
+    service.page_size = 1
+    for number in range(5):
+        there.write(f"scan/{number}")
+    there.run_here("main.py")
+    there.run_here("main.py")
+    counted = recorded(there)
+
+    there.run_here("set_time.py", "never", says="5 of these had been delivered as they are now")
+    there.deliver_here()
+
+    assert "counted" in counted.values()
+    assert set(recorded(there).values()) == {"equal"}
