@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Union
 
-from autotransfer.datastore.columns import ITEM_BYTES, SEPARATOR
+from autotransfer.datastore.columns import BASE_BYTES, ITEM_BYTES, OFFSETS, SEPARATOR
 from autotransfer.datastore.evidence import WORDS
 from autotransfer.datastore.record import Record
 from autotransfer.datastore.tasks import PREPARED, READING, ROW_BYTES, SUBMITTED, Task
@@ -234,7 +234,10 @@ def _are_columns(names: Any, columns: Any) -> bool:
     for column in columns:
         kind = type(column)
         if kind is tuple:
-            if not fits(column, (str, bytes)) or ITEM_BYTES.get(column[0], -1) * count != len(column[1]):
+            if not fits(column, (str, bytes)):
+                return False
+            base_bytes = BASE_BYTES if column[0] == OFFSETS else 0
+            if base_bytes + ITEM_BYTES.get(column[0], -1) * count != len(column[1]):
                 return False
         elif kind is list:
             if len(column) != count or not all(type(number) is int for number in column):

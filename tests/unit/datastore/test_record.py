@@ -5,11 +5,13 @@ from __future__ import annotations
 import pickle
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autotransfer.datastore.columns import column_holds, pack_column, unpack_column
 from autotransfer.datastore.record import Delivered, Folder, InFlight, Record, Retry
+from autotransfer.datastore.schema import is_sound
 
 names = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=()), min_size=1, max_size=20)
 # Any the file system can say, also before 1970 and after 2262, where 64 bits of nanoseconds end.
@@ -82,11 +84,11 @@ def test_forgetting_leaves_doubt_up_to_the_last_transfer() -> None:
 columns = st.lists(st.one_of(st.integers(0, 3), st.integers(-5, 2**33), st.integers(-(2**70), 2**70)), max_size=6)
 
 
-@given(columns, columns, st.integers(0, 5))
+@given(columns, columns, st.integers(0, 5), st.booleans())
 def test_a_packed_column_holds_the_numbers_it_was_packed_from_and_no_others(
-    ours: list[int], others: list[int], changed: int
+    ours: list[int], others: list[int], changed: int, may_be_offsets: bool
 ) -> None:
-    column = pack_column(ours)
+    column = pack_column(ours, may_be_offsets=may_be_offsets)
 
     assert unpack_column(column, len(ours)) == ours
     almost = [number + (at == changed) for at, number in enumerate(ours)]
@@ -94,3 +96,25 @@ def test_a_packed_column_holds_the_numbers_it_was_packed_from_and_no_others(
         if len(candidate) == len(ours) and all(-(2**63) <= number < 2**63 for number in candidate):
             packed = struct.pack(f"<{len(candidate)}q", *candidate)
             assert column_holds(column, packed) is (candidate == ours)
+
+
+@pytest.mark.parametrize(("spread", "size_bytes"), [(2**32 - 1, 8 + 3 * 4), (2**32, 3 * 8)])
+def test_large_numbers_that_lie_close_together_may_take_four_bytes_each(spread: int, size_bytes: int) -> None:
+    numbers = [-(2**60), -(2**60) + 7, -(2**60) + spread]
+
+    column = pack_column(numbers, may_be_offsets=True)
+
+    assert isinstance(column, tuple)
+    assert (len(column[1]), unpack_column(column, 3)) == (size_bytes, numbers)
+
+
+def test_what_was_delivered_at_different_lags_is_read_back() -> None:
+    folder = Folder()
+    folder.delivered = {name: Delivered(5, 1, 9, 1, 5, 10**18 + at) for at, name in enumerate("abc")}
+    record = folder.pack()
+
+    assert Folder.unpack(record).delivered == folder.delivered
+    assert is_sound("/", tuple(record))
+    assert isinstance(record.ctime_lags_ns, tuple)
+    code, packed = record.ctime_lags_ns
+    assert not is_sound("/", tuple(record._replace(ctime_lags_ns=(code, packed[:-1]))))
