@@ -238,6 +238,7 @@ class Run:
             self._store.commit()
             return
         may_verify = self._check_collections()
+        self._refuse_own_copies(root_fd, plan.own_copies.found)
         submitter = self._submitter()
         submitter.prepare(prepared, verifies=self._settings.verify_checksum and may_verify)
         submitter.post_all()
@@ -282,6 +283,13 @@ class Run:
         if login.is_service_account:  # a person gave this consent at sign-in
             login.want_data_access([end.id for end in ends if end.wants_data_access])
         return all(end.may_verify for end in ends)
+
+    def _refuse_own_copies(self, root_fd: int, suspects: list[str]) -> None:
+        from autotransfer.globus.collections import Collections
+        from autotransfer.transfer.own_copies import refuse_own_copies
+
+        folders = Collections(self._signed_in().transfer)
+        refuse_own_copies(self._settings, self._store, root_fd, folders, suspects)
 
     def _signed_in(self) -> Login:
         if self._login is None:

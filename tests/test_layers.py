@@ -77,7 +77,7 @@ PURE = {
     *("datastore.columns", "datastore.evidence", "datastore.folder_times", "datastore.record", "datastore.schema"),
     *("datastore.tasks", "datastore.trie", "datastore.twins"),
     *("scan.listing", "scan.walk_order"),
-    *("plan.batches", "plan.compare", "plan.in_flight", "plan.whole_folders"),
+    *("plan.batches", "plan.compare", "plan.in_flight", "plan.own_copies", "plan.whole_folders"),
     *("transfer.credit", "transfer.listed_paths", "transfer.results", "transfer.task_status"),
     *("timers.describe", "timers.documents", "timers.items_file"),
     *("status.as_json", "status.as_text", "status.verdict"),

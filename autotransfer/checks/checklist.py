@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from autotransfer.checks.collections import MOST_NAMES, TEST_PREFIX, DestinationView, SourceView, names_on_disk
+from autotransfer.checks.collections import MOST_NAMES, DestinationView, SourceView, names_on_disk
 from autotransfer.checks.optional import options_set, refuse_unmet
 from autotransfer.checks.permissions import refuse_open_files
 from autotransfer.common.config_files import RESTORE
 from autotransfer.common.errors import ConfigurationProblem, ExitStatus, Problem, SignInNeeded
 from autotransfer.common.files import NAMES, explained_as, refuse_unusable
+from autotransfer.common.paths import TEST_PREFIX
 from autotransfer.common.service import remark
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND, utc_text
@@ -349,7 +350,8 @@ class Checks:
         return Found(view.check())
 
     def _check_dst_dir(self) -> Found:
-        return Found(*DestinationView(self._settings, self._collections, signed_in=self._signed_in).check())
+        root_fd = self._root_fd if "SRC_DIR" in self._passed else None
+        return Found(*DestinationView(self._settings, root_fd, self._collections, signed_in=self._signed_in).check())
 
 
 def _utc(seconds: float) -> str:

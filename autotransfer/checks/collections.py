@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
+from autotransfer.checks.shared_ends import refuse_shared_ends
 from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem
 from autotransfer.common.files import explained_as
 from autotransfer.common.paths import can_be_sent, display, on_collection
 from autotransfer.common.settings import Settings
+from autotransfer.globus.trial_folder import TrialFolder
 from autotransfer.scan.folders import open_folder
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ SHOWN_NAMES = 5
 
 # A file server may show another machine's new file a little later.
 SECOND_LISTING_SECONDS = 1.0
-TEST_PREFIX = ".globus-automated-transfer-test-"
 
 # U+FFFD in front of the bytes as Latin-1: how Globus shows names that are not UTF-8.
 NOT_UNICODE = "\ufffd"
@@ -137,9 +137,14 @@ class SourceView(NamedTuple):
 
 
 class DestinationView(NamedTuple):
-    """Whether DST_DIR exists or can be created, and can be written: tested with a folder that is deleted again."""
+    """Whether DST_DIR exists or can be created, and can be written: tested with a folder that is deleted again.
+
+    Args:
+        root_fd: SRC_DIR, open; None: it cannot be read.
+    """
 
     settings: Settings
+    root_fd: Optional[int]
     collections: Collections
     signed_in: SignedIn
 
@@ -147,46 +152,32 @@ class DestinationView(NamedTuple):
         """What was found, a remark, and what to do about it.
 
         Raises:
-            ConfigurationProblem: DST_DIR is not a folder, and none can be created.
+            ConfigurationProblem: DST_DIR is not a folder, and none can be created; or it is SRC_DIR itself, lies inside
+                it, or around it.
             SignInNeeded, GlobusProblem: It cannot be written or listed.
         """
         dst_dir = self.settings.dst_dir
+        made = TrialFolder(self.collections, self.settings.dst_id, dst_dir)
         try:
-            folder = self.signed_in(self._nearest_folder)
+            folder = self.signed_in(made.nearest_folder)
         except ConfigurationProblem as problem:
             remedy = "Correct DST_DIR: it must be a folder, or a path where one can be created."
             raise ConfigurationProblem(problem.what, why=problem.why, remedy=remedy) from problem
-        path = on_collection(folder, TEST_PREFIX + secrets.token_hex(8), is_folder=False)
+        path = self.signed_in(lambda: made.make(folder))
+        remark = advice = ""
         try:
-            self.signed_in(lambda: self.collections.make_folder(self.settings.dst_id, path))
-        except GlobusProblem:
-            if not self._is_at_destination(path):  # if it is there, only the answer was lost
-                raise
+            if self.root_fd is not None:
+                remark = refuse_shared_ends(self.settings, self.root_fd, folder, made.name)
+        finally:
+            try:
+                made.remove(path)
+            except Problem as problem:
+                remark = f"{remark}\nThe empty folder {path} was not deleted: {problem}".strip()
+                advice = "Delete it by hand."
         found = (
             f"{dst_dir} can be written" if folder == dst_dir else f"{dst_dir} can be created: {folder} can be written"
         )
-        try:
-            self.collections.remove_folder(self.settings.dst_id, path)
-        except Problem as problem:
-            return (found, f"The empty folder {path} was not deleted: {problem}", "Delete it by hand.")
-        return found, "", ""
-
-    def _nearest_folder(self) -> str:
-        """DST_DIR, or the nearest folder above it that exists."""
-        folder = self.settings.dst_dir
-        while not self._is_at_destination(folder):
-            if folder == "/":
-                raise GlobusProblem(
-                    f"DST_DIR {self.settings.dst_dir} cannot be created",
-                    why="the collection shows no folder above it",
-                    remedy="Correct DST_DIR: its path as the destination collection shows it in the Globus web app.",
-                )
-            folder = folder.rpartition("/")[0] or "/"
-        return folder
-
-    def _is_at_destination(self, folder: str) -> bool:
-        path = on_collection(folder, "", is_folder=True)
-        return self.collections.names(self.settings.dst_id, path, most=1) is not None
+        return found, remark, advice
 
 
 def names_on_disk(settings: Settings, root_fd: int, most: int) -> list[str]:

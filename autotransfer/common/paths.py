@@ -12,6 +12,9 @@ from autotransfer.common.errors import UsageProblem
 # An empty folder is listed as one entry of this name; no file can have it.
 FOLDER_ITSELF = "."
 
+# How the names of the folders begin that this tool makes at a destination to try it. They are never read or sent.
+TEST_PREFIX = ".globus-automated-transfer-test-"
+
 # What Globus puts in front of the bytes, as Latin-1, of a name that is not UTF-8.
 BYTES_MARK = "\ufffd"
 

@@ -271,6 +271,7 @@ FORMS: dict[str, Form] = {
     "FULL_SCAN": _is_full_scan,
     "FEED": _are_below,
     "MOVED": {str: _is_count},
+    "APART": [_is_below],
     "MOUNTS": {_is_below: (int, int, int, int)},
     "MARK": (_is_text, _is_count),
     "RESTORED": (_is_moment, _is_count),

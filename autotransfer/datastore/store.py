@@ -54,6 +54,9 @@ SERVICE = "SERVICE"
 # what set_time.py has the next run send (files, bytes);
 RESET = "RESET"
 
+# the folders of SRC_DIR that hold copies of what was sent, and are known to be another than DST_DIR;
+APART = "APART"
+
 # that a person has confirmed an empty SRC_DIR; it is dropped when something is in SRC_DIR again;
 EMPTY_IS_MEANT = "EMPTY_IS_MEANT"
 

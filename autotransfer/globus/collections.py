@@ -97,11 +97,11 @@ class Collections:
             self._client.operation_mkdir(collection_id, path)
 
     def remove_folder(self, collection_id: str, path: str) -> None:
-        """Have a folder deleted with all its contents; only for the one that test_config.py created itself."""
+        """Have a folder deleted with all its contents; only for one that this tool made itself."""
         document = globus_sdk.DeleteData(
             endpoint=collection_id,
             recursive=True,  # without it Globus deletes no folder, not even an empty one
-            label="test_config clean-up",
+            label="clean-up of a test folder",
             notify_on_succeeded=False,
             notify_on_failed=False,
             notify_on_inactive=False,

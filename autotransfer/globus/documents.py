@@ -8,7 +8,7 @@ from typing import Any
 
 from globus_sdk import MISSING, TransferData
 
-from autotransfer.common.paths import on_collection
+from autotransfer.common.paths import TEST_PREFIX, on_collection
 from autotransfer.common.settings import SYNC_LEVELS, Settings
 from autotransfer.common.times import HOUR, NS_PER_SECOND
 
@@ -35,7 +35,7 @@ def transfer_data(settings: Settings, *, sync_level: str, label: str, now_ns: in
         notify_on_failed="failed" in settings.notify,
         notify_on_inactive="inactive" in settings.notify,
     )
-    for pattern in settings.exclude if has_folders else ():
+    for pattern in (*settings.exclude, f"{TEST_PREFIX}*") if has_folders else ():
         data.add_filter_rule(pattern)
     return data
 

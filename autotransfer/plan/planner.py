@@ -9,7 +9,7 @@ from autotransfer.common.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import EXECUTOR_UNUSED, PATH_SKIPPED, Summary
 from autotransfer.datastore.record import Record
-from autotransfer.datastore.store import MOUNTS, RESTORED, Store
+from autotransfer.datastore.store import APART, MOUNTS, RESTORED, Store
 from autotransfer.datastore.tasks import Item
 from autotransfer.plan.batches import Batch, Batcher
 from autotransfer.plan.compare import (
@@ -27,6 +27,7 @@ from autotransfer.plan.compare import (
     send_rules,
 )
 from autotransfer.plan.in_flight import InFlightWriter, forget_gone
+from autotransfer.plan.own_copies import OwnCopies
 from autotransfer.plan.rescan import MOVED_RUNS, Moved, Rescan, kept_paths
 from autotransfer.plan.source_check import note_folders, source_policy
 from autotransfer.plan.whole_folders import WholeFolders
@@ -67,6 +68,7 @@ class Plan:
 
     Attributes:
         outside: The first names that are not inside SRC_DIR, each with its number.
+        own_copies: The folders of SRC_DIR that may be DST_DIR.
     """
 
     def __init__(
@@ -105,6 +107,12 @@ class Plan:
         self.outside: list[tuple[int, str]] = []
         self._in_flight = InFlightWriter(store.trie)
         self._whole_folders = WholeFolders(self._in_flight.record_new, self._assign)
+        self.own_copies = OwnCopies(
+            store.trie,
+            first_number=store.ledger.next_number,
+            keeps_times=settings.preserve_timestamp,
+            apart=store.shelf.get(APART) or (),
+        )
         self._batcher = Batcher(
             store.put_items,
             first_number=store.ledger.next_number,
@@ -202,6 +210,7 @@ class Plan:
         self._summary.vanished += dropped
         change = compare(listing, folder, rules, is_known=record is not None, taken=frozenset(taken))
         self._note_twins(listing, change)
+        self.own_copies.note(rel_path, change.outgoing)
         self._rescan.add_unsent(listing, change)
         self._count_change(change)
         self._count_held(listing, change)

@@ -10,7 +10,7 @@ from autotransfer.common.paths import FOLDER_ITSELF, display, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.evidence import ASSUMED
 from autotransfer.datastore.record import Delivered, Folder
-from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, MOUNTS, RESET, SERVICE, Store
+from autotransfer.datastore.store import APART, EMPTY_IS_MEANT, ITEM_LIMIT, MOUNTS, RESET, SERVICE, Store
 from autotransfer.plan.compare import forget_vanished, gone_folders, send_rules
 from autotransfer.plan.in_flight import forget_gone
 from autotransfer.plan.rescan import rescan_later
@@ -79,6 +79,7 @@ def set_times(
     store.claim(settings.route, settings.service, is_anew=is_whole)
     if is_whole:
         store.shelf.pop(ITEM_LIMIT, None)
+        store.shelf.pop(APART, None)
         store.shelf.pop("DEVICE", None)
         if is_bare_folder(settings, store.trie, root_fd):
             store.shelf[EMPTY_IS_MEANT] = True

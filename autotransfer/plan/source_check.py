@@ -138,7 +138,7 @@ def source_policy(settings: Settings, trie: PathTrie, mounts: Optional[dict[str,
     Cost: a few system calls for each disk that was mounted inside SRC_DIR.
     """
     wanted = policy(settings)
-    excludes = wanted.excludes() or (lambda name: None)
+    excludes = wanted.excludes()
     missing: dict[str, dict[str, str]] = {}
     present = set()
     for rel_path, before in _identities(mounts).items():
@@ -164,7 +164,7 @@ def note_folders(store: Store, root_fd: int, wanted: Policy, found: Iterable[str
         found: The mount points that the scan read.
     """
     before = _identities(store.shelf.get(MOUNTS))
-    excludes = wanted.excludes() or (lambda name: None)
+    excludes = wanted.excludes()
     now = {"": Identity.of(root_fd)}
     for rel_path, identity in before.items():
         # What is neither missing nor mounted is an ordinary folder now, with the contents that the disk had.

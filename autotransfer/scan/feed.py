@@ -166,7 +166,7 @@ class _Locator:
     def __init__(self, src_dir: str, policy: Policy, root_fd: int) -> None:
         self._src_dir = src_dir
         self._root_fd = root_fd
-        self._excludes = policy.excludes() or (lambda name: None)
+        self._excludes = policy.excludes()
         self._why_missing = policy.why_missing
         self._folders: dict[str, int] = {"": OPEN}
         self._prefixes = [root.rstrip("/") + "/" for root in (src_dir, os.path.realpath(src_dir))]

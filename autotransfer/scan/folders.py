@@ -16,7 +16,7 @@ from typing import Optional
 
 from autotransfer.common.errors import ConfigurationProblem, reason
 from autotransfer.common.files import explained_as
-from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join
+from autotransfer.common.paths import FOLDER_ITSELF, TEST_PREFIX, can_be_sent, join
 from autotransfer.datastore.record import EMPTY_FOLDER, Fingerprint
 from autotransfer.scan.listing import Listing, PathError, Policy
 
@@ -81,7 +81,8 @@ def read_folder(
             for entry in entries:
                 name = entry.name
                 if excludes is not None and excludes(name):
-                    contents.kept.append(name)
+                    if not name.startswith(TEST_PREFIX):
+                        contents.kept.append(name)
                     continue
                 try:  # where a listing has no types, asking for one is a call of its own, and may fail
                     if entry.is_file(follow_symlinks=False):

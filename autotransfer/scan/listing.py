@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, Optional, Union
 
-from autotransfer.common.paths import FOLDER_ITSELF, join, split
+from autotransfer.common.paths import FOLDER_ITSELF, TEST_PREFIX, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.record import Fingerprint, Record
 
@@ -41,11 +41,9 @@ class Policy(NamedTuple):
     missing: dict[str, dict[str, str]] = {}  # noqa: RUF012 - never changed
     mounts: frozenset[str] = frozenset()
 
-    def excludes(self) -> Callable[[str], object] | None:
-        """A test for names, or None when nothing is excluded."""
-        if not self.exclude:
-            return None
-        return re.compile("|".join(map(fnmatch.translate, self.exclude))).match
+    def excludes(self) -> Callable[[str], object]:
+        """A test for names: those that an owner excludes, and those of test folders."""
+        return re.compile("|".join(map(fnmatch.translate, (*self.exclude, f"{TEST_PREFIX}*")))).match
 
     def why_missing(self, rel_path: str) -> str:
         """Why a path is not read although it may be there; "" when nothing is in the way."""

@@ -106,6 +106,8 @@ class FolderScanner:
         self._root_device = os.fstat(root_fd).st_dev
         self._policy = policy
         self._excludes = policy.excludes()
+        # A test folder is never recorded, so a folder that holds one is not as recorded.
+        self._excludes_known = self._excludes if policy.exclude else None
         self._follow_links = policy.follow_links
         self._compares_ctime = policy.compares_ctime
         self._clock_ns = clock_ns
@@ -153,8 +155,8 @@ class FolderScanner:
             own = os.fstat(folder_fd)
             is_mount = is_mount_point(folder_fd, own.st_dev, self._root_device)
             names = os.listdir(folder_fd)
-            if self._excludes is not None:
-                names = [name for name in names if not self._excludes(name)]
+            if self._excludes_known is not None:
+                names = [name for name in names if not self._excludes_known(name)]
             statuses = self._entries.read(folder_fd, names, with_ctimes=self._compares_ctime)
         except OSError:
             return None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from autotransfer.common.errors import reason
-from autotransfer.common.paths import FOLDER_ITSELF, can_be_sent, join, split
+from autotransfer.common.paths import FOLDER_ITSELF, TEST_PREFIX, can_be_sent, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.evidence import PROVED_WORDS, WORDS
 from autotransfer.datastore.reader import Reader
@@ -179,6 +179,8 @@ class _Asking(NamedTuple):
         """The state and the reason of a path that is not sent whatever is there."""
         parts = rel_path.split("/")
         for part in parts:
+            if part.startswith(TEST_PREFIX):
+                return EXCLUDED, f"{part!r} is a name of test folders"
             if pattern := next((one for one in self.settings.exclude if fnmatch.fnmatchcase(part, one)), None):
                 return EXCLUDED, f"{part!r} matches the pattern {pattern!r} of EXCLUDE"
         if all(map(can_be_sent, parts)):

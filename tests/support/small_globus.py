@@ -162,8 +162,10 @@ class SmallGlobus:
             return 200, {**_collection(words[1]), **self.collection}
         if (method, words) == ("POST", ["transfer"]):
             return self._accept(body)
-        if words[:2] == ["operation", "endpoint"] and words[3:] == ["ls"]:
-            return self._list(query["path"], int(query.get("limit") or 100_000))
+        if words[:2] == ["operation", "endpoint"]:
+            return self._operate(words[3], query, body)
+        if words == ["delete"]:
+            return self._delete(body)
         if words == ["task_list"]:
             return 200, self._task_list(query)
         if words[0] == "task":
@@ -184,6 +186,17 @@ class SmallGlobus:
             "submission_id": posted["submission_id"],
             "task_id": task.task_id,
         }
+
+    def _operate(self, operation: str, query: dict[str, str], body: Any) -> Answer:
+        if operation == "ls":
+            return self._list(query["path"], int(query.get("limit") or 100_000))
+        os.makedirs(self.stored(str(body["path"]).rstrip("/")))
+        return 202, {"DATA_TYPE": "mkdir_result", "code": "DirectoryCreated", "message": "made", "request_id": "small"}
+
+    def _delete(self, posted: dict[str, Any]) -> Answer:
+        for item in posted["DATA"]:
+            shutil.rmtree(self.stored(str(item["path"]).rstrip("/")), ignore_errors=True)
+        return 202, {"DATA_TYPE": "delete_result", "code": "Accepted", "message": "ok", "task_id": str(uuid.uuid4())}
 
     def _task_list(self, query: dict[str, str]) -> dict[str, Any]:
         documents = [task.document for task in self.tasks.values()]

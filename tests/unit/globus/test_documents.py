@@ -13,6 +13,9 @@ from autotransfer.common.settings import Settings, check_settings
 from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.globus.documents import as_plain, submission, transfer_data
 
+# The rule that keeps test folders out of folder items.
+RESERVED = {"DATA_TYPE": "filter_rule", "method": "exclude", "name": ".globus-automated-transfer-test-*"}
+
 
 def settings_with(**values: Any) -> Settings:
     required = {"SRC_DIR": "/s", "DST_DIR": "/d", "SRC_ID": SRC_ID, "DST_ID": DST_ID, "CODE_PATH": "/c"}
@@ -55,11 +58,12 @@ def test_what_is_excluded_is_a_filter_rule_of_tasks_with_folders() -> None:
     rules = [
         {"DATA_TYPE": "filter_rule", "method": "exclude", "name": "*.tmp"},
         {"DATA_TYPE": "filter_rule", "method": "exclude", "name": "scratch"},
+        RESERVED,
     ]
 
     assert document_with(has_folders=True, EXCLUDE=["*.tmp", "scratch"])["filter_rules"] == rules
     assert "filter_rules" not in document_with(has_folders=False, EXCLUDE=["*.tmp"])
-    assert "filter_rules" not in document_with(has_folders=True)
+    assert document_with(has_folders=True)["filter_rules"] == [RESERVED]
 
 
 def test_a_deadline_counts_from_now() -> None:
