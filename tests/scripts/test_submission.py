@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from suite import Route, start_with_one_file_away
 
+from autotransfer.common.paths import TEST_PREFIX
 from autotransfer.datastore.record import Retry
 from autotransfer.datastore.store import Store
 from emulator.http.server import Emulator
@@ -44,7 +45,9 @@ def test_globus_is_sent_every_option_and_nothing_else(route: Route) -> None:
         "notify_on_succeeded": False,
         "notify_on_failed": True,
         "notify_on_inactive": False,
-        "filter_rules": [{"DATA_TYPE": "filter_rule", "method": "exclude", "name": "*.tmp"}],
+        "filter_rules": [
+            {"DATA_TYPE": "filter_rule", "method": "exclude", "name": name} for name in ("*.tmp", f"{TEST_PREFIX}*")
+        ],
         "DATA": [
             {
                 "DATA_TYPE": "transfer_item",
