@@ -221,9 +221,12 @@ def _perform(
     else:
         reporting.show_notices(summary)
     if problem:
-        return utils.end(problem)
-    if is_talking:
+        utils.end(problem)
+    elif is_talking:
         utils.say(_dry_words(summary, settings) if chosen.dry_run else _words(summary))
+        return status
+    if not chosen.json:
+        reporting.name_service(summary, problem)
     return status
 
 
@@ -291,6 +294,12 @@ class _Reporting:
         self._warn_of(notices, unlisted=summary.unlisted_notices if notices else 0)
         if self._alerts.texts and self._alerts.lasting and not self._shows_all:
             utils.warn(f"Besides, {counted(self._alerts.lasting, 'problem')} reported before: see status.py.")
+
+    def name_service(self, summary: Summary, problem: Problem | None) -> None:
+        """End what was printed with a service that is not Globus's own."""
+        is_said = bool(summary.notices or problem) if self._shows_all else bool(self._alerts.texts)
+        if is_said and (said := remark(summary.service)):
+            utils.warn(said)
 
     def _warn_of(self, notices: tuple[str, ...], *, unlisted: int = 0) -> None:
         for notice in notices[:MOST_SHOWN]:

@@ -183,16 +183,21 @@ def _tasks(reader: Reader, count: int) -> list[AnyTask]:
 def _export(settings: Settings, reader: Reader, chosen: argparse.Namespace, line: utils.ProgressLine) -> int:
     path: str = chosen.manifest
     kind = manifest.format_of(path, chosen.format)
-    service = remark(known_service(settings, reader))
+    service = known_service(settings, reader)
+    said = paths.display(remark(service))
     rows = delivered_paths(reader)
     if path == "-":
-        if service:
-            utils.warn(f"status.py: {service}")
-        return _print_manifest(rows, kind)
+        if said:
+            utils.warn(f"status.py: {said}")
+        return _print_manifest(rows, kind, service)
     with files.replaced(path) as stream:
-        count = manifest.write(rows, stream, kind, on_progress=lambda count: line.show(f"writing: {count:,} paths"))
+
+        def show(count: int) -> None:
+            line.show(f"writing: {count:,} paths")
+
+        count = manifest.write(rows, stream, kind, service=service, on_progress=show)
     line.clear()
-    utils.say(f"Wrote {counted(count, 'delivered path')} to {paths.display(path)}. {service}".rstrip())
+    utils.say(f"Wrote {counted(count, 'delivered path')} to {paths.display(path)}. {said}".rstrip())
     return int(ExitStatus.DONE)
 
 
@@ -214,7 +219,7 @@ def _page(settings: Settings, reader: Reader, path: str, line: utils.ProgressLin
     return int(judged.exit_status)
 
 
-def _print_manifest(rows: Any, kind: str) -> int:
+def _print_manifest(rows: Any, kind: str, service: str) -> int:
     if sys.stdout is None:
         return int(ExitStatus.DONE)
     stream = io.TextIOWrapper(
@@ -222,7 +227,7 @@ def _print_manifest(rows: Any, kind: str) -> int:
     )
     try:
         with stream:
-            manifest.write(rows, stream, kind)
+            manifest.write(rows, stream, kind, service=service)
     except BrokenPipeError:
         pass  # the reader has read enough
     except OSError as error:

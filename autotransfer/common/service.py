@@ -6,12 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from autotransfer.common.errors import ConfigurationProblem
+
 GLOBUS_NAME, LOCAL_NAME = "Globus", "local"
 
-# Source: globus_sdk.config.environments, which also says that an empty URL counts as unset.
+# Source: globus_sdk.config.environments, which also says that an empty URL counts as unset, and an empty name does not.
 ENVIRONMENT_VARIABLE = "GLOBUS_SDK_ENVIRONMENT"
 URL_VARIABLE = "GLOBUS_SDK_SERVICE_URL_"
 PRODUCTION = "production"
+ENVIRONMENTS = (PRODUCTION, "preview", "sandbox", "integration", "test", "staging")
 AUTH, TRANSFER, TIMER = "AUTH", "TRANSFER", "TIMER"
 OWN_HOSTS = ("auth.globus.org", "transfer.api.globus.org", "timer.automate.globus.org")
 
@@ -71,6 +74,21 @@ def service(environment: Mapping[str, str], part: str = TRANSFER) -> Service:
         return GLOBUS if host in OWN_HOSTS else Service(host, variable, url)
     name = environment.get(ENVIRONMENT_VARIABLE) or PRODUCTION
     return GLOBUS if name == PRODUCTION else Service(name, ENVIRONMENT_VARIABLE, name)
+
+
+def refuse_unknown_environment(environment: Mapping[str, str], parts: tuple[str, ...] = (TRANSFER,)) -> None:
+    """Make sure that the SDK can find these parts of Globus.
+
+    Raises:
+        ConfigurationProblem: It does not know the environment that is named, and needs it.
+    """
+    name = environment.get(ENVIRONMENT_VARIABLE, PRODUCTION)
+    if name not in ENVIRONMENTS and not all(environment.get(URL_VARIABLE + part) for part in parts):
+        raise ConfigurationProblem(
+            f"{ENVIRONMENT_VARIABLE} is {name!r}, which globus-sdk does not know",
+            why=f"it knows {', '.join(ENVIRONMENTS)}",
+            remedy="Unset it to reach Globus itself. Nothing was sent or recorded.",
+        )
 
 
 def difference(environment: Mapping[str, str], parts: tuple[str, ...]) -> tuple[Service, Service] | None:

@@ -18,7 +18,7 @@ from typing import Callable, Optional
 
 from autotransfer.common.errors import ConfigurationProblem, Problem
 from autotransfer.common.files import explained_as
-from autotransfer.common.service import Service
+from autotransfer.common.service import Service, refuse_unknown_environment
 from autotransfer.datastore import journal, pickles
 from autotransfer.datastore.folder_times import FolderTimes
 from autotransfer.datastore.history import History
@@ -194,11 +194,13 @@ class Store:
                 change it (see refuse_other_service). None: it does not matter.
 
         Raises:
-            ConfigurationProblem: They are about another route.
+            ConfigurationProblem: They are about another route, or globus-sdk does not know the service.
         """
         known = self.shelf.get("ROUTE")
-        if service is not None and (is_anew or self.shelf.get(SERVICE) is None):
-            self.shelf[SERVICE] = service.name
+        if service is not None:
+            refuse_unknown_environment({service.variable: service.value})
+            if is_anew or self.shelf.get(SERVICE) is None:
+                self.shelf[SERVICE] = service.name
         if known == route:
             return
         if known is not None and not is_anew:

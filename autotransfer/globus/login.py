@@ -18,7 +18,7 @@ from globus_sdk.transport import RetryCheckResult, RetryContext
 
 from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded
 from autotransfer.common.files import explained_as
-from autotransfer.common.service import AUTH, TIMER, TRANSFER, difference
+from autotransfer.common.service import AUTH, TIMER, TRANSFER, difference, refuse_unknown_environment
 from autotransfer.common.settings import Settings
 from autotransfer.globus.failures import NEXT_RUN, explained
 
@@ -409,6 +409,7 @@ def _refuse_unsafe_urls(environment: Union[os._Environ[str], dict[str, str]]) ->
 
 def _refuse_mixed_services(environment: Union[os._Environ[str], dict[str, str]], parts: tuple[str, ...]) -> None:
     """One variable left over from a rehearsal would have a local program get the real login, or refuse it."""
+    refuse_unknown_environment(environment, parts)
     found = difference(environment, parts)
     if found is None:
         return

@@ -14,6 +14,7 @@ from typing import Any
 
 from autotransfer.common.errors import ConfigurationProblem, ExitStatus, Problem, reason
 from autotransfer.common.paths import display
+from autotransfer.common.service import remark
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import Notice, Summary
 from autotransfer.common.times import HOUR, NS_PER_SECOND
@@ -147,7 +148,8 @@ class Notifier:
             self._ping(self._outcome)
         if self._settings.on_problem and not self._is_watched:
             if self._alerts.texts:
-                self._run_command("\n".join(self._alerts.texts), self._outcome.status)
+                said = filter(None, (*self._alerts.texts, remark(self._settings.service.name)))
+                self._run_command("\n".join(said), self._outcome.status)
             elif self._alerts.is_over:
                 self._run_command(OVER, self._outcome.status)
 
@@ -184,6 +186,7 @@ class Notifier:
             text = "\n".join((f"ended with status {outcome.status}", *texts))
             # While a blip may pass, the run has neither succeeded nor failed: the service counts the time itself.
             suffix = "/log" if self._alerts.is_waited_for else "/fail"
+        text = f"{text}\n{remark(self._settings.service.name)}".rstrip()
         body = f"{self._settings.label} ({self._settings.config_file}) {text}"[:MOST_PING_CHARACTERS]
         url = f"{self._settings.ping_url.rstrip('/')}{suffix}"
         if why := post_within(url, body.encode("utf-8", "backslashreplace"), seconds=PING_SECONDS):

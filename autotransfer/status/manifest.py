@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import IO
 
 from autotransfer.common.errors import UsageProblem
+from autotransfer.common.service import GLOBUS_NAME
 from autotransfer.common.times import NS_PER_SECOND, utc_text
 from autotransfer.common.version import SCHEMA
 from autotransfer.status.folders import DeliveredPath
@@ -17,7 +18,7 @@ from autotransfer.status.folders import DeliveredPath
 CSV, JSON_LINES = "csv", "jsonl"
 FORMATS = (CSV, JSON_LINES)
 SUFFIXES = {".csv": CSV, ".jsonl": JSON_LINES, ".ndjson": JSON_LINES}
-COLUMNS = ("path", "size_bytes", "mtime", "delivered_at", "task_id", "evidence", "schema")
+COLUMNS = ("path", "size_bytes", "mtime", "delivered_at", "task_id", "evidence", "schema", "service")
 PROGRESS_EVERY = 10_000
 
 
@@ -41,15 +42,24 @@ def format_of(path: str, chosen: str | None) -> str:
 
 
 def write(
-    rows: Iterable[DeliveredPath], stream: IO[str], kind: str, *, on_progress: Callable[[int], None] | None = None
+    rows: Iterable[DeliveredPath],
+    stream: IO[str],
+    kind: str,
+    *,
+    service: str = GLOBUS_NAME,
+    on_progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Write the rows to a stream that does not translate line ends; returns their number."""
+    """Write the rows to a stream that does not translate line ends; returns their number.
+
+    Args:
+        service: The name of the service that has settled the route, for each row.
+    """
     count = 0
     put = _csv_writer(stream) if kind == CSV else _json_writer(stream)
     moments = _Moments()
     for path, size_bytes, mtime_ns, delivered_at_ns, task_id, evidence in rows:
         delivered_at = moments.to_the_second(delivered_at_ns)
-        put((path, size_bytes, moments.exact(mtime_ns), delivered_at, task_id, evidence, SCHEMA))
+        put((path, size_bytes, moments.exact(mtime_ns), delivered_at, task_id, evidence, SCHEMA, service))
         count += 1
         if on_progress is not None and count % PROGRESS_EVERY == 0:
             on_progress(count)

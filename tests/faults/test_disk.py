@@ -211,7 +211,7 @@ def test_a_code_path_without_write_permission_is_reported(ready: Route, fault: F
 
     ready.code_path.chmod(0o700)
     fault.check(result, ready)
-    assert len(result.stderr.splitlines()) == 1, "one cause is told once"
+    assert len(result.stderr.splitlines()) == 2, "one cause is reported once, and the service"
     assert_recovers(ready, tasks=2)
 
 

@@ -128,13 +128,15 @@ def test_a_login_for_globus_is_never_sent_to_a_local_program(there: Route, fault
 
 def test_every_output_names_a_service_that_is_not_globus(there: Route) -> None:
     there.write("a.txt")
-    there.configure(METRICS_FILE=str(there.folder / "route.prom"))
+    mail = there.folder / "mail"
+    there.configure(METRICS_FILE=str(there.folder / "route.prom"), ON_PROBLEM=["/bin/sh", "-c", f"cat > {mail}"])
     name = "Service: local, not Globus."
 
     there.run("main.py", "-v", "--wait", says=name)
     to_file, printed = ("--manifest", str(there.folder / "m.csv")), ("--manifest", "-", "--format", "csv")
     for words in ("--path", "a.txt"), ("--tasks", "1"), to_file, printed:
         there.run("status.py", *words, says=name)
+    assert (there.folder / "m.csv").read_text().splitlines()[1].endswith(",local")
     page = there.folder / "page.html"
     there.run("status.py", "--html", str(page), says=name)
 
@@ -146,3 +148,29 @@ def test_every_output_names_a_service_that_is_not_globus(there: Route) -> None:
     there.run("test_config.py", "--no-login", status=None, says=name)
     there.run("set_time.py", "now", says=name)
     there.run("timer.py", "job", "list", status=None, says=name)
+    there.write("bad\\").rename(there.src / "bad\udcff")
+    there.run("main.py", status=3, says=name)
+    assert mail.read_text().splitlines()[-1] == name
+    there.configure(CLIENT_SECRET_FILE=str(there.folder / "missing"))
+    there.write("b.txt")
+    there.run("main.py", status=5, says=name)
+
+
+@pytest.mark.fault(
+    "GLOBUS_SDK_ENVIRONMENT names what globus-sdk does not know",
+    sees="GLOBUS_SDK_ENVIRONMENT is 'prod', which globus-sdk does not know...Unset it",
+    status=5,
+    recorded=NOTHING,
+)
+def test_an_environment_that_nobody_knows_is_never_recorded(there: Route, fault: FaultCheck) -> None:
+    there.environment = {"GLOBUS_SDK_ENVIRONMENT": "prod"}
+    there.write("a.txt")
+
+    fault.check(there.run("main.py", status=None), there)
+
+    for words in (["now"], ["never", "--service", "prod"]):
+        there.run("set_time.py", *words, status=5, says="which globus-sdk does not know")
+    assert recorded_service(there) is None
+    there.environment = {"GLOBUS_SDK_ENVIRONMENT": ""}  # the SDK takes it for a name
+    for words in (["main.py"], ["test_config.py", "--no-login"], ["timer.py", "job", "list"]):
+        there.run(*words, status=5, says="GLOBUS_SDK_ENVIRONMENT is '', which globus-sdk does not know")

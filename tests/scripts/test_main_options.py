@@ -46,7 +46,8 @@ def test_quiet_prints_what_a_person_must_read_and_no_more_even_on_a_terminal(rou
 
     assert process.wait(60) == 3
     assert shown.splitlines() == [
-        f"Skipped {route.src}/bad\\xff: its name is not UTF-8, so Globus cannot carry it; rename it."
+        f"Skipped {route.src}/bad\\xff: its name is not UTF-8, so Globus cannot carry it; rename it.",
+        "Service: local, not Globus.",
     ]
 
 
@@ -69,7 +70,8 @@ def test_without_a_watcher_only_what_a_person_must_read_is_printed(route: Route)
 
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
-        f"Skipped {route.src}/bad\\xff: its name is not UTF-8, so Globus cannot carry it; rename it."
+        f"Skipped {route.src}/bad\\xff: its name is not UTF-8, so Globus cannot carry it; rename it.",
+        "Service: local, not Globus.",
     ]
 
 

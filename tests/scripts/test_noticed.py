@@ -31,11 +31,15 @@ DAY_SECONDS = 86400
 ENDED = Result(3, "", "")
 
 
+# What each report ends with where a local service answers.
+NAMED = "Service: local, not Globus.\n"
+
+
 def break_a_name(route: Route, name: bytes = b"bad\xff") -> str:
     """A file that each run names; gives what the run says of it."""
     (route.src / os.fsdecode(name)).write_text("x")
     shown = name.decode("ascii", "backslashreplace")
-    return f"Skipped {route.src}/{shown}: its name is not UTF-8, so Globus cannot carry it; rename it.\n"
+    return f"Skipped {route.src}/{shown}: its name is not UTF-8, so Globus cannot carry it; rename it.\n{NAMED}"
 
 
 def mend_a_name(route: Route, name: bytes = b"bad\xff") -> None:
@@ -68,12 +72,13 @@ def test_what_lasts_is_mailed_once_and_again_after_a_week(route: Route) -> None:
     reminder, after = route.run("main.py", status=3), route.run("main.py", status=3)
 
     assert (first, second, after) == (ENDED._replace(stderr=said), ENDED, ENDED)
-    assert reminder.stderr.startswith(f"{said.strip()} It has lasted since ")
-    assert reminder.stderr.count("\n") == 1
+    assert reminder.stderr.startswith(f"{said.removesuffix(NAMED).strip()} It has lasted since ")
+    assert reminder.stderr.endswith(NAMED)
+    assert reminder.stderr.count("\n") == 2
 
 
 def test_the_log_and_status_keep_what_the_mail_does_not_repeat(route: Route) -> None:
-    said = break_a_name(route).strip()
+    said = break_a_name(route).removesuffix(NAMED).strip()
     route.run("main.py", status=3)
     route.run("main.py", status=3)
 
@@ -96,7 +101,7 @@ def test_what_a_person_saw_on_a_terminal_is_still_mailed(route: Route) -> None:
 
     seen = [on_a_terminal(route, "main.py") for _ in range(2)]
 
-    assert all(said in result.stdout and result.status == 3 for result in seen)
+    assert all(said.removesuffix(NAMED) in result.stdout and result.status == 3 for result in seen)
     assert route.run("main.py", status=3).stderr == said
 
 
@@ -213,7 +218,7 @@ def test_a_dry_run_remembers_nothing_and_tells_everything(route: Route) -> None:
     said = break_a_name(route)
 
     for _ in range(2):
-        assert said in route.run("main.py", "--dry-run", status=3).stderr
+        assert said.removesuffix(NAMED) in route.run("main.py", "--dry-run", status=3, says=NAMED).stderr
     assert not (route.code_path / "alerts.json").exists()
 
 
@@ -387,7 +392,7 @@ def test_a_run_that_ended_well_pings_the_service_once(route: Route, service: Ser
 
 
 def test_a_failing_run_tells_the_problem_each_time_though_the_mail_is_empty(route: Route, service: Service) -> None:
-    said = break_a_name(route).strip()
+    said = break_a_name(route).removesuffix(NAMED).strip()
     for _ in range(2):
         route.run("main.py", status=3)
 

@@ -383,7 +383,7 @@ def test_an_unreadable_folder_is_reported_and_everything_else_is_sent(route: Rou
         (route.src / "closed").chmod(0o755)
 
     assert done.returncode == 3, done.stderr
-    assert done.stderr == f"Skipped {route.src}/closed: permission denied.\n"
+    assert done.stderr == f"Skipped {route.src}/closed: permission denied.\nService: local, not Globus.\n"
     assert set(route.tree(route.dst)) == {"a.dat", "z", "z/c.dat"}
 
 
@@ -808,6 +808,7 @@ def test_a_name_that_cannot_be_sent_is_reported_by_name_and_the_rest_is_sent(rou
     result = route.run("main.py", "--wait", "60", status=3)
 
     assert [line.partition(":")[0] for line in sorted(result.stderr.splitlines())] == [
+        "Service",
         f"Skipped {route.src}/caf\\xe9.dat",
         f"Skipped {route.src}/folder/\\xff\\xfe",
         f"Skipped {route.src}/folder/line\\r\\nbreak",

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from globus_sdk.config import get_service_url
+from globus_sdk.config import EnvConfig, get_service_url
 
-from autotransfer.common.service import AUTH, OWN_HOSTS, TIMER, TRANSFER, URL_VARIABLE, difference, remark, service
+from autotransfer.common.service import (
+    AUTH,
+    ENVIRONMENTS,
+    OWN_HOSTS,
+    TIMER,
+    TRANSFER,
+    URL_VARIABLE,
+    difference,
+    remark,
+    service,
+)
 
 URL = URL_VARIABLE + TRANSFER
 
@@ -49,6 +59,7 @@ def test_the_hosts_of_globus_are_those_of_the_sdk(monkeypatch: pytest.MonkeyPatc
     urls = [get_service_url(name.lower(), "production") for name in (AUTH, TRANSFER, TIMER)]
 
     assert [url.split("/")[2] for url in urls] == list(OWN_HOSTS)
+    assert sorted(ENVIRONMENTS) == sorted(EnvConfig._registry)
 
 
 @pytest.mark.parametrize(
