@@ -6,6 +6,7 @@ Problem
 ├── ConfigurationProblem   5  a setting, a folder or a file of ours must be fixed
 ├── GlobusProblem          6  Globus refused or is unreachable
 │   ├── Unreachable           no answer came
+│   │   └── RateLimited       too many requests, or too many pending tasks
 │   ├── TaskUnknown           Globus does not know a task
 │   ├── RequestRefused        a request was refused for what is in it
 │   ├── RequestTooLarge       a submission holds more than Globus accepts
@@ -133,6 +134,10 @@ class Unreachable(GlobusProblem):
     """No answer came: nothing else need be tried in this run."""
 
     kind = GLOBUS_AWAY
+
+
+class RateLimited(Unreachable):
+    """Globus takes no more requests, or no more tasks, for now: that is about all of them, not about one task."""
 
 
 class TaskUnknown(GlobusProblem):

@@ -24,6 +24,7 @@ from autotransfer.common.errors import (
     IdenticalPaths,
     OutcomeUnknown,
     Problem,
+    RateLimited,
     RequestRefused,
     RequestTooLarge,
     SignInNeeded,
@@ -86,8 +87,18 @@ def _needs_session(error: Api) -> bool:
     return isinstance(error.raw_json, dict) and bool(error.info.authorization_parameters)
 
 
+# Observed for a hundred pending tasks: 409 ClientError.Conflict.TooManyPendingJobs.
+_asks_for_less = _any(_status(429), _code("RateLimit", "LimitExceeded", "TooManyPending"))
+
+
+def _asks_for_a_pause(error: Api) -> bool:
+    return error.http_status == 503 and "Retry-After" in error.headers
+
+
 def is_definite(error: Api) -> bool:
     """Whether Globus refused what was asked for, not a login or too many requests."""
+    if _asks_for_less(error):
+        return False
     is_about_login = error.http_status == 401 or _needs_consent(error) or _needs_session(error)
     return 400 <= error.http_status < 500 and error.http_status not in (408, 429) and not is_about_login
 
@@ -132,8 +143,8 @@ TABLE = (
     ),
     Row(_all(_status(409), _text("identical paths")), IdenticalPaths, "A task with the same paths is still under way."),
     Row(
-        _any(_status(429), _code("RateLimit", "LimitExceeded")),
-        GlobusProblem,
+        _asks_for_less,
+        RateLimited,
         f"Globus asks for fewer requests or fewer pending tasks. {NEXT_RUN}",
     ),
     Row(
@@ -147,6 +158,7 @@ TABLE = (
         "Ask the collection's administrator to give the signed-in identity access, then run test_config.py. "
         f"{NEXT_RUN}",
     ),
+    Row(_asks_for_a_pause, RateLimited, f"You need not do anything. {NEXT_RUN}"),
     Row(_status(500, 502, 503, 504), GlobusProblem, f"You need not do anything. {NEXT_RUN}"),
     Row(_status(400), RequestRefused, f"{NEXT_RUN} If the same happens, run test_config.py."),
     Row(lambda error: True, GlobusProblem, f"{NEXT_RUN} If the same happens, run test_config.py."),
