@@ -190,7 +190,8 @@ def _decide(
     lag_ns = listing.ctime_lags_ns.get(name, 0)
     if flying is not None:
         return UNCHANGED if rules.is_same(flying, seen, lag_ns) else WAITING
-    if record is not None and rules.is_same(record, seen, lag_ns):
+    retry = folder.retries.get(name)
+    if record is not None and retry is None and rules.is_same(record, seen, lag_ns):
         return UNCHANGED
     if folder.carried_by or name in taken or (name == FOLDER_ITSELF and (taken or folder.in_flight)):
         return WAITING
@@ -199,7 +200,6 @@ def _decide(
         mtime_ns += lag_ns
     if not rules.is_settled(mtime_ns, seen_at_ns=listing.seen_at_ns):
         return UNSETTLED
-    retry = folder.retries.get(name)
     if retry is not None and retry.fingerprint == seen and 0 < retry.not_before_ns - rules.now_ns <= LONGEST_PAUSE_NS:
         return BACKING_OFF
     why = RETRY if retry is not None else _why(record, seen)

@@ -190,7 +190,7 @@ class _Setting:
             known = folder.delivered.get(name)
             lag_ns = listing.ctime_lags_ns.get(name, 0)
             is_same = known is not None and self._rules.is_same(known, seen, lag_ns)
-            is_proved = known is not None and is_same and known.evidence != ASSUMED
+            is_proved = known is not None and name not in folder.retries and is_same and known.evidence != ASSUMED
             mtime_ns = listing.mtime_ns if name == FOLDER_ITSELF else seen[0]
             if is_proved and self._moment_ns is not None:  # what Globus delivered is not overwritten by what is assumed
                 self.transferred += 1

@@ -284,9 +284,10 @@ class _Comparing:
 
     def _seen(self, rel_path: str, name: str) -> tuple[int, int] | None:
         try:
-            return self._read(rel_path, name)
+            seen = self._read(rel_path, name)
         except OSError:
             return None
+        return None if seen is None else seen[0]
 
 
 def _names(folder: Folder) -> list[str]:

@@ -274,8 +274,8 @@ class PathReader:
         self._folder: str | None = None
         self._folder_fd: int | None = None
 
-    def __call__(self, folder: str, name: str) -> Optional[Fingerprint]:
-        """The path's fingerprint now, or None when it is gone or no longer a regular file.
+    def __call__(self, folder: str, name: str) -> Optional[tuple[Fingerprint, int]]:
+        """The path's fingerprint now and its ctime - mtime, or None when it is gone or no longer a regular file.
 
         Raises:
             OSError: It cannot be checked.
@@ -294,14 +294,16 @@ class PathReader:
         if self._folder_fd is None:
             return None
         if name == FOLDER_ITSELF:
-            return EMPTY_FOLDER
+            return EMPTY_FOLDER, 0
         try:
             status = os.stat(name, dir_fd=self._folder_fd, follow_symlinks=self._follow_links)
         except OSError as error:
             if error.errno not in MOVED:
                 raise
             return None
-        return (status.st_mtime_ns, status.st_size) if stat.S_ISREG(status.st_mode) else None
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return (status.st_mtime_ns, status.st_size), status.st_ctime_ns - status.st_mtime_ns
 
     def close(self) -> None:
         """Close the open folder."""

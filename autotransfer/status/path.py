@@ -313,7 +313,12 @@ class _Adding:
         flying = folder.in_flight.get(name)
         amount = Amount(1, seen[1])
         lag_ns = listing.ctime_lags_ns.get(name, 0)
-        if flying is None and record is not None and self._rules.is_same(record, seen, lag_ns):
+        if (
+            flying is None
+            and record is not None
+            and name not in folder.retries
+            and self._rules.is_same(record, seen, lag_ns)
+        ):
             self._delivered += amount
             self._evidence[_evidence(record, listing, name, in_doubt)] += 1
             if record.task:

@@ -19,8 +19,9 @@ from autotransfer.datastore.trie import PathTrie
 from autotransfer.plan.in_flight import carried_names, touched_folders
 from autotransfer.transfer.task_status import pause_ns
 
-# (folder, name) -> the path's fingerprint now, or None when it is gone; OSError when it cannot be read.
-Recheck = Callable[[str, str], Optional[Fingerprint]]
+# (folder, name) -> the path's fingerprint now and its ctime - mtime, or None when it is gone; OSError when it cannot be
+# read.
+Recheck = Callable[[str, str], Optional[tuple[Fingerprint, int]]]
 
 # What becomes of a path: the evidence of its delivery, or the code with which it is retried.
 Fate = Union[int, str]
@@ -260,15 +261,26 @@ class TaskResult:
             record = folder.delivered.get(name) if is_known else None
             if flying and record and record.task and record.size_bytes != flying.size_bytes:
                 last_code = SIZE_DIFFERS  # the copy is known to have another size
-            path = Carried(name, is_known, names is not None, last_code)
-            tally += self._close_name(folder, folder_path, name, decide(path))
+            fate = decide(Carried(name, is_known, names is not None, last_code))
+            # The copy is what it was, and what is known of it tells an outdated view from an equal copy next time.
+            is_untouched = fate in (NOT_COPIED, SIZE_DIFFERS)
+            tally += self._close_name(folder, folder_path, name, fate, is_copy_untouched=is_untouched)
         if ends_carrying:
             folder.carried_by = 0
             self._raise_doubt(folder, 0)
         self._trie.put(folder_path, folder)
         return tally
 
-    def _close_name(self, folder: Folder, folder_path: str, name: str, fate: Fate, *, is_final: bool = True) -> Tally:
+    def _close_name(
+        self,
+        folder: Folder,
+        folder_path: str,
+        name: str,
+        fate: Fate,
+        *,
+        is_final: bool = True,
+        is_copy_untouched: bool = False,
+    ) -> Tally:
         """Decide about one path; what failed before is forgotten only with a final success."""
         flying = folder.in_flight.get(name)
         if flying is None or flying.task != self._number:
@@ -277,22 +289,23 @@ class TaskResult:
         try:
             seen = self._recheck(folder_path, name)
         except OSError:  # it cannot be read now; the scan reports that
-            seen = flying.fingerprint
+            seen = flying.fingerprint, LAG_UNKNOWN
         if seen is None:
             folder.forget(name)
             self._raise_doubt(folder, flying.mtime_ns)
             return Tally(gone=1)
-        is_same = seen == flying.fingerprint
+        is_same = seen[0] == flying.fingerprint
         if isinstance(fate, int) and is_same:
-            if flying.ctime_lag_ns == LAG_UNKNOWN and fate in PROVED:
-                fate = FOUND  # an older version submitted it: a change with the times put back would not show
+            if fate in PROVED and (flying.ctime_lag_ns == LAG_UNKNOWN or flying.ctime_lag_ns != seen[1]):
+                fate = FOUND  # contents may have changed under way, with the times put back
             folder.delivered[name] = Delivered(
                 *flying.fingerprint, self._latest_ns, self._number, fate, flying.ctime_lag_ns
             )
             if is_final:
                 folder.retries.pop(name, None)
             return Tally(arrived=1)
-        folder.delivered.pop(name, None)
+        if not is_copy_untouched:
+            folder.delivered.pop(name, None)
         self._retry(
             folder,
             name,

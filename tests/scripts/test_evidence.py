@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 import unicodedata
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +19,13 @@ from suite import LONG_AGO, Route
 
 from autotransfer.datastore.store import Store
 from autotransfer.transfer import ended
+
+
+def rewrite_and_put_its_time_back(path: Path, content: str) -> None:
+    before = path.stat()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:
+        path.write_text(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def open_tasks(route: Route) -> int:
@@ -43,6 +51,32 @@ def test_a_collection_that_does_not_verify_leaves_it_at_transferred(
     there.deliver_here()
 
     assert recorded(there) == {"a": "transferred", "scan/b": "transferred"}
+
+
+@pytest.mark.parametrize("level", ["verified", "equal"])
+def test_what_may_have_changed_under_the_transfer_with_its_time_put_back_is_not_proved(
+    there: Route, service: SmallGlobus, level: str
+) -> None:
+    """The record describes what was found before the task; the task may have carried either content."""
+    path = there.write("a", "before")
+    if level == "equal":
+        there.deliver_here()
+        there.run_here("set_time.py", "never")
+    service.is_held = True
+    there.summary_here()
+    rewrite_and_put_its_time_back(path, "second")
+    service.is_held = False
+    there.deliver_here()
+
+    assert recorded(there) == {"a": "found"}
+    there.run_here("status.py", "--path", str(path), status=3, says="its ctime has changed since")
+
+    there.run_here("set_time.py", "never")
+    there.deliver_here()
+
+    assert recorded(there) == {"a": "equal"}
+    there.run_here("status.py", "--path", str(path))
+    assert there.tree(there.dst) == there.tree()
 
 
 @pytest.mark.parametrize("files", ["as carried", None, "2", True])
@@ -486,3 +520,29 @@ def test_a_list_that_cannot_be_had_for_days_is_given_up(
     assert first.status != 0
     assert before == ({"scan/a": "in flight"}, 1)
     assert recorded(there)["scan/a"] in ("retrying LIST_REFUSED", "in flight")
+
+
+def test_a_node_that_shows_another_size_than_the_copy_has_never_makes_it_equal_though_the_file_changes_meanwhile(
+    there: Route, service: SmallGlobus
+) -> None:
+    before = there.folder / "before"
+    before.write_text("")
+    there.write("a", "")
+    there.deliver_here()
+    service.seen = lambda path: str(before) if path.endswith("/a") else path
+    there.write("a", "one", mtime_seconds=LONG_AGO - 100)
+    there.summary_here()
+    there.write("a", "two", mtime_seconds=LONG_AGO - 50)  # while a task carries it
+
+    found = []
+    for _ in range(6):
+        there.run_here("main.py", status=None)
+        found.append(recorded(there)["a"])
+
+    assert not {"equal", "verified", "found"}.intersection(found), found
+    service.seen = lambda path: path
+    there.run_here("main.py", "--wait", "60", status=None)
+    there.run_here("set_time.py", "never")
+    there.deliver_here()
+    assert recorded(there)["a"] in ("verified", "equal")
+    assert there.tree(there.dst) == there.tree()

@@ -70,9 +70,8 @@ def test_a_failure_that_was_not_mailed_yet_is_mailed_between_its_tries(there: Ro
 
     said = [there.run("main.py", status=None).stderr for _ in range(8)]
 
-    assert [line for line in said if line] == [
-        "1 path failed more than once (SIZE_DIFFERS); status.py says which and why.\n"
-    ]
+    (mail,) = filter(None, said)
+    assert mail.startswith("1 path failed more than once (SIZE_DIFFERS); status.py says which and why.\n")
 
 
 # ---- one path, one state ---------------------------------------------------------------------------------------------

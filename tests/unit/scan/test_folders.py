@@ -310,14 +310,15 @@ def test_a_looker_sees_what_the_scan_sees(root: int, tmp_path: Path) -> None:
     (tmp_path / "a/link").symlink_to("file")
     (tmp_path / "a/folder").mkdir()
     os.mkfifo(tmp_path / "a/pipe")
-    fingerprint = ((tmp_path / "a/file").stat().st_mtime_ns, 2)
+    status = (tmp_path / "a/file").stat()
+    seen = (status.st_mtime_ns, 2), status.st_ctime_ns - status.st_mtime_ns
 
     for follow_links in (False, True):
         look = PathReader(root, follow_links=follow_links)
-        assert look("a", "file") == fingerprint
-        assert look("a", "link") == (fingerprint if follow_links else None)
+        assert look("a", "file") == seen
+        assert look("a", "link") == (seen if follow_links else None)
         assert look("a", "folder") is look("a", "pipe") is look("a", "gone") is look("gone", "x") is None
-        assert look("a", FOLDER_ITSELF) == EMPTY_FOLDER
+        assert look("a", FOLDER_ITSELF) == (EMPTY_FOLDER, 0)
         assert look("gone", FOLDER_ITSELF) is None
         look.close()
 

@@ -34,10 +34,11 @@ FILE: Fingerprint = (1_000 * NS + 5, 7)
 
 
 def on_disk(files: Mapping[str, Fingerprint]) -> Recheck:
-    """A look at a tree that holds these files."""
+    """A tree that holds these files, with a ctime of mtime + 3."""
 
-    def recheck(folder: str, name: str) -> Optional[Fingerprint]:
-        return files.get(join(folder, name))
+    def recheck(folder: str, name: str) -> Optional[tuple[Fingerprint, int]]:
+        seen = files.get(join(folder, name))
+        return None if seen is None else (seen, 3)
 
     return recheck
 
@@ -90,15 +91,16 @@ def test_a_path_that_changed_under_way_is_to_be_sent_again_and_has_not_failed() 
     assert trie.folder("a").retries["x"] == Retry(*FILE, 0, 0, CHANGED, 1)
 
 
-def test_a_path_that_cannot_be_looked_at_is_taken_for_unchanged() -> None:
+def test_a_path_that_cannot_be_read_is_taken_for_unchanged_and_not_for_proved() -> None:
     trie = trie_with({"": {"x": 1}})
 
-    def recheck(folder: str, name: str) -> Optional[Fingerprint]:
+    def recheck(folder: str, name: str) -> Optional[tuple[Fingerprint, int]]:
         raise PermissionError(13, "Permission denied")
 
     tally = TaskResult(trie, 1, items_of(("x", False)), now_ns=NOW_NS, recheck=recheck).close(verified)
 
     assert tally == Tally(arrived=1)
+    assert trie.folder("").delivered["x"].evidence == FOUND
 
 
 def test_a_path_that_is_gone_leaves_only_doubt() -> None:
@@ -277,7 +279,7 @@ def test_an_empty_folder_that_globus_left_out_is_sent_again() -> None:
     folder.in_flight = {FOLDER_ITSELF: InFlight(*EMPTY_FOLDER, 1)}
     folder.carried_by = 1
     trie.put("a", folder)
-    result = TaskResult(trie, 1, items_of(("a", True)), now_ns=NOW_NS, recheck=lambda folder, name: EMPTY_FOLDER)
+    result = TaskResult(trie, 1, items_of(("a", True)), now_ns=NOW_NS, recheck=lambda folder, name: (EMPTY_FOLDER, 0))
 
     result.mark_failed({"a": "PERMISSION_DENIED"})
     result.close(verified)
