@@ -27,6 +27,9 @@ STALLED = -1  # a step's cost when nothing can go on before something changes
 _SKIPPABLE = {"PERMISSION_DENIED", "FILE_NOT_FOUND", "AMBIGUOUS_PATH", "INVALID_PATH_NAME"}
 _FATAL = {"EXTERNAL_CHECKSUM_MISMATCH"}
 
+# The sync levels that compare no contents.
+_WITHOUT_CONTENT = (0, 1, 2)
+
 ROOT, FILE, DIRECTORY = "root", "file", "directory"
 
 
@@ -204,7 +207,7 @@ class CopyJob:
         try:
             status = os.stat(unit.source)
             self._permissions.check_readable(unit.source, status)
-            names = [name for name in sorted(os.listdir(unit.source)) if not self._is_hidden(unit, name)]
+            names = sorted(os.listdir(unit.source))
         except OSError as error:
             raise fault_of(error, is_at_source=True) from None
         self._destination.make_directory(unit.destination)
@@ -232,7 +235,10 @@ class CopyJob:
     def _child(self, parent: _Unit, name: bytes) -> _Unit | None:
         """The unit for a directory entry met in recursion; None when it is skipped. Special files are never opened."""
         below = decode_name(name) if not parent.below else f"{parent.below}/{decode_name(name)}"
-        source = self._seen(os.path.join(parent.source, name), item_paths(self._items[parent.item], below)[0])
+        local = os.path.join(parent.source, name)
+        source = self._seen(local, item_paths(self._items[parent.item], below)[0])
+        if self._context.view.is_hidden(local):
+            return None
         try:
             mode = os.lstat(source).st_mode
             if stat.S_ISLNK(mode):
@@ -364,12 +370,12 @@ class CopyJob:
             raise ItemFault("EXTERNAL_CHECKSUM_MISMATCH", "The given checksum does not match", is_at_source=False)
 
     def _must_copy(self, unit: _Unit, status: os.stat_result, *, is_taken: bool) -> bool:
-        must_copy = copying.must_copy(self._task.submission.sync_level, status, unit.destination)
+        level = self._task.submission.sync_level
+        must_copy = copying.must_copy(level, status, unit.destination)
         if must_copy is None:
             self._task.bytes_checksummed += status.st_size
             return not copying.compare_content(unit.source, unit.destination)[0]
-        is_there = self._task.submission.sync_level is not None and os.path.exists(unit.destination)
-        return must_copy and not (is_taken and is_there)
+        return must_copy and not (is_taken and level in _WITHOUT_CONTENT and os.path.isfile(unit.destination))
 
     def _verifies(self) -> bool:
         sides = (self._context.source, self._context.destination)
@@ -380,9 +386,6 @@ class CopyJob:
         if self._context.view.is_older(local):
             self._task.read_older.add(source_path)
         return self._long_paths(self._context.view.seen(local))
-
-    def _is_hidden(self, folder: _Unit, name: bytes) -> bool:
-        return self._context.view.is_hidden(os.path.join(folder.source, name))
 
     def _take_rule(self, unit: _Unit) -> OutcomeRule | None:
         task = self._task

@@ -63,7 +63,7 @@ class Task:
     """A transfer or deletion that was accepted.
 
     Counters carry the names of the task document. `is_started` distinguishes a running task from a queued one.
-    `read_older` holds the source paths of which the transfer node saw an older version.
+    `read_older` holds the source paths that the transfer node saw as they were before.
     """
 
     submission: Submission

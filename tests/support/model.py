@@ -25,13 +25,17 @@ from hypothesis import HealthCheck, Phase, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from model_crew import HELPERS
-from model_edits import EDIT, EDITS, HOUR_SECONDS, NAMES, NS, WHICH, Edit
+from model_edits import EDIT, EDITS, HOUR_SECONDS, NAME, NAMES, NS, SIZE, WHICH, Edit, Moment
 from model_oracle import UNDISTURBED, Oracle
-from model_route import Interruptions, Route
+from model_route import Interruptions, Misled, Route
 from suite import LONG_AGO
+
+from autotransfer.common.paths import join
+from emulator.transfer.odd_lists import COUNTED, COUNTS, ROWS
 
 # What is tallied beside the steps.
 ROUTES, RUNS, TASKS, MOST_RUNS = "routes", "runs", "tasks", "most runs until equal"
+CREDITS, PROMISES, EXCUSED = "credits", "promises", "excused"
 EXCLUDED = "*.tmp"
 CHOICES: dict[str, list[Any]] = {
     "SETTLE_SECONDS": [0, 0, 0, 2],
@@ -59,6 +63,21 @@ OUTCOMES = st.fixed_dictionaries(
 INTERVENTIONS = st.sampled_from(
     [{"pause": True}, {"pause": False}, {"inactive": True}, {"cancel_by_admin": "SOURCE"}, {"forget": True}]
 )
+# What Globus may be wrong about, on two of three routes.
+MISLED = st.builds(
+    Misled,
+    keeps_times=st.sampled_from([True, True, False]),
+    verifies=st.sampled_from([True, True, False]),
+    page_size=st.sampled_from([1000, 2]),
+    pages_a_run=st.sampled_from([200, 1]),
+)
+ODDITIES = st.builds(
+    lambda kind, name, count, times: {"kind": kind, "path": name and f"*/{name}", "count": count, "times": times},
+    st.sampled_from([*ROWS, *COUNTS]),
+    st.one_of(st.none(), st.sampled_from(NAMES)),
+    st.sampled_from(COUNTED),
+    st.integers(1, 2),
+)
 PLANTING = st.fixed_dictionaries(EDITS["plant"])
 EDITS_TOGETHER = st.lists(EDIT, min_size=1, max_size=4)
 ANSWERS = st.builds(
@@ -78,6 +97,47 @@ INTERRUPTIONS = st.builds(
 def something_since(act: Any) -> Any:
     """A rule that only sets the stage: it is not drawn twice in a row."""
     return precondition(lambda self: self.last_step != act.__name__)(act)
+
+
+def misleading(act: Any) -> Any:
+    """A rule of the routes on which Globus may be wrong."""
+    return precondition(lambda self: self.route.misled is not None)(something_since(act))
+
+
+def a_misled_run(how: str) -> Any:
+    """The rule of runs that send an ordinary modification, about which Globus is wrong in one way."""
+
+    def act(
+        self: Model,
+        which: int,
+        size: int | None,
+        edits: list[Edit],
+        oddity: dict[str, Any],
+        seconds: int,
+    ) -> None:
+        with self.counted(act.__name__):
+            self.oracle.run()
+            self.oracle.run()
+            self.route.pass_time(HOUR_SECONDS)
+            files = self.route.tree.files()
+            self._mislead(how, files[which % len(files)] if files else None, oddity, seconds)
+            # Newer than its last transfer, so that it is sent at the ordinary sync level.
+            for edit in [("rewrite", {"which": which, "size": size, "moment": Moment("now", 0)}), *edits]:
+                self.route.edit(*edit)
+            self.route.pass_time(HOUR_SECONDS)
+            self.oracle.run()
+            self.oracle.run()
+
+    act.__name__ = act.__qualname__ = f"misled_{how}"
+    drawn: dict[str, Any] = {
+        "which": WHICH,
+        "size": st.one_of(st.none(), SIZE),
+        "edits": st.lists(EDIT, max_size=2),
+        "oddity": ODDITIES,
+        "seconds": st.sampled_from([-(10**6), -2, 2, 10**6]),
+    }
+    make: Any = rule(**drawn)
+    return misleading(make(act))
 
 
 def an_edit(kind: str) -> Any:
@@ -108,13 +168,19 @@ class Model(RuleBasedStateMachine):
         values=VALUES,
         are_modes_binding=st.booleans(),
         helper=st.sampled_from(HELPERS),
+        misled=st.one_of(MISLED, MISLED, st.none()),
         first=st.lists(PLANTING, max_size=4),
     )
     def configure(
-        self, values: dict[str, Any], are_modes_binding: bool, helper: str, first: list[dict[str, Any]]
+        self,
+        values: dict[str, Any],
+        are_modes_binding: bool,
+        helper: str,
+        misled: Misled | None,
+        first: list[dict[str, Any]],
     ) -> None:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="model-")))
-        self._route = Route(folder, values, are_modes_binding=are_modes_binding, helper=helper)
+        self._route = Route(folder, values, are_modes_binding=are_modes_binding, helper=helper, misled=misled)
         self._stack.callback(self._route.close)
         self.oracle = Oracle(self._route)
         for how in first:
@@ -128,6 +194,7 @@ class Model(RuleBasedStateMachine):
 
     create, plant, mkdir, rmdir = map(an_edit, ("create", "plant", "mkdir", "rmdir"))
     append, rewrite, touch, chmod = map(an_edit, ("append", "rewrite", "touch", "chmod"))
+    put_back, rename_over = map(an_edit, ("put_back", "rename_over"))
     rewrite_in_the_same_second = an_edit("rewrite_in_the_same_second")
     replace_by_older, change_kind = an_edit("replace_by_older"), an_edit("change_kind")
     rename, delete, symlink, hard_link = map(an_edit, ("rename", "delete", "symlink", "hard_link"))
@@ -248,6 +315,47 @@ class Model(RuleBasedStateMachine):
             self.route.tell(f"{name} = {value}")
             self.route.values[name] = value
 
+    @misleading
+    @rule(which=WHICH, edits=EDITS_TOGETHER)
+    def keep_seeing(self, which: int, edits: list[Edit]) -> None:
+        with self.counted("keep_seeing"):
+            files = self.route.tree.files()
+            if files:
+                self.route.keep_seeing(files[which % len(files)])
+            for edit in edits:
+                self.route.edit(*edit)
+
+    @misleading
+    @rule(where=WHICH, name=NAME, size=SIZE)
+    def create_unseen(self, where: int, name: str, size: int) -> None:
+        with self.counted("create_unseen"):
+            folders = self.route.tree.folders()
+            self.route.keep_seeing(join(folders[where % len(folders)], name))
+            self.route.edit("create", {"where": where, "name": name, "size": size, "moment": Moment("long ago", 1)})
+
+    @misleading
+    @rule()
+    def see_all(self) -> None:
+        with self.counted("see_all"):
+            self.route.tell("the node sees all as it is")
+            self.route.world.see_all()
+
+    misled_by_an_older_view, misled_by_times = a_misled_run("older"), a_misled_run("dated")
+    misled_by_what_is_current, misled_by_an_odd_list = a_misled_run("current"), a_misled_run("odd")
+
+    def _mislead(self, how: str, path: str | None, what: dict[str, Any], seconds: int) -> None:
+        """Let Globus be wrong in one way about a file of the tree."""
+        if how == "older" and path is not None:
+            self.route.keep_seeing(path)
+        elif how == "dated" and path is not None and (self.route.dst / path).is_file():
+            self.route.date_a_copy(path, seconds)
+        elif how == "current":
+            self.tally["tasks to current"] += 1
+            self.route.let_a_task_go_wrong({"outcome": "current", "times": 2, "path": None})
+        elif how == "odd":
+            self.tally[f"lists to be {what['kind']}"] += 1
+            self.route.let_a_list_be_odd(what)
+
     def _edit_and_run(self, step: str, edits: list[Edit], interruptions: Interruptions = UNDISTURBED) -> None:
         with self.counted(step):
             for edit in edits:
@@ -256,8 +364,7 @@ class Model(RuleBasedStateMachine):
 
     def _let_go_wrong(self, what: dict[str, Any]) -> None:
         self.tally[f"tasks to {what['outcome']}"] += 1
-        self.route.tell(f"a task goes wrong: {what}")
-        self.route.world.add_outcome(**what)
+        self.route.let_a_task_go_wrong(what)
 
     def _lose_answers(self, what: dict[str, Any]) -> None:
         self.tally["answers to lose"] += what["times"]
@@ -269,6 +376,9 @@ class Model(RuleBasedStateMachine):
             if self._route is not None and sys.exc_info()[0] is None:
                 with self.counted("come_to_rest"):
                     self.oracle.come_to_rest()
+                self.tally[CREDITS] += self.route.witness.credits
+                self.tally[PROMISES] += self.route.witness.promises
+                self.tally[EXCUSED] += self.route.witness.excused
                 self.tally[MOST_RUNS] = max(self.tally[MOST_RUNS], self.oracle.most_runs)
         finally:
             if self._route is not None:
@@ -288,6 +398,7 @@ class Model(RuleBasedStateMachine):
         self.last_step = step
         try:
             yield
+            self.route.witness.check()
         except Exception:
             note("\n".join(["", "What happened:", *self.route.story]))
             raise

@@ -40,6 +40,8 @@ EDITS: dict[str, dict[str, SearchStrategy[Any]]] = {
     "rewrite_in_the_same_second": {"which": WHICH},
     "replace_by_older": {"which": WHICH, "size": st.one_of(st.none(), SIZE), "seconds": st.sampled_from([1, 0, 2000])},
     "touch": {"which": WHICH, "moment": MOMENT},
+    "put_back": {"which": WHICH},
+    "rename_over": {"which": WHICH},
     "rename": {"which": WHICH, **NEW_PATH},
     "delete": {"which": WHICH},
     "mkdir": NEW_PATH,

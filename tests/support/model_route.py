@@ -16,6 +16,7 @@ from model_crew import ALONE, helpers
 from model_edits import NS
 from model_rights import modes_that_bind, modes_that_do_not
 from model_tree import Tree
+from model_witness import Witness
 from suite import CLIENT_ID, DST_ID, SRC_ID
 
 from autotransfer.common.errors import GlobusProblem, UsageProblem
@@ -27,14 +28,32 @@ from autotransfer.datastore.store import Store
 from autotransfer.plan.set_times import set_times
 from autotransfer.run import Run, Watcher
 from autotransfer.scan.folders import open_root
+from autotransfer.transfer import ended
 from emulator.clock import Clock
 from emulator.http.server import Emulator
-from emulator.world import Collection, Task
+from emulator.transfer.odd_lists import OddList
+from emulator.world import Collection, OutcomeRule, Task
 
 # 2031-03-30 00:30 UTC, half an hour before summer time begins in Europe; far from the machine's own time, so that what
 # was dated by that is recognized.
 FIRST_SECOND = 1_932_597_000
 TICK_NS = 1000
+
+
+class Misled(NamedTuple):
+    """What Globus may be wrong about on a route, for as long as it lasts.
+
+    Args:
+        keeps_times: Whether copies get the times of their sources.
+        verifies: Whether the destination lets transfers verify checksums.
+        page_size: Rows a page of a list.
+        pages_a_run: How many of them a run reads.
+    """
+
+    keeps_times: bool = True
+    verifies: bool = True
+    page_size: int = 1000
+    pages_a_run: int = 200
 
 
 class Killed(BaseException):
@@ -82,13 +101,15 @@ class Interruptions(NamedTuple):
 class Deadly(Store):
     """A datastore that lets the model act around each commit point."""
 
-    def __init__(self, path: str, around: Callable[[str], None]) -> None:
+    def __init__(self, path: str, around: Callable[[str], None], on_commit: Callable[[], None]) -> None:
         super().__init__(path)
         self._around = around
+        self._on_commit = on_commit
 
     def commit(self) -> None:
         self._around("before a commit")
         super().commit()
+        self._on_commit()
         self._around("after a commit")
 
 
@@ -111,10 +132,18 @@ class Route:
         assumed: Paths that set_time.py declared delivered, with the fingerprints it saw.
         helper: Who helps with the scan (model_crew).
         are_modes_binding: Whether our scan may read only what modes allow; the emulator always obeys them.
+        misled: What Globus may be wrong about, which the tool must see through; None: it is never wrong.
+        witness: Holds what is called proved against the true bytes.
     """
 
     def __init__(
-        self, folder: Path, values: dict[str, Any], *, are_modes_binding: bool = False, helper: str = ALONE
+        self,
+        folder: Path,
+        values: dict[str, Any],
+        *,
+        are_modes_binding: bool = False,
+        helper: str = ALONE,
+        misled: Misled | None = None,
     ) -> None:
         self.clock = StillClock()
         self.skew_ns = 0
@@ -142,10 +171,21 @@ class Route:
         self.runs = self.tasks_seen = 0
         self._machine_ns = time.time_ns() - 2 * NS
         self._stack = ExitStack()
-        ends = [Collection(id=SRC_ID, root=Path("/")), Collection(id=DST_ID, root=Path("/"))]
-        globus = self._stack.enter_context(Emulator(ends, clock=self.clock))
+        self.misled = misled
+        wrong = misled or Misled()
+        self.tree.may_put_times_back = misled is not None
+        if misled:
+            self.story.append(f"{misled}")
+        at_src = Collection(id=SRC_ID, root=Path("/"))
+        at_dst = Collection(id=DST_ID, root=Path("/"), keeps_times=wrong.keeps_times, disable_verify=not wrong.verifies)
+        globus = self._stack.enter_context(Emulator([at_src, at_dst], clock=self.clock))
         self._stack.enter_context(_aimed_at(globus))
         self.world = globus.world
+        self.world.page_size = wrong.page_size
+        self.pages_a_run = wrong.pages_a_run
+        self._odd_lists: list[OddList] = []
+        self._outcomes: list[OutcomeRule] = []
+        self.witness = Witness(self)
 
     def close(self) -> None:
         """Stop the emulator."""
@@ -175,6 +215,7 @@ class Route:
     def edit(self, kind: str, how: dict[str, Any]) -> None:
         """Edit the tree."""
         done = self.tree.edit(kind, how)
+        self.witness.see_source()
         if done:
             self.tell(f"  {done}")
 
@@ -185,7 +226,8 @@ class Route:
         act = _Interrupting(self, interruptions)
         before = set(self.world.tasks)
         summary: Summary | None = None
-        with self._as_user(), Deadly(self.datastore, act) as store, self._helped() as chosen:
+        store = Deadly(self.datastore, act, self.witness.see_commit)
+        with self._reading_pages(), self.as_user(), store, self._helped() as chosen:
             run = Run(self.settings, store, Watching(act), clock_ns=self.our_ns, pause=self.pass_time, **chosen)
             try:
                 summary = run.perform(wait_seconds=wait_seconds)
@@ -208,7 +250,7 @@ class Route:
             return
         before, sent = self.records(), set(self.world.tasks)
         self.tell("dry run")
-        with self._as_user(), Store(self.datastore) as store:
+        with self.as_user(), Store(self.datastore) as store:
             try:
                 Run(self.settings, store, Watcher(), is_dry=True, clock_ns=self.our_ns).perform()
             except GlobusProblem as problem:
@@ -222,7 +264,7 @@ class Route:
         self.tell(f"set_time {'now' if is_now else moment_ns} {scope!r}")
         root_fd = open_root(str(self.src))
         try:
-            with self._as_user(), Store(self.datastore) as store:
+            with self.as_user(), Store(self.datastore) as store:
                 scopes, clock_ns = [scope], self.our_ns
                 set_times(
                     self.settings, store, root_fd, moment_ns=moment_ns, scopes=scopes, clock_ns=clock_ns, is_now=is_now
@@ -237,6 +279,10 @@ class Route:
         after = self.delivered()
         self.assumed = {path: seen for path, seen in self.assumed.items() if path in after}
         self.assumed.update({path: seen for path, seen in after.items() if before.get(path) != seen})
+
+    def as_user(self) -> AbstractContextManager[None]:
+        """What the tool may read."""
+        return modes_that_bind() if self.are_modes_binding else nullcontext()
 
     # --- what is recorded, and what was sent ------------------------------------------------------------------------
 
@@ -270,13 +316,54 @@ class Route:
         """The rel_paths of a task's items, folders with a slash at the end."""
         return [item.source_path[len(str(self.src)) + 1 :] for item in task.submission.items]
 
+    # --- what Globus is wrong about ---------------------------------------------------------------------------------
+
+    def let_a_list_be_odd(self, what: dict[str, Any]) -> None:
+        """Let the next tasks to end be shown oddly."""
+        self.tell(f"lists are odd: {what}")
+        self._odd_lists.append(self.world.add_odd_list(**what))
+
+    def let_a_task_go_wrong(self, what: dict[str, Any]) -> None:
+        """Decide how the next tasks go."""
+        self.tell(f"a task goes wrong: {what}")
+        self._outcomes.append(self.world.add_outcome(**what))
+
+    def keep_seeing(self, rel_path: str) -> None:
+        """Let the transfer node see a path as it is now, until all is seen again."""
+        self.tell(f"the node goes on seeing {rel_path} as it is now")
+        self.world.keep_seeing(SRC_ID, str(self.src / rel_path))
+
+    def date_a_copy(self, rel_path: str, seconds: int) -> None:
+        """Give a copy another time, as a program at the destination may."""
+        self.tell(f"the copy {rel_path} is dated {seconds} s later")
+        mtime_ns = os.stat(self.dst / rel_path).st_mtime_ns + seconds * NS
+        os.utime(self.dst / rel_path, ns=(mtime_ns, mtime_ns))
+
+    def is_misled(self, task: Task) -> bool:
+        """Whether a task saw older files, took one for current that was not, or was shown oddly."""
+        is_odd = any(task.task_id in rule.task_ids for rule in self._odd_lists)
+        took = any(task.task_id in rule.ended_tasks for rule in self._outcomes if rule.outcome == "current")
+        return bool(task.read_older) or is_odd or took
+
+    def stop_misleading(self) -> None:
+        """From now on Globus is right."""
+        self.world.clear_odd_lists()
+        self.world.see_all()
+        self.world.change_collection(DST_ID, keeps_times=True, disable_verify=False)
+        self.pages_a_run = Misled().pages_a_run
+
     # --- helpers ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reading_pages(self) -> Iterator[None]:
+        kept, ended.PAGES_A_RUN = ended.PAGES_A_RUN, self.pages_a_run
+        try:
+            yield
+        finally:
+            ended.PAGES_A_RUN = kept
 
     def _helped(self) -> AbstractContextManager[dict[str, Any]]:
         return helpers(self.helper, self.settings)
-
-    def _as_user(self) -> AbstractContextManager[None]:
-        return modes_that_bind() if self.are_modes_binding else nullcontext()
 
     def _date_arrivals(self) -> None:
         """Let what arrived without its source's time carry the destination's, not this machine's."""

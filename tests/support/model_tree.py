@@ -1,8 +1,7 @@
 """The source tree of the model, and all that may happen to it: one method an edit, each told what to do by numbers.
 
-A number chooses among what is there, so that every edit means something whatever came before it. No path ever has the
-modification time of another content it held: what comes back under its old name, time and size could not be told from
-what never left, by this tool or by any other that reads no contents.
+A number chooses among what is there, so that every edit means something whatever came before it. Unless times may be
+put back, no path ever has the modification time of another content it held; where they may, ctime differs.
 """
 
 from __future__ import annotations
@@ -31,11 +30,15 @@ class Tree:
 
     Attributes:
         touched: The paths that edits were about, in order.
+        may_put_times_back: Whether contents may change that keep their time and size.
+        put_back: The paths of which this is so.
     """
 
     def __init__(self, top: Path, now_ns: Callable[[], int]) -> None:
         self.top = top
         self.touched: list[str] = []
+        self.may_put_times_back = False
+        self.put_back: set[str] = set()
         self._now_ns = now_ns
         self._counter = 0
         self._held: set[tuple[str, int]] = set()
@@ -72,6 +75,10 @@ class Tree:
     def files(self) -> list[str]:
         """Every regular file but the one that stays, sorted."""
         return sorted(path for path, status in self._walk() if stat.S_ISREG(status.st_mode) and path != KEEP)
+
+    def links(self) -> list[str]:
+        """Every symlink, sorted."""
+        return sorted(path for path, status in self._walk() if stat.S_ISLNK(status.st_mode))
 
     def everything(self) -> list[str]:
         """Every file and folder that may be edited."""
@@ -143,6 +150,44 @@ class Tree:
         os.replace(aside, self.top / path)
         self._date(path, min(mtime_ns, status.st_mtime_ns - self._counter))
         return f"replace {path} by an older copy {self._about(path)}"
+
+    def _put_back(self, which: int) -> str | None:
+        """Rewrite a file and put its time back."""
+        path = self._pick(self.files(), which) if self.may_put_times_back else None
+        if path is None:
+            return None
+        status = (self.top / path).stat()
+        self._await_another_ctime(status.st_ctime_ns)
+        (self.top / path).write_bytes(self._content(status.st_size))
+        os.utime(self.top / path, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        self._note_put_back(path)
+        return f"rewrite {path} and put its time back {self._about(path)}"
+
+    def _rename_over(self, which: int) -> str | None:
+        """Rename another file over one that has its time and size."""
+        path = self._pick(self.files(), which) if self.may_put_times_back else None
+        if path is None:
+            return None
+        status = (self.top / path).stat()
+        aside = self.top.parent / "aside"
+        aside.write_bytes(self._content(status.st_size))
+        os.utime(aside, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        self._await_another_ctime(status.st_ctime_ns)
+        os.replace(aside, self.top / path)
+        self._note_put_back(path)
+        return f"rename another file over {path} {self._about(path)}"
+
+    def _await_another_ctime(self, ctime_ns: int) -> None:
+        """Wait until the kernel gives another ctime: for up to its tick, 10 ms."""
+        scratch = self.top.parent / "scratch"
+        scratch.touch()
+        while scratch.stat().st_ctime_ns <= ctime_ns:
+            scratch.touch()
+
+    def _note_put_back(self, path: str) -> None:
+        touched = len(self.touched)
+        self._touch_links(path)
+        self.put_back.update(self.touched[touched:])
 
     def _touch(self, which: int, moment: Moment) -> str | None:
         path = self._pick(self.files(), which)
