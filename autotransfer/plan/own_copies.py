@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from autotransfer.common.paths import FOLDER_ITSELF
-from autotransfer.common.times import NS_PER_SECOND
+from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore.record import Fingerprint, Folder
 from autotransfer.datastore.tasks import Item
 from autotransfer.datastore.trie import PathTrie
@@ -17,12 +16,16 @@ from autotransfer.plan.compare import NEW
 # The step of FAT's times, the coarsest that a copy may have.
 TIME_STEP_NS = 2 * NS_PER_SECOND
 
+# Storage that keeps no times dates a copy when it is made: at most this long before its task ended, or, by the clock of
+# a file server, after it.
+COPYING_NS = DAY * NS_PER_SECOND
+
 # More need not be asked about: one that holds our copies is enough.
 MOST_FOUND = 20
 
 
 class OwnCopies:
-    """Folders that may be DST_DIR: at least half of the new files of a folder are, below it, what was sent before.
+    """Folders that may be DST_DIR: at least half of what is new in a folder is, below it, what was sent before.
 
     Args:
         first_number: That of the first task of this run; what earlier ones carry counts.
@@ -43,11 +46,11 @@ class OwnCopies:
         self.found: list[str] = []
 
     def note(self, rel_path: str, outgoing: Mapping[str, Item]) -> None:
-        """Hold the new files of a folder against what was sent from folders whose path ends its own.
+        """Hold what is new in a folder against what was sent from folders whose path ends its own.
 
-        Cost: nothing for a folder without new files, nor unless a name of its path is one at the top of SRC_DIR.
+        Cost: nothing for a folder in which nothing is new, nor unless a name of its path is one at the top of SRC_DIR.
         """
-        new = {name: item for name, item in outgoing.items() if item.why == NEW and name != FOLDER_ITSELF}
+        new = {name: item for name, item in outgoing.items() if item.why == NEW}
         if not new or not rel_path or len(self.found) >= MOST_FOUND:
             return
         names = rel_path.split("/")
@@ -60,12 +63,15 @@ class OwnCopies:
             if 2 * sum(name in sent and self._is_alike(item, sent[name]) for name, item in new.items()) >= len(new):
                 self.found.append(place)
 
-    def _sent(self, folder: Folder) -> dict[str, Fingerprint]:
-        sent = {name: known.fingerprint for name, known in folder.delivered.items() if known.task}
+    def _sent(self, folder: Folder) -> dict[str, tuple[Fingerprint, int]]:
+        sent = {name: (one.fingerprint, one.transferred_at_ns) for name, one in folder.delivered.items() if one.task}
         flying = {name: one for name, one in folder.in_flight.items() if 0 < one.task < self._first_number}
-        return {**sent, **{name: one.fingerprint for name, one in flying.items()}}
+        return {**sent, **{name: (one.fingerprint, 0) for name, one in flying.items()}}
 
-    def _is_alike(self, item: Item, sent: Fingerprint) -> bool:
-        mtime_ns, size_bytes = sent
-        is_same_time = not self._keeps_times or abs(item.mtime_ns - mtime_ns) <= TIME_STEP_NS
-        return item.size_bytes == size_bytes and is_same_time
+    def _is_alike(self, item: Item, sent: tuple[Fingerprint, int]) -> bool:
+        (mtime_ns, size_bytes), delivered_at_ns = sent
+        return item.size_bytes == size_bytes and (
+            not self._keeps_times
+            or abs(item.mtime_ns - mtime_ns) <= TIME_STEP_NS
+            or abs(item.mtime_ns - delivered_at_ns) <= COPYING_NS
+        )

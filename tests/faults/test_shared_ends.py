@@ -42,7 +42,7 @@ def inside(there: Route, service: SmallGlobus) -> Route:
 
 
 @pytest.mark.fault("DST_DIR lies inside SRC_DIR: the new files are copies", sees=SEES, status=5, recorded=DELIVERED)
-@pytest.mark.parametrize("way", ["full", "quick", "paths", "without times"])
+@pytest.mark.parametrize("way", ["full", "quick", "paths", "without times", "times not kept"])
 def test_a_run_whose_new_files_are_its_own_copies_stops(
     inside: Route, service: SmallGlobus, fault: FaultCheck, way: str
 ) -> None:
@@ -55,6 +55,8 @@ def test_a_run_whose_new_files_are_its_own_copies_stops(
         names = inside.folder / "names"
         names.write_text("shared/out/scan1/frame.tif\n")
         options = ["--paths-from", str(names)]
+    if way == "times not kept":
+        os.utime(copy)
     if way == "without times":
         os.utime(copy, (1_600_000_000,) * 2)
         inside.configure(PRESERVE_TIMESTAMP=False)
@@ -92,6 +94,17 @@ def test_copies_that_appear_while_their_task_is_open_stop_the_next_run(there: Ro
 
     there.run("main.py", status=5, says="src/out are copies that this route has made")
     assert len(service.tasks) == 1
+
+
+def test_copies_of_empty_folders_stop_a_run(there: Route, service: SmallGlobus) -> None:
+    (there.src / "out").mkdir()
+    shows(there, service, there.src / "out")
+    there.configure(EXCLUDE=["out"])
+    (there.src / "scan1").mkdir()
+    there.deliver_here()
+    there.configure(EXCLUDE=[])
+
+    there.run("main.py", status=5, says="src/out are copies that this route has made")
 
 
 def test_an_owner_who_keeps_copies_inside_src_dir_is_asked_about_once(there: Route, service: SmallGlobus) -> None:
