@@ -163,7 +163,7 @@ def compare(
         and not (folder.delivered or folder.retries or folder.in_flight or folder.carried_by or taken)
         # What is compared by checksum because its record was dropped is proved equal only as a file item.
         and not any(
-            item.sync_level == CHECKSUM and (is_known or item.mtime_ns <= rules.restored_at_ns)
+            item.sync_level == CHECKSUM and (is_known or 0 < rules.restored_at_ns >= item.mtime_ns)
             for item in outgoing.values()
         )
         and not skips_folders
@@ -238,7 +238,7 @@ def _level(seen: Fingerprint, record: Delivered | None, verify_until_ns: int, ru
         return CHECKSUM
     # A copy made while PRESERVE_TIMESTAMP was False has the time of its arrival; of one that was made after the copy of
     # a restored datastore nothing is known.
-    if second <= max(record.mtime_ns, record.transferred_at_ns, verify_until_ns) // NS_PER_SECOND:
+    if second <= max(record.mtime_ns, record.transferred_at_ns, rules.restored_at_ns) // NS_PER_SECOND:
         return CHECKSUM
     # `exists` and `size` are for what is new: they would miss a modification.
     return rules.sync_level if rules.sync_level == "mtime" else CHECKSUM

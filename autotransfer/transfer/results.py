@@ -304,7 +304,12 @@ class TaskResult:
             if is_final:
                 folder.retries.pop(name, None)
             return Tally(arrived=1)
-        if not is_copy_untouched:
+        if isinstance(fate, int) and fate in (VERIFIED, TRANSFERRED) and is_final:
+            # Changed since: the copy has the size that was sent, so an outdated view of it shows next time.
+            folder.delivered[name] = Delivered(
+                *flying.fingerprint, self._latest_ns, self._number, FOUND, flying.ctime_lag_ns
+            )
+        elif not is_copy_untouched:
             folder.delivered.pop(name, None)
         self._retry(
             folder,
