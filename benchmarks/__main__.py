@@ -75,14 +75,14 @@ class Bench:
         runs, route, src = self._effort.few_runs, self._routes[files], self._sources[files]
         self._say(f"{files:,} files on a slow file system: {runs} rounds")
         check = ours.says(scan="full", files=files, new=0, modified=0, notices=[])
-        commands = [Command(ours.FULL, route.words("main.py", "--json"), check), *others]
+        commands = [Command(ours.FULL, route.words("main.py", "--json"), check, ours.LOCAL), *others]
         with ExitStack() as stack:
             if importlib.util.find_spec("distributed") is None:
                 missing[ours.DASK] = "the extra [dask] is not installed"
             else:
                 variables = native.slow_variables(library, src)
                 address = stack.enter_context(dask_cluster.cluster(self._folder, variables))
-                commands.append(Command(ours.DASK, route.words_with_dask(address), check, is_needed=False))
+                commands.append(Command(ours.DASK, route.words_with_dask(address), check, ours.LOCAL, is_needed=False))
             around = functools.partial(native.slowed, library, src, calls=files)
             slowed = [command._replace(around=around) for command in commands]
             measured = measure(slowed, runs=runs, folder=self._folder)
@@ -105,7 +105,7 @@ class Bench:
         effort = self._effort
         commands = self._tree(effort.huge_files) + peers.scanners(self._sources[effort.huge_files], names=(peers.FIND,))
         words = self._routes[effort.files].words("main.py", "--json")
-        beside = Command("beside", words, ours.says(scan="full", files=effort.files, new=0, modified=0))
+        beside = Command("beside", words, ours.says(scan="full", files=effort.files, new=0, modified=0), ours.LOCAL)
         self._say(f"{effort.huge_files:,} files: {effort.few_runs} rounds")
         commands = [*self._warm(effort.huge_files, commands), *self._warm(effort.files, [beside])]
         figures = measure(commands, runs=effort.few_runs, folder=self._folder).figures

@@ -66,7 +66,7 @@ def test_a_run_reads_the_record_of_a_folder_once(route: Route, counted: Counted)
     assert route.summary_here()["sent_files"] == 3
 
     assert {key: count for key, count in counted.reads.items() if key.startswith("/")} == {
-        "/": 2,  # first of all, whether anything is recorded
+        "/": 3,  # first of all, whether anything is recorded, and whether SRC_DIR still is the folder that it was
         "/same": 1,
         "/changed": 1,
         "/gains a folder": 2,  # for what the new folder inherits

@@ -162,7 +162,12 @@ def test_the_transfer_options_of_the_former_command_line_keep_their_meaning(rout
     assert document is not None
     assert document["sync_level"] == 3
     assert [document[name.replace("-", "_")] for name in names] == [True] * 5
-    assert [rule["name"] for rule in document["filter_rules"]] == ["*.tmp", "*.bak", "core"]
+    assert [rule["name"] for rule in document["filter_rules"]] == [
+        "*.tmp",
+        ".globus-automated-transfer-test-*",
+        "*.bak",
+        "core",
+    ]
     assert [document[f"notify_on_{event}"] for event in ("succeeded", "failed", "inactive")] == [True, False, True]
 
 

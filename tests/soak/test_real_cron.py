@@ -42,4 +42,4 @@ def test_cron_mails_a_problem_once_with_what_to_do(route: Route, tmp_path: Path)
     assert "To: beamline-staff@example.org" in head.splitlines()
     assert "/opt/transfer/main.py" in next(each for each in head.splitlines() if each.startswith("Subject:"))
     bad = f"Skipped {route.src}/bad \\xff.tif: its name is not UTF-8, so Globus cannot carry it; rename it."
-    assert body.splitlines() == [bad]
+    assert body.splitlines() == [bad, "Service: local, not Globus."]
