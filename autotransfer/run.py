@@ -22,6 +22,7 @@ from autotransfer.datastore.opening import restored_text
 from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, MOUNTS, RESET, Store
 from autotransfer.datastore.tasks import PREPARED, READING, Task
 from autotransfer.plan import restored
+from autotransfer.plan.own_places import refuse_own_files_inside
 from autotransfer.plan.planner import Plan
 from autotransfer.plan.source_check import check_root, source_policy
 from autotransfer.scan.folders import PathReader, open_root
@@ -132,6 +133,7 @@ class Run:
     def _perform(self, wait_seconds: float | None) -> None:
         root_fd = open_root(self._settings.src_dir)
         self._stack.callback(os.close, root_fd)
+        refuse_own_files_inside(self._settings)
         self._store.refuse_other_service(self._settings.service)
         self._store.claim(self._settings.route, self._settings.service)
         check_root(self._settings, self._store, root_fd)

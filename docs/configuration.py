@@ -59,7 +59,7 @@ NOTES = {
     "DST_ID": "The collection's page in the [Globus web app](https://app.globus.org/collections) shows it.",
     "CLIENT_ID": "The [README](../README.md#requirements) says how to get one.",
     "CODE_PATH": (
-        "It must not lie inside `SRC_DIR`, and each route needs one of its own. What "
+        "It must not lie inside `SRC_DIR`, under whatever name, and each route needs one of its own. What "
         "is kept there: [Output](output.md#the-files-in-code_path)."
     ),
     "SRC_PATH": "If a guest collection shares `/data`, then `/data/run7` is `/run7` there. Empty: as `SRC_DIR`.",

@@ -25,6 +25,7 @@ from autotransfer.common.times import NS_PER_SECOND, utc_text
 from autotransfer.datastore.opening import compare_marks, refuse_lost, restored_text
 from autotransfer.datastore.store import FORMAT_VERSION, Store
 from autotransfer.datastore.traces import newest
+from autotransfer.plan.own_places import refuse_own_files_inside
 from autotransfer.plan.source_check import check_root
 from autotransfer.scan.folders import open_root
 
@@ -158,6 +159,7 @@ class Checks:
     def _check_settings(self) -> Found:
         self._settings = self._load()
         settings = self._settings
+        refuse_own_files_inside(settings)
         is_local = bool(settings.local_file) and os.path.exists(settings.local_file)
         found = f"{settings.local_file if is_local else settings.config_file} is complete"
         if not settings.edited:

@@ -18,6 +18,14 @@ from autotransfer.common.times import interval_seconds
 SYNC_LEVELS = ("exists", "size", "mtime", "checksum")
 SECRET = ("PING_URL",)
 
+# What of ours may not lie in SRC_DIR, and what would come of it.
+OWN_PLACES = {
+    "CODE_PATH": "the login and the datastore would be sent too",
+    "METRICS_FILE": "each run would find it changed",
+    "REPORT_FILE": "every new page would be sent too",
+    "CLIENT_SECRET_FILE": "the secret would be sent too",
+}
+
 # What may be enough to delete an original by, beside proof: weaker evidence, and what is never sent. "touched" is a
 # delivered path whose ctime alone has changed since: its contents may have, with the times put back.
 ACCEPTABLE = ("transferred", "counted", "found", "assumed", "touched", "skipped", "symlinks", "special_files")
@@ -299,11 +307,7 @@ def _suggestion(name: str) -> str:
 def _contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The same for values that are right by themselves but not together."""
     src_dir, dst_dir = _tidy(values["SRC_DIR"]), _tidy(values["DST_DIR"])
-    for name, effect in (
-        ("CODE_PATH", "the login and the datastore would be sent too"),
-        ("METRICS_FILE", "each run would find it changed"),
-        ("REPORT_FILE", "every new page would be sent too"),
-    ):
+    for name, effect in OWN_PLACES.items():
         path = _tidy(values.get(name, ""))
         if path and _is_in(path, src_dir):
             yield name, f"{name} {path} lies inside SRC_DIR {src_dir}, so {effect}"
