@@ -29,7 +29,8 @@ modified files for current, its lists and counts are odd, the destination keeps 
 contents change with their times put back. There a witness reads the bytes of both trees at each commit and follows none
 of the tool's reasons: what is recorded as `verified` or `equal` was at the destination byte for byte as the source was
 when it had that size, mtime and ctime; what `status.py --path` calls safe is there byte for byte at that moment.
-Excused is only what nobody outside a transfer node can notice: it saw an older version of the very size."""
+Excused is only a transfer node that still saw an older version of a file (limits.md): of the same size nobody else can
+notice it, of another size the tool misses it when the file changed again meanwhile."""
 
 
 def prove(effort: Effort) -> Proof:
@@ -42,7 +43,12 @@ def prove(effort: Effort) -> Proof:
         seed = effort.seed + rounds
         rounds += 1
         try:
-            play(examples=effort.times(EXAMPLES_AT_A_TIME, 10), steps=STEPS, seed=seed)
+            play(
+                examples=effort.times(EXAMPLES_AT_A_TIME, 10),
+                steps=STEPS,
+                seed=seed,
+                may_mislead=not effort.is_short,
+            )
         except Exception as error:
             title = f"{error} (again: python -m prove model --seed {seed})"
             failures.append("\n".join([title, *getattr(error, "__notes__", [])]))
@@ -63,7 +69,7 @@ def _figures(rounds: int) -> tuple[tuple[str, str], ...]:
         ("most runs until a tree that was left alone was equal", f"{most_runs}"),
         ("paths recorded as verified or equal, whose bytes were the same", f"{credits:,}"),
         ("files and folders called safe to delete, whose bytes were there", f"{promises:,}"),
-        ("excused: the node saw an older version of the same size", f"{excused:,}"),
+        ("excused: the node saw an older version", f"{excused:,}"),
         ("steps by kind", _listed(tally)),
         ("trouble ordered", _listed(troubles)),
     )

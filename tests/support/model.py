@@ -156,6 +156,7 @@ class Model(RuleBasedStateMachine):
     """One route; `tally` counts over all of them what was done, and MOST_RUNS until a tree left alone was equal."""
 
     tally: ClassVar[Counter[str]] = Counter()
+    may_mislead: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,7 +181,13 @@ class Model(RuleBasedStateMachine):
         first: list[dict[str, Any]],
     ) -> None:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="model-")))
-        self._route = Route(folder, values, are_modes_binding=are_modes_binding, helper=helper, misled=misled)
+        self._route = Route(
+            folder,
+            values,
+            are_modes_binding=are_modes_binding,
+            helper=helper,
+            misled=misled if self.may_mislead else None,
+        )
         self._stack.callback(self._route.close)
         self.oracle = Oracle(self._route)
         for how in first:
@@ -404,14 +411,15 @@ class Model(RuleBasedStateMachine):
             raise
 
 
-def play(*, examples: int, steps: int, seed: int, blob: str = "") -> None:
+def play(*, examples: int, steps: int, seed: int, blob: str = "", may_mislead: bool = False) -> None:
     """Play so many examples of at most so many steps each; raises what failed, shrunk, with its steps in its notes.
 
     Args:
         seed: Where all chance comes from.
         blob: What an earlier failure printed: only that example is played again.
+        may_mislead: Whether Globus may be wrong on some of the routes.
     """
-    machine = type("Model", (Model,), {"tally": Model.tally})
+    machine = type("Model", (Model,), {"tally": Model.tally, "may_mislead": may_mislead})
     again = hypothesis.reproduce_failure(hypothesis.__version__, blob.encode()) if blob else hypothesis.seed(seed)
     run_state_machine_as_test(
         again(machine),

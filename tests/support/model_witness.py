@@ -7,8 +7,9 @@ at each commit. It follows none of the tool's reasons:
   source was when it had that fingerprint and ctime.
 - Whatever `status.py --path` calls safe to delete is all at the destination, byte for byte, at that moment.
 
-One thing is excused, since nobody outside the transfer node can notice it (docs/limits.md): the node still saw an older
-version of the file, of the very size of the one that was sent, and Globus copied that, or found it equal.
+One thing is excused (docs/limits.md): the transfer node still saw an older version of the file, and Globus copied that,
+or found it equal. Of the same size nobody outside the node can notice it. Of another size the tool does notice it, but
+not yet when the file changed again, or vanished and came back, while that lasted.
 """
 
 from __future__ import annotations
@@ -93,11 +94,11 @@ class Witness:
             self._failures.append(f"{path} is called {word} as {described!r} ({record}), and the copy is {there!r}")
 
     def _is_excused(self, path: str, record: Delivered, task_id: str, there: bytes | None) -> bool:
-        """Whether the task that the record names read an older version of the recorded size, which is there now."""
+        """Whether the task that the record names read an older version of the file, which is there now."""
         task = self._tasks.get(task_id)
         was_seen_older = task is not None and str(self._route.src / path) in task.read_older
         is_older = there in [held for (of, _, _), held in self._held.items() if of == path]
-        return was_seen_older and is_older and there is not None and len(there) == record.size_bytes
+        return was_seen_older and is_older
 
     # --- what must hold ---------------------------------------------------------------------------------------------
 
