@@ -226,9 +226,14 @@ class DeliveredPath(NamedTuple):
 
 
 def delivered_paths(reader: Reader, top: str = "") -> Iterator[DeliveredPath]:
-    """Every delivered path, by folder in the order of the keys, and by name in each; holds one folder at a time."""
+    """Every delivered path, by folder in the order of the keys, and by name in each; holds one folder at a time.
+
+    Not those that will be retried, even where a copy of them is known.
+    """
     for rel_path, record in reader.folders(top):
         columns = delivery(record)
         for name, mtime_ns, size_bytes, moment_ns, task, evidence, _ in sorted(zip(*columns)):
+            if name in record.retries:
+                continue
             path = join(rel_path, name) + "/" * (name == FOLDER_ITSELF)
             yield DeliveredPath(path, size_bytes, mtime_ns, moment_ns, reader.task_id(task), WORDS[evidence])

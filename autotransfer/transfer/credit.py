@@ -29,6 +29,10 @@ from autotransfer.transfer.task_status import UNKNOWN, Counts
 
 CHECKSUM = "checksum"
 
+# How often a path is retried that Globus finds current, though its copy should have another size: for some 35 minutes.
+# Hardly any node sees an older version for as long, so what is known of the copy may be wrong; but nothing is proved.
+MOST_DOUBTS = 5
+
 # Codes of retries.
 UNNAMED, UNLISTED, BYTES_MISSING = "SKIPPED", "LIST_REFUSED", "BYTES_MISSING"
 
@@ -95,7 +99,7 @@ def rest_decider(task: Task, reading: Reading, *, is_list_whole: bool) -> Decide
 def _current_fate(path: Carried, sync_level: str) -> Fate:
     """What becomes of a path whose copy Globus took for current."""
     if path.last_code == SIZE_DIFFERS:  # the copy has another size, so what Globus compared is not what is here
-        return SIZE_DIFFERS
+        return SIZE_DIFFERS if path.attempts < MOST_DOUBTS else FOUND
     if path.is_item and sync_level == CHECKSUM:
         return EQUAL if path.last_code != BYTES_MISSING else FOUND  # some copy of its task is known to be short
     return NOT_COPIED if path.is_known else FOUND

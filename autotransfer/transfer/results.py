@@ -34,12 +34,14 @@ class Carried(NamedTuple):
         is_known: Whether an earlier version of it was recorded, so that it was modified.
         is_item: Whether it was an item of its own, not in a folder that was.
         last_code: Why it failed before, as it is now, or that its copy has another size; or "".
+        attempts: How often it failed, as it is now.
     """
 
     name: str
     is_known: bool
     is_item: bool
     last_code: str
+    attempts: int = 0
 
 
 Decide = Callable[[Carried], Fate]
@@ -48,6 +50,9 @@ NOT_COPIED, NOT_SEEN = "NOT_COPIED", "NOT_SEEN"
 
 # What a transfer node does that sees a file as it was a moment ago. It passes, so the pauses begin one attempt later.
 OUT_OF_DATE = (SIZE_DIFFERS, NOT_COPIED, NOT_SEEN, NOT_LISTED)
+
+# Of these the number of bytes that was copied is known.
+COPIED = (TRANSFERRED, VERIFIED)
 
 # What a task left at the destination, half-written or carried by a folder item, may be as new as its end; a day covers
 # clocks that differ.
@@ -178,7 +183,8 @@ class TaskResult:
                 if copied_bytes not in (None, known.size_bytes):
                     fate = SIZE_DIFFERS
                 size_bytes += known.size_bytes
-                tally += self._close_name(folder, folder_path, name, fate, is_final=copied_bytes is not None)
+                copy = None if copied_bytes is None else self._copy(known, copied_bytes)
+                tally += self._close_name(folder, folder_path, name, fate, copy, is_final=copied_bytes is not None)
             self._trie.put(folder_path, folder)
         return tally, size_bytes
 
@@ -261,10 +267,12 @@ class TaskResult:
             record = folder.delivered.get(name) if is_known else None
             if flying and record and record.task and record.size_bytes != flying.size_bytes:
                 last_code = SIZE_DIFFERS  # the copy is known to have another size
-            fate = decide(Carried(name, is_known, names is not None, last_code))
-            # The copy is what it was, and what is known of it tells an outdated view from an equal copy next time.
-            is_untouched = fate in (NOT_COPIED, SIZE_DIFFERS)
-            tally += self._close_name(folder, folder_path, name, fate, is_copy_untouched=is_untouched)
+            attempts = earlier.attempts if earlier and has_failed else 0
+            fate = decide(Carried(name, is_known, names is not None, last_code, attempts))
+            copy = record if fate in (NOT_COPIED, SIZE_DIFFERS) else None  # it is what it was
+            if flying and fate in COPIED:
+                copy = self._copy(flying, flying.size_bytes)
+            tally += self._close_name(folder, folder_path, name, fate, copy)
         if ends_carrying:
             folder.carried_by = 0
             self._raise_doubt(folder, 0)
@@ -277,14 +285,19 @@ class TaskResult:
         folder_path: str,
         name: str,
         fate: Fate,
+        copy: Delivered | None,
         *,
         is_final: bool = True,
-        is_copy_untouched: bool = False,
     ) -> Tally:
-        """Decide about one path; what failed before is forgotten only with a final success."""
+        """Decide about one path; what failed before is forgotten only with a final success.
+
+        Args:
+            copy: What is known to be at the destination. It is kept beside a retry: should Globus then find that what
+                it sees has been copied already, another size shows that it sees an older version.
+        """
         flying = folder.in_flight.get(name)
         if flying is None or flying.task != self._number:
-            return self._close_delivered(folder, name, fate)
+            return self._close_delivered(folder, name, fate, copy)
         del folder.in_flight[name]
         try:
             seen = self._recheck(folder_path, name)
@@ -304,13 +317,7 @@ class TaskResult:
             if is_final:
                 folder.retries.pop(name, None)
             return Tally(arrived=1)
-        if isinstance(fate, int) and fate in (VERIFIED, TRANSFERRED) and is_final:
-            # Changed since: the copy has the size that was sent, so an outdated view of it shows next time.
-            folder.delivered[name] = Delivered(
-                *flying.fingerprint, self._latest_ns, self._number, FOUND, flying.ctime_lag_ns
-            )
-        elif not is_copy_untouched:
-            folder.delivered.pop(name, None)
+        self._keep_copy(folder, name, copy)
         self._retry(
             folder,
             name,
@@ -319,14 +326,23 @@ class TaskResult:
         )
         return Tally(returned=1)
 
-    def _close_delivered(self, folder: Folder, name: str, fate: Fate) -> Tally:
+    def _copy(self, sent: InFlight | Delivered, size_bytes: int) -> Delivered:
+        return Delivered(sent.mtime_ns, size_bytes, self._latest_ns, self._number, FOUND, sent.ctime_lag_ns)
+
+    @staticmethod
+    def _keep_copy(folder: Folder, name: str, copy: Delivered | None) -> None:
+        folder.delivered.pop(name, None)
+        if copy is not None:
+            folder.delivered[name] = copy
+
+    def _close_delivered(self, folder: Folder, name: str, fate: Fate, copy: Delivered | None = None) -> Tally:
         """The same for what was recorded as delivered while the list was being read."""
         record = folder.delivered[name]
         if isinstance(fate, int):
             folder.delivered[name] = record._replace(evidence=fate)
             folder.retries.pop(name, None)
             return Tally()
-        del folder.delivered[name]
+        self._keep_copy(folder, name, copy)
         self._retry(folder, name, record.fingerprint, fate)
         return Tally(arrived=-1, returned=1)
 

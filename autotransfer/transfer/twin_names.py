@@ -27,7 +27,7 @@ REFUSALS_SHOWN = 2
 # The code of a retry: another file may have replaced the copy.
 REPLACED = "NAMES_FOLD"
 
-# (rel_path, most) -> the names in that folder at the destination, at most so many; None: there is no such folder.
+# (rel_path, most) -> the names in that folder at the destination, at most that many; None: there is no such folder.
 ListNames = Callable[[str, int], Optional[list[str]]]
 
 

@@ -322,14 +322,18 @@ class CopyJob:
                 yield count
             self._context.apply_rule(self._task, rule)
             yield STALLED
-        checksum = yield from self._copy(unit, status, is_corrupt=rule is not None and rule.outcome == "corrupt")
+        copied_bytes, checksum = yield from self._copy(
+            unit, status, is_corrupt=rule is not None and rule.outcome == "corrupt"
+        )
         self._task.files_transferred += 1
         self._task.subtasks_succeeded += self._weight(unit)
-        self._task.arrivals.append(Arrival(unit.item, unit.below, status.st_size, checksum))
+        self._task.arrivals.append(Arrival(unit.item, unit.below, copied_bytes, checksum))
         yield 1
 
-    def _copy(self, unit: _Unit, status: os.stat_result, *, is_corrupt: bool) -> Generator[int, None, str | None]:
-        """Copy, and compare if that is wanted; ends with the checksum of what was read, if there is one."""
+    def _copy(
+        self, unit: _Unit, status: os.stat_result, *, is_corrupt: bool
+    ) -> Generator[int, None, tuple[int, str | None]]:
+        """Copy, and compare if that is wanted; ends with the bytes of the last try, and their checksum or None."""
         key = (unit.item, unit.below)
         for is_last_try in (False, True):
             copied_bytes = 0
@@ -346,17 +350,17 @@ class CopyJob:
                 copying.keep_timestamp(status, unit.destination)
             self._check_external(unit)
             if not self._verifies():
-                return None
+                return copied_bytes, None
             self._task.bytes_checksummed += copied_bytes
             is_same, checksum = copying.compare_content(unit.source, unit.destination)
             if is_same:
-                return checksum
+                return copied_bytes, checksum
             fault = ItemFault("VERIFY_CHECKSUM", "Checksums of source and destination differ", is_at_source=False)
             if is_last_try:
                 raise fault
             self._task.record_fault(fault.code, self._details(unit, fault), self._context.clock.now())
             self._task.nice_status = "OK"
-        return None
+        raise AssertionError("the last try ends above")
 
     def _check_external(self, unit: _Unit) -> None:
         item = self._items[unit.item]

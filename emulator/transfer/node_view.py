@@ -2,14 +2,13 @@
 
 A node that mounts the files over a network keeps their sizes and times, and perhaps their pages, for a while (nfs(5):
 up to a minute by default, documented), and goes on showing an older version (observed: s3fs-fuse issue 1961, owncloud
-client issue 2210). Here it does so until it is told otherwise.
+client issue 2210). Here it does so until a test ends it.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import stat
 import tempfile
 
 
@@ -21,17 +20,14 @@ class NodeView:
         self._copies: tempfile.TemporaryDirectory[str] | None = None
 
     def keep(self, local: bytes) -> None:
-        """Go on seeing a file as it is now, or seeing none; what is kept already stays as it is."""
-        if local in self._older:
+        """Go on seeing a file as it is now, or seeing none; what is kept stays as it is. A folder is always seen."""
+        if local in self._older or os.path.isdir(local):
             return
         if self._copies is None:
             self._copies = tempfile.TemporaryDirectory(prefix="globus-node-")
         copy = os.path.join(os.fsencode(self._copies.name), str(len(self._older)).encode())
-        try:
-            if stat.S_ISREG(os.stat(local).st_mode):
-                shutil.copy2(local, copy)
-        except FileNotFoundError:
-            pass
+        if os.path.isfile(local):
+            shutil.copy2(local, copy)
         self._older[local] = copy
 
     def clear(self) -> None:

@@ -166,6 +166,57 @@ def test_a_copy_that_is_shorter_than_the_file_is_not_delivered(there: Route, ser
     assert recorded(there) == {"frame": "verified"}
 
 
+def test_a_copy_of_another_size_is_not_equal_though_the_file_changed_since(there: Route, service: SmallGlobus) -> None:
+    """The node goes on seeing what it copied first, which nothing else is recorded of."""
+    there.write("frame", "0123456789")
+    before = there.folder / "before"
+    before.write_text("0123")
+    service.seen = lambda path: str(before) if path.endswith("/frame") else path
+
+    there.deliver_here()
+    service.is_held = True
+    there.summary_here()
+    there.write("frame", "9876543210", mtime_seconds=LONG_AGO + 100)
+    service.is_held = False
+    there.deliver_here()
+    there.deliver_here()
+    meanwhile = recorded(there)
+    there.run_here("status.py", "--manifest", str(there.folder / "listed.csv"))
+    service.seen = lambda path: path
+    there.deliver_here()
+
+    assert meanwhile == {"frame": "retrying SIZE_DIFFERS"}
+    assert "frame" not in (there.folder / "listed.csv").read_text()
+    assert recorded(there) == {"frame": "verified"}
+    assert there.tree(there.dst) == there.tree()
+
+
+def test_a_copy_of_another_size_is_not_equal_though_the_file_changed_under_the_transfer(
+    there: Route, service: SmallGlobus
+) -> None:
+    """The node goes on seeing what it copied, and finds that equal to the copy."""
+    there.write("frame", "0123456789")
+    before = there.folder / "before"
+    before.write_text("0123456789")
+    service.is_held = True
+    there.summary_here()
+    there.write("frame", "0123456789 and more", mtime_seconds=LONG_AGO + 100)
+    service.seen = lambda path: str(before) if path.endswith("/frame") else path
+    service.is_held = False
+
+    there.deliver_here()
+    there.deliver_here()
+    meanwhile = recorded(there)
+    there.run_here("status.py", "--manifest", str(there.folder / "listed.csv"))
+    service.seen = lambda path: path
+    there.deliver_here()
+
+    assert meanwhile == {"frame": "retrying SIZE_DIFFERS"}
+    assert "frame" not in (there.folder / "listed.csv").read_text()
+    assert recorded(there) == {"frame": "verified"}
+    assert there.tree(there.dst) == there.tree()
+
+
 def test_rows_without_sizes_need_all_the_bytes(there: Route, service: SmallGlobus) -> None:
     service.row_sizes = False
     before = there.folder / "before"

@@ -76,7 +76,7 @@ ODDITIES = st.builds(
     st.sampled_from([*ROWS, *COUNTS]),
     st.one_of(st.none(), st.sampled_from(NAMES)),
     st.sampled_from(COUNTED),
-    st.integers(1, 2),
+    st.sampled_from([1, 2, 4]),
 )
 PLANTING = st.fixed_dictionaries(EDITS["plant"])
 EDITS_TOGETHER = st.lists(EDIT, min_size=1, max_size=4)
@@ -113,6 +113,8 @@ def a_misled_run(how: str) -> Any:
         size: int | None,
         edits: list[Edit],
         oddity: dict[str, Any],
+        skips: int,
+        is_unsent: bool,
         seconds: int,
     ) -> None:
         with self.counted(act.__name__):
@@ -120,13 +122,19 @@ def a_misled_run(how: str) -> Any:
             self.oracle.run()
             self.route.pass_time(HOUR_SECONDS)
             files = self.route.tree.files()
-            self._mislead(how, files[which % len(files)] if files else None, oddity, seconds)
+            path = files[which % len(files)] if files else None
             # Newer than its last transfer, so that it is sent at the ordinary sync level.
-            for edit in [("rewrite", {"which": which, "size": size, "moment": Moment("now", 0)}), *edits]:
+            modified: list[Edit] = [("rewrite", {"which": which, "size": size, "moment": Moment("now", 0)})]
+            if how == "older" and is_unsent:
+                self.route.edit("append", {"which": which, "moment": Moment("now", 0)})
+            self._mislead(how, path, oddity, seconds)
+            if how == "odd" and skips:
+                self._let_go_wrong({"outcome": "skip", "times": skips, "path": None})
+            for edit in [*modified, *edits]:
                 self.route.edit(*edit)
-            self.route.pass_time(HOUR_SECONDS)
-            self.oracle.run()
-            self.oracle.run()
+            for _ in range(3):
+                self.route.pass_time(HOUR_SECONDS)
+                self.oracle.run()
 
     act.__name__ = act.__qualname__ = f"misled_{how}"
     drawn: dict[str, Any] = {
@@ -134,6 +142,8 @@ def a_misled_run(how: str) -> Any:
         "size": st.one_of(st.none(), SIZE),
         "edits": st.lists(EDIT, max_size=2),
         "oddity": ODDITIES,
+        "skips": st.sampled_from([0, 1, 4]),
+        "is_unsent": st.booleans(),
         "seconds": st.sampled_from([-(10**6), -2, 2, 10**6]),
     }
     make: Any = rule(**drawn)
@@ -411,13 +421,16 @@ class Model(RuleBasedStateMachine):
             raise
 
 
-def play(*, examples: int, steps: int, seed: int, blob: str = "", may_mislead: bool = False) -> None:
+def play(
+    *, examples: int, steps: int, seed: int, blob: str = "", may_mislead: bool = False, shrinks: bool = True
+) -> None:
     """Play so many examples of at most so many steps each; raises what failed, shrunk, with its steps in its notes.
 
     Args:
         seed: Where all chance comes from.
         blob: What an earlier failure printed: only that example is played again.
         may_mislead: Whether Globus may be wrong on some of the routes.
+        shrinks: Whether a failure is made as small as it can be, which takes minutes.
     """
     machine = type("Model", (Model,), {"tally": Model.tally, "may_mislead": may_mislead})
     again = hypothesis.reproduce_failure(hypothesis.__version__, blob.encode()) if blob else hypothesis.seed(seed)
@@ -431,6 +444,6 @@ def play(*, examples: int, steps: int, seed: int, blob: str = "", may_mislead: b
             print_blob=True,
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
-            phases=(Phase.explicit, Phase.generate, Phase.shrink),
+            phases=(Phase.explicit, Phase.generate, *([Phase.shrink] if shrinks else ())),
         ),
     )

@@ -13,6 +13,7 @@ from model_route import Interruptions, Route
 
 from autotransfer.common.paths import FOLDER_ITSELF, join, split
 from autotransfer.common.summary import Summary
+from autotransfer.datastore.evidence import PROVED
 from autotransfer.datastore.record import Fingerprint, Folder
 from autotransfer.datastore.store import Store
 from emulator.world import Task
@@ -98,12 +99,12 @@ class Oracle:
         with Store(self.route.datastore) as store:
             for one in store.ledger.open.values():
                 self._prepared.setdefault(one.submission_id, edits_before)
-        open_ids = self._open_task_ids()
+        open_ids = self._open_submissions()
         for path, sent in self._sent.items():
-            if sent.settled_after is None and sent.task.task_id not in open_ids:
+            if sent.settled_after is None and sent.task.submission.submission_id not in open_ids:
                 self._sent[path] = sent._replace(settled_after=len(touched))
         for task in [task for task_id, task in world_tasks.items() if task_id not in tasks_before]:
-            settled_after = None if task.task_id in open_ids else len(touched)
+            settled_after = None if task.submission.submission_id in open_ids else len(touched)
             for path in self._paths_of(task):
                 seen = self.seen(path)
                 if seen is None:
@@ -200,41 +201,47 @@ class Oracle:
             world.change_task(task.task_id, pause=False, inactive=False)
         route.tree.lay_open()
         route.witness.see_source()
-        if route.misled:
-            self._compare_everything()
         route.values["SCAN"] = "full"  # a quick one does not see a file that was rewritten in place
         a_run = min(route.values["MAX_ITEMS_PER_TASK"] * route.values["MAX_TASKS_IN_FLIGHT"], 10_000)
         expected = self.expected()
         bound = RUNS_TO_EQUALITY + 2 * (len(expected) // a_run)
+        if route.misled:
+            self._compare_everything(2 * bound)
         blocked = sum(self._is_blocked(path, is_folder=content is None) for path, content in expected.items())
         if 2 * blocked < a_run:  # paths that cannot succeed take room in tasks from those that can
             self._run_until_equal(2 * bound, with_blocked=False)
         self._clear_the_way()
         self._run_until_equal(bound, with_blocked=True)
-        route.pass_time(HOUR_SECONDS)  # what was touched just now has settled
+        route.pass_time(25 * HOUR_SECONDS)  # what was touched just now has settled, and no pause is longer than a day
         for _ in range(2):
             summary = self._undisturbed_run()
-            if not (summary.submitted or self._open_task_ids()):
+            if not (summary.submitted or self._open_submissions()):
                 break
         summary = self._undisturbed_run()
         assert (summary.submitted, summary.changes, summary.waiting) == (0, 0, 0), "at rest, something is still sent"
         self._check_rest()
+        if route.misled:
+            self._check_proved()
         route.witness.check()
 
-    def _compare_everything(self) -> None:
+    def _compare_everything(self, most_runs: int) -> None:
         """What the manual says of copies that nobody has compared, and of files that were touched."""
         self.route.stop_misleading()
-        for _ in range(2 * RUNS_TO_EQUALITY):
+        for _ in range(most_runs):
             self.route.pass_time(25 * HOUR_SECONDS)
             self._undisturbed_run()
             self._clear_the_way()
-            if not self._open_task_ids():
+            if not self._open_submissions():
                 break
         self.route.set_time("", None, is_now=False)
+        for _ in range(most_runs):
+            if not (self._undisturbed_run().submitted or self._open_submissions()):
+                break
+            self._clear_the_way()
 
     def _run_until_equal(self, most_runs: int, *, with_blocked: bool) -> None:
         for runs in range(most_runs + 1):
-            if not self.missing(with_blocked=with_blocked) and not (with_blocked and self._open_task_ids()):
+            if not self.missing(with_blocked=with_blocked) and not (with_blocked and self._open_submissions()):
                 self.most_runs = max(self.most_runs, runs)
                 return
             if runs < most_runs:
@@ -242,7 +249,9 @@ class Oracle:
                 self._undisturbed_run()
                 if with_blocked:
                     self._clear_the_way()
-        raise AssertionError(f"after {most_runs} runs still missing: {self.missing()}, open: {self._open_task_ids()}")
+        raise AssertionError(
+            f"after {most_runs} runs still missing: {self.missing()}, open: {self._open_submissions()}"
+        )
 
     def _undisturbed_run(self) -> Summary:
         summary = self.run()
@@ -262,6 +271,12 @@ class Oracle:
             assert path in on_disk or self._is_kept(path), f"{path!r} is gone, and has a record {folder.pack()}"
             names = {split(each)[1] for each in on_disk if each and split(each)[0] == path}
             assert folder.folders <= names | {each for each in folder.folders if self._is_kept(join(path, each))}
+
+    def _check_proved(self) -> None:
+        """Since everything was compared, everything is proved."""
+        for path, folder in self.route.trie().items():
+            weak = [name for name, record in folder.delivered.items() if record.evidence not in PROVED]
+            assert all(self._is_kept(join(path, name)) for name in weak), f"{path!r} has {folder.delivered}"
 
     def _is_kept(self, path: str) -> bool:
         """Whether records stay although the scan does not see the path: left out, or a link that cannot be followed."""
@@ -295,10 +310,10 @@ class Oracle:
 
     # --- tasks ------------------------------------------------------------------------------------------------------
 
-    def _open_task_ids(self) -> set[str]:
-        """Open tasks of the ledger; one that was never acknowledged has the id ""."""
+    def _open_submissions(self) -> set[str]:
+        """The submission_ids of the tasks that are open in the ledger, acknowledged or not."""
         with Store(self.route.datastore) as store:
-            return {task.task_id for task in store.ledger.open.values()}
+            return {task.submission_id for task in store.ledger.open.values()}
 
     def _paths_of(self, task: Task) -> set[str]:
         """The files that a task carries, folders walked."""

@@ -185,6 +185,7 @@ class Route:
         self.pages_a_run = wrong.pages_a_run
         self._odd_lists: list[OddList] = []
         self._outcomes: list[OutcomeRule] = []
+        self._dated: set[str] = set()
         self.witness = Witness(self)
 
     def close(self) -> None:
@@ -338,12 +339,16 @@ class Route:
         self.tell(f"the copy {rel_path} is dated {seconds} s later")
         mtime_ns = os.stat(self.dst / rel_path).st_mtime_ns + seconds * NS
         os.utime(self.dst / rel_path, ns=(mtime_ns, mtime_ns))
+        self._dated.add(rel_path)
 
     def is_misled(self, task: Task) -> bool:
-        """Whether a task saw older files, took one for current that was not, or was shown oddly."""
+        """Whether a task saw older files, took one for current that was not or has another date, or was shown oddly."""
+        is_dated = any(
+            path == item or f"{path}/".startswith(item) for path in self._dated for item in self.items_of(task)
+        )
         is_odd = any(task.task_id in rule.task_ids for rule in self._odd_lists)
         took = any(task.task_id in rule.ended_tasks for rule in self._outcomes if rule.outcome == "current")
-        return bool(task.read_older) or is_odd or took
+        return bool(task.read_older) or is_odd or took or is_dated
 
     def stop_misleading(self) -> None:
         """From now on Globus is right."""

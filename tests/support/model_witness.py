@@ -8,8 +8,8 @@ at each commit. It follows none of the tool's reasons:
 - Whatever `status.py --path` calls safe to delete is all at the destination, byte for byte, at that moment.
 
 One thing is excused (docs/limits.md): the transfer node still saw an older version of the file, and Globus copied that,
-or found it equal. Of the same size nobody outside the node can notice it. Of another size the tool does notice it, but
-not yet when the file changed again, or vanished and came back, while that lasted.
+which has the very size of the one that was sent; or found it equal, where nothing was recorded of the copy's size.
+Nobody outside the node can notice that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autotransfer.common.paths import FOLDER_ITSELF, join
-from autotransfer.datastore.evidence import PROVED, WORDS
+from autotransfer.datastore.evidence import EQUAL, PROVED, WORDS
 from autotransfer.datastore.reader import open_reader
 from autotransfer.datastore.record import Delivered, Fingerprint
 from autotransfer.datastore.store import Store
@@ -31,11 +31,15 @@ if TYPE_CHECKING:
     from model_route import Route
 
 
+class Unproved(AssertionError):
+    """The tool says more than is true of the bytes."""
+
+
 class Witness:
     """Watches one route.
 
     Attributes:
-        excused: How many deliveries of an older version of the same size were excused.
+        excused: How many deliveries of an older version were excused.
         credits: How many paths were recorded as proved and found to be so.
         promises: How many paths, of files and folders, were called safe to delete and found to be so.
     """
@@ -48,6 +52,7 @@ class Witness:
         self._excuses: dict[str, Delivered] = {}
         self._failures: list[str] = []
         self._tasks: dict[str, Any] = {}
+        self._known_copies: dict[tuple[str, int], bool] = {}  # whether the copy's size was, when the task took the path
         self.see_source()
 
     # --- what is seen -----------------------------------------------------------------------------------------------
@@ -71,6 +76,11 @@ class Witness:
             task_ids = {number: task.task_id for number, task in store.ledger.open.items()}
             for folder_path in store.trie.below(""):
                 folder = store.trie.folder(folder_path)
+                for name, flying in folder.in_flight.items():
+                    path, known = join(folder_path, name), folder.delivered.get(name)
+                    there = content(self._route.dst / path)
+                    is_known = known is not None and there is not None and known.size_bytes == len(there)
+                    self._known_copies.setdefault((path, flying.task), is_known)
                 for name, record in folder.delivered.items():
                     if record.evidence in PROVED and name != FOLDER_ITSELF and name not in folder.in_flight:
                         path = join(folder_path, name)
@@ -94,19 +104,26 @@ class Witness:
             self._failures.append(f"{path} is called {word} as {described!r} ({record}), and the copy is {there!r}")
 
     def _is_excused(self, path: str, record: Delivered, task_id: str, there: bytes | None) -> bool:
-        """Whether the task that the record names read an older version of the file, which is there now."""
+        """Whether the task that the record names read an older version, which is there now, and no size shows it."""
         task = self._tasks.get(task_id)
         was_seen_older = task is not None and str(self._route.src / path) in task.read_older
         is_older = there in [held for (of, _, _), held in self._held.items() if of == path]
-        return was_seen_older and is_older
+        is_size_known = self._known_copies.get((path, record.task), True) or record.evidence != EQUAL
+        is_size_same = there is not None and len(there) == record.size_bytes
+        return was_seen_older and is_older and (is_size_same or not is_size_known)
 
     # --- what must hold ---------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raise what was noted, and check what may be deleted now; called after each step."""
+        """Raise what was noted, and check what may be deleted now; called after each step.
+
+        Raises:
+            Unproved: The tool is wrong.
+        """
         if os.path.exists(self._route.datastore):
             self.see_commit()
-        assert not self._failures, "\n".join(self._failures)
+        if self._failures:
+            raise Unproved("\n".join(self._failures))
         self._check_promises()
 
     def _check_promises(self) -> None:
@@ -121,9 +138,8 @@ class Witness:
                     if found.is_safe:
                         self.promises += 1
                         differ = self._differing(path)
-                        assert not differ, (
-                            f"{path or 'SRC_DIR'} is called safe to delete, and {differ} differ ({found})"
-                        )
+                        if differ:
+                            raise Unproved(f"{path!r} is called safe to delete, and {differ} differ ({found})")
                         if not path:
                             return  # what is below it was all compared
             finally:

@@ -12,6 +12,7 @@ from autotransfer.datastore.record import NOT_LISTED
 from autotransfer.datastore.tasks import FAILED, SUCCEEDED, Item, Reading, Task
 from autotransfer.transfer.credit import (
     BYTES_MISSING,
+    MOST_DOUBTS,
     UNLISTED,
     UNNAMED,
     agrees,
@@ -122,6 +123,8 @@ def test_a_copy_of_another_size_is_not_equal_whatever_globus_compared() -> None:
     decide = rest_decider(task(sync_level="checksum"), reading(**ONE_CURRENT), is_list_whole=True)
 
     assert decide(Carried("a", True, True, SIZE_DIFFERS)) == SIZE_DIFFERS
+    assert decide(Carried("a", True, True, SIZE_DIFFERS, MOST_DOUBTS - 1)) == SIZE_DIFFERS
+    assert decide(Carried("a", True, True, SIZE_DIFFERS, MOST_DOUBTS)) == FOUND
     assert decide(Carried("a", True, True, BYTES_MISSING)) == FOUND
 
 
