@@ -3,7 +3,7 @@
 The rules, from the surest on:
 
 1. Without a list only this proves a delivery: SUCCEEDED, file items only, every count a whole number, as many files
-   copied as there are items, nothing skipped, and exactly their bytes.
+   copied as there are items, nothing skipped, exactly their bytes, and no fault, after which bytes are counted twice.
 2. Otherwise the list of successful transfers decides, path by path.
 3. What is neither listed nor given up was taken for current at the destination, if the numbers agree: equal, if
    contents were compared; found, if it is new to us; not copied, if we know that it was modified. Not if we know that
@@ -47,7 +47,7 @@ def is_proved(task: Task, items: Sequence[Item], state: str, counts: Counts) -> 
     return (
         state == SUCCEEDED
         and not any(item.is_folder for item in items)
-        and counts == Counts(len(items), len(items), task.size_bytes, 0, 0)
+        and counts == Counts(len(items), len(items), task.size_bytes, 0, 0, 0)
     )
 
 
@@ -57,7 +57,7 @@ def agrees(reading: Reading) -> bool:
     return (
         reading.state == SUCCEEDED
         and counts.errors == 0
-        and min(counts) >= 0
+        and UNKNOWN not in (counts.files, counts.transferred, counts.current)
         and counts.files == counts.transferred + counts.current == reading.carried
     )
 
@@ -67,7 +67,7 @@ def unsized_fate(task: Task, reading: Reading) -> Fate:
     counts = Counts(*reading.counts)
     if UNKNOWN < counts.size_bytes < reading.listed_bytes:
         return BYTES_MISSING
-    is_exact = counts.size_bytes == reading.listed_bytes and counts.transferred == reading.listed
+    is_exact = (counts.size_bytes, counts.transferred, counts.faults) == (reading.listed_bytes, reading.listed, 0)
     return copied_evidence(task) if is_exact else TRANSFERRED
 
 

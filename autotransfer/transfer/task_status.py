@@ -24,6 +24,8 @@ class Counts(NamedTuple):
         transferred, size_bytes: Files that it copied, and their bytes.
         current: Files that it did not copy, because the sync level took their copies for current (files_skipped).
         errors: Paths that it gave up at the source (subtasks_skipped_errors).
+        faults: Errors that it met under way. A file that is copied once more after one has all its bytes counted again,
+            so that only without any do they say what is at the destination.
     """
 
     files: int = UNKNOWN
@@ -31,6 +33,7 @@ class Counts(NamedTuple):
     size_bytes: int = UNKNOWN
     current: int = UNKNOWN
     errors: int = UNKNOWN
+    faults: int = UNKNOWN
 
 
 class TaskStatus(NamedTuple):
@@ -83,7 +86,7 @@ def _count(document: Mapping[str, Any], field: str, *, missing: int = 0) -> int:
 
 
 def _ended(state: str, document: Mapping[str, Any], *, reason: str = "", code: str = "") -> TaskStatus:
-    fields = ("files", "files_transferred", "bytes_transferred", "files_skipped", "subtasks_skipped_errors")
+    fields = ("files", "files_transferred", "bytes_transferred", "files_skipped", "subtasks_skipped_errors", "faults")
     return TaskStatus(
         state,
         reason=_clean(reason),

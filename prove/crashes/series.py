@@ -25,7 +25,7 @@ from prove.native import DIVISIBLE, Call, Point, calls, environment
 
 KNOWN_FILES = {"datastore", "lock", "log", "log.1", "alerts.json"}
 WELL = (0, 3)
-MOST_SETTLING_RUNS = 14
+SETTLING_RUNS = 14
 RUN_SECONDS = 180
 LEAST_LOG_BYTES = 10_000
 
@@ -238,13 +238,15 @@ class Series:
     def settle(self) -> None:
         """Let ordinary runs go on until there is nothing left to do."""
         self.globus.world.set_progress("immediate")
-        for _ in range(MOST_SETTLING_RUNS):
+        a_run = self.settings["MAX_ITEMS_PER_TASK"] * self.settings["MAX_TASKS_IN_FLIGHT"]
+        most_runs = SETTLING_RUNS + 2 * len(self.tree.files()) // a_run
+        for _ in range(most_runs):
             self.run(["main.py", "--json"])
             summary = self.route.summary("--dry-run", "--json", status=None)
             busy = ("new", "modified", "older", "retried", "unsettled", "waiting", "backing_off", "in_flight_tasks")
             if not any(summary[each] for each in busy):
                 return
-        raise AssertionError(f"after {MOST_SETTLING_RUNS} runs left in peace there is still something to do: {summary}")
+        raise AssertionError(f"after {most_runs} runs left in peace there is still something to do: {summary}")
 
     def judge(self) -> None:
         """Check everything that must hold now."""

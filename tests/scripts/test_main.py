@@ -6,6 +6,7 @@ import os
 import time
 
 import pytest
+from evidence_kept import recorded
 from suite import DAY_SECONDS, LONG_AGO, Route, start_with_one_file_away
 
 from emulator.http.server import Emulator
@@ -115,6 +116,29 @@ def test_a_file_that_changed_under_way_is_sent_again_by_checksum(route: Route, g
         route.summary_here()
 
     assert [document["sync_level"] for document in route.sent()] == [2, 3]
+    assert route.tree(route.dst) == route.tree()
+
+
+def test_a_file_that_became_empty_between_copying_and_verifying_is_known_by_its_last_copy(
+    route: Route, globus: Emulator
+) -> None:
+    """All five bytes are counted, though they were copied first and nothing after the fault: the list has the size."""
+    route.write("a.dat", "other size")
+    route.deliver_here()
+    globus.world.set_progress("polls:2")
+    path = route.write("a.dat", "first", mtime_seconds=LONG_AGO + 50)
+    route.summary_here()
+    route.summary_here()
+    os.truncate(path, 0)
+    os.utime(path, (LONG_AGO, LONG_AGO + 40))
+    globus.world.set_progress("immediate")
+
+    first = list(globus.world.tasks.values())[-1]
+    for _ in range(3):
+        route.summary_here()
+
+    assert (first.faults, first.bytes_transferred, first.arrivals[-1].size_bytes) == (1, 5, 0)
+    assert recorded(route) == {"a.dat": "equal"}
     assert route.tree(route.dst) == route.tree()
 
 

@@ -29,7 +29,7 @@ def task(*, sync_level: str = "mtime", verifies: bool = True) -> Task:
     return Task(1, "s", "l", sync_level, {}, "/s", "/d", 3, 30, 3, 0, verifies=verifies)
 
 
-ALL_COPIED = Counts(3, 3, 30, 0, 0)
+ALL_COPIED = Counts(3, 3, 30, 0, 0, 0)
 
 
 def reading(*, state: str = SUCCEEDED, counts: Counts = ALL_COPIED, **fields: Any) -> Reading:
@@ -43,13 +43,14 @@ FILES = [Item("", name, 1, 10) for name in "abc"]
 @pytest.mark.parametrize(
     ("counts", "is_proof"),
     [
-        (Counts(3, 3, 30, 0, 0), True),
-        (Counts(3, 3, 29, 0, 0), False),
-        (Counts(3, 3, 31, 0, 0), False),
-        (Counts(3, 2, 30, 1, 0), False),
-        (Counts(3, 3, 30, 0, 1), False),
-        (Counts(4, 3, 30, 0, 0), False),
-        *((Counts(3, 3, 30, 0, 0)._replace(**{field: UNKNOWN}), False) for field in Counts._fields),
+        (Counts(3, 3, 30, 0, 0, 0), True),
+        (Counts(3, 3, 29, 0, 0, 0), False),
+        (Counts(3, 3, 31, 0, 0, 0), False),
+        (Counts(3, 2, 30, 1, 0, 0), False),
+        (Counts(3, 3, 30, 0, 1, 0), False),
+        (Counts(4, 3, 30, 0, 0, 0), False),
+        (Counts(3, 3, 30, 0, 0, 1), False),
+        *((Counts(3, 3, 30, 0, 0, 0)._replace(**{field: UNKNOWN}), False) for field in Counts._fields),
     ],
 )
 def test_counts_alone_prove_a_task_of_files_only_when_they_all_say_so(counts: Counts, is_proof: bool) -> None:
@@ -65,12 +66,12 @@ def test_without_verification_what_is_listed_is_transferred() -> None:
 @pytest.mark.parametrize(
     ("counts", "is_agreed"),
     [
-        (Counts(3, 3, 30, 0, 0), True),
-        (Counts(3, 2, 20, 1, 0), True),
-        (Counts(2, 2, 20, 0, 0), False),
-        (Counts(3, 2, 20, 0, 1), False),
-        (Counts(3, 2, 20, 0, 0), False),
-        (Counts(UNKNOWN, 3, 30, 0, 0), False),
+        (Counts(3, 3, 30, 0, 0, 0), True),
+        (Counts(3, 2, 20, 1, 0, 0), True),
+        (Counts(2, 2, 20, 0, 0, 0), False),
+        (Counts(3, 2, 20, 0, 1, 0), False),
+        (Counts(3, 2, 20, 0, 0, 0), False),
+        (Counts(UNKNOWN, 3, 30, 0, 0, 0), False),
     ],
 )
 def test_counts_of_a_folder_item_agree_when_each_file_is_accounted_for(counts: Counts, is_agreed: bool) -> None:
@@ -81,12 +82,12 @@ def test_counts_of_a_folder_item_agree_when_each_file_is_accounted_for(counts: C
     ("copied_bytes", "fate"), [(30, VERIFIED), (31, TRANSFERRED), (29, BYTES_MISSING), (UNKNOWN, TRANSFERRED)]
 )
 def test_rows_without_sizes_need_all_their_bytes(copied_bytes: int, fate: Fate) -> None:
-    counts = Counts(3, 3, copied_bytes, 0, 0)
+    counts = Counts(3, 3, copied_bytes, 0, 0, 0)
 
     assert unsized_fate(task(), reading(counts=counts, listed=3, listed_bytes=30)) == fate
 
 
-ONE_CURRENT: dict[str, Any] = {"counts": Counts(3, 2, 20, 1, 0), "listed": 2}
+ONE_CURRENT: dict[str, Any] = {"counts": Counts(3, 2, 20, 1, 0, 0), "listed": 2}
 
 
 @pytest.mark.parametrize(
@@ -103,11 +104,11 @@ ONE_CURRENT: dict[str, Any] = {"counts": Counts(3, 2, 20, 1, 0), "listed": 2}
         ("mtime", False, False, {"listed": 2}, NOT_LISTED),
         ("mtime", True, True, {"listed": 2}, NOT_SEEN),
         ("checksum", False, True, {"listed": 2}, NOT_SEEN),
-        ("mtime", False, True, {"counts": Counts(3, 2, 20, UNKNOWN, 0), "listed": 2}, NOT_LISTED),
+        ("mtime", False, True, {"counts": Counts(3, 2, 20, UNKNOWN, 0, 0), "listed": 2}, NOT_LISTED),
         # One was given up; is it this one?
-        ("checksum", True, True, {"counts": Counts(3, 2, 20, 0, 1), "listed": 2}, UNNAMED),
-        ("checksum", True, True, {"counts": Counts(3, 2, 20, 1, UNKNOWN), "listed": 2}, UNNAMED),
-        ("checksum", True, True, {"counts": Counts(3, 1, 10, 1, 1), "listed": 1, "errors": 1}, EQUAL),
+        ("checksum", True, True, {"counts": Counts(3, 2, 20, 0, 1, 0), "listed": 2}, UNNAMED),
+        ("checksum", True, True, {"counts": Counts(3, 2, 20, 1, UNKNOWN, 0), "listed": 2}, UNNAMED),
+        ("checksum", True, True, {"counts": Counts(3, 1, 10, 1, 1, 0), "listed": 1, "errors": 1}, EQUAL),
         ("mtime", False, True, {"state": FAILED}, "BROKEN"),
     ],
 )
@@ -136,7 +137,7 @@ def test_nothing_is_credited_without_the_lists() -> None:
 
 def test_an_empty_folder_needs_no_row_of_its_own() -> None:
     decide = rest_decider(task(), reading(listed=0), is_list_whole=True)
-    skipped = rest_decider(task(), reading(counts=Counts(0, 0, 0, 0, 1)), is_list_whole=True)
+    skipped = rest_decider(task(), reading(counts=Counts(0, 0, 0, 0, 1, 0)), is_list_whole=True)
 
     assert decide(EMPTY) == VERIFIED
     assert skipped(EMPTY) == UNNAMED
