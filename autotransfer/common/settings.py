@@ -273,7 +273,7 @@ def check_settings(
     if not any(source.values.get(name) for name in REQUIRED if name != "CODE_PATH"):
         raise ConfigurationProblem(
             f"{local_file or config_file} is not filled in yet",
-            details=tuple(f"{name} is empty" for name in REQUIRED if not source.values.get(name)),
+            details=tuple(_is_empty(name, source.values) for name in REQUIRED if not source.values.get(name)),
             remedy="Write these settings into that file, then run test_config.py. README.md has an example. To see it "
             "all work first, without an account: `make demo`.",
         )
@@ -290,11 +290,16 @@ def _findings(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for row in TABLE:
         value = values.get(row.name, row.default)
         if row.default is None and value in (None, ""):
-            yield row.name, f"{row.name} is empty"
+            yield row.name, _is_empty(row.name, values)
         elif finding := row.check(value):
             # Who knows a watching service's URL can report to it that all is well.
             shown = "" if row.name in SECRET else f"; it is {value!r}"
             yield row.name, f"{row.name} {finding}{shown}"
+
+
+def _is_empty(name: str, values: Mapping[str, Any]) -> str:
+    hint = f"; {name.lower()} is another name: write it in capitals" if name.lower() in values else ""
+    return f"{name} is empty{hint}"
 
 
 def _suggestion(name: str) -> str:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import machine
 import pytest
 from programs import needs
 from suite import ROOT, Route, copied_checkout
@@ -137,7 +138,71 @@ def test_a_config_local_that_cannot_be_read_is_never_taken_for_none(
     else:
         local.symlink_to("/not/mounted/config_local.py")
 
-    assert f"Cannot read the configuration {local}" in dry_run(checkout, status=5)
+    said = dry_run(checkout, status=5)
+
+    assert f"Cannot read the configuration {local}" in said
+    assert ("mount the disk that it leads to" in said) == kind.startswith("a link")
+
+
+@pytest.mark.parametrize(
+    ("line", "write"),
+    [
+        ("VERIFY_CHECKSUM = true", "VERIFY_CHECKSUM = True` or `VERIFY_CHECKSUM = False"),
+        ("ENCRYPT_DATA = off  # in the lab", "ENCRYPT_DATA = True` or `ENCRYPT_DATA = False"),
+        ('LABEL = "run 7', 'LABEL = "run 7"'),
+        ("SRC_PATH = '/data/run7   # as Globus shows it", 'SRC_PATH = "/data/run7"'),
+        ("SRC_PATH = /data/run7", 'SRC_PATH = "/data/run7"'),
+        ("SRC_ID = ddb59aef-6d04-11e5-ba46-22000b92c6ec", 'SRC_ID = "ddb59aef-6d04-11e5-ba46-22000b92c6ec"'),
+        ("LABEL = \u201crun 7\u201d", 'LABEL = "run 7"'),
+        ("SCAN = quick", 'SCAN = "quick"'),
+        ('SCAN == "quick"', 'SCAN = "quick"'),
+        ('SRC_PATH: "/data/run7"', 'SRC_PATH = "/data/run7"'),
+        ("LABEL = null", 'LABEL = ""'),
+        ("EXCLUDE = [*.tmp]", 'EXCLUDE = ["*.tmp"]'),
+        ("SETTLE_SECONDS = 10s", "SETTLE_SECONDS = 10"),
+    ],
+)
+def test_a_line_that_is_not_python_is_shown_with_what_to_write(lonely_route: Route, line: str, write: str) -> None:
+    name = line.split()[0].rstrip(":")
+    others = [other for other in lonely_route.config.read_text().splitlines() if other.split()[0] != name]
+    lonely_route.config.write_text("\n".join([*others, line, ""]))
+
+    said = lonely_route.run("main.py", status=5).stderr
+
+    assert f" in line {len(others) + 1}: " in said
+    assert f" The line is `{line}`. Write `{write}`. Nothing was sent or recorded." in said
+
+
+def test_a_line_that_holds_a_secret_is_not_shown(lonely_route: Route) -> None:
+    with lonely_route.config.open("a") as config:
+        config.write("PING_URL = https://hc-ping.com/this-is-secret\n")
+
+    said = lonely_route.run("main.py", status=5, says="is not Python in line ").stderr
+
+    assert "this-is-secret" not in said
+
+
+def test_a_file_that_the_configuration_itself_cannot_read_is_not_called_the_configuration(lonely_route: Route) -> None:
+    with lonely_route.config.open("a") as config:
+        config.write("LABEL = open('/no/such/label').read()\n")
+
+    lonely_route.run("main.py", status=5, says=": FileNotFoundError: [Errno 2] No such file")
+
+
+def test_settings_in_small_letters_are_named(lonely_route: Route) -> None:
+    lonely_route.config.write_text(lonely_route.config.read_text().replace("DST_ID =", "dst_id ="))
+
+    lonely_route.run("main.py", status=5, says="DST_ID is empty; dst_id is another name: write it in capitals")
+
+
+def test_a_configuration_that_may_not_be_read_is_not_to_be_copied_again(lonely_route: Route) -> None:
+    before = machine.without_rights()
+    lonely_route.config.chmod(0)
+
+    said = machine.run(lonely_route, "main.py", before=before).stderr
+
+    assert "permission denied. Give this user read permission on it and on the folders above it." in said
+    assert "opy" not in said
 
 
 def test_without_config_py_the_remedy_is_to_restore_it(checkout: Path) -> None:
