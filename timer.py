@@ -370,7 +370,7 @@ def _show(hosting: TimerService, timers: list[dict[str, Any]], chosen: argparse.
     In JSON, a timer is the service's own document with its last task's. Commands that take several timers print an
     array, even for one.
     """
-    shown = [hosting.with_task(document) for document in timers]
+    shown = [hosting.with_task(document, is_deleted=chosen.act is job_delete) for document in timers]
     is_troubled = any(job.is_troubled for _, job, _ in shown)
     if chosen.json:
         found = [{**document, "last_task": task} for document, _, task in shown]

@@ -21,6 +21,7 @@ STATUS_WORDS = {
     "updated": "was changed a moment ago",
     "inactive": "does not run",
     "ended": "will not run again",
+    "deleted": "will not run again; a transfer that it started goes on",
 }
 
 
@@ -96,6 +97,7 @@ def read_job(document: Mapping[str, Any], *, command: str = "timer.py") -> Job:
     result = _last_result(document)
     job_id = str(document.get("job_id") or NONE)
     runs = document.get("n_runs", document.get("number_of_runs"))
+    is_deleted = str(document.get("status")) == "deleted"  # nobody can resume it
     cause = (document.get("inactive_reason") or {}).get("cause")
     return Job(
         job_id=job_id,
@@ -110,9 +112,9 @@ def read_job(document: Mapping[str, Any], *, command: str = "timer.py") -> Job:
         last_result=_result_words(result, runs),
         runs=NONE if runs is None else str(runs),
         errors=str(document.get("n_errors", document.get("number_of_errors", NONE))),
-        inactive=_inactive(document, job_id, command),
+        inactive="" if is_deleted else _inactive(document, job_id, command),
         task_id=_task_id(result),
-        is_troubled=cause not in (None, "user") or _has_failed(result),
+        is_troubled=not is_deleted and (cause not in (None, "user") or _has_failed(result)),
     )
 
 

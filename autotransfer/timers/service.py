@@ -218,9 +218,14 @@ class TimerService:
             )
         return document
 
-    def with_task(self, document: dict[str, Any]) -> Shown:
-        """A timer's description, with the outcome of its last task."""
-        job = describe.read_job(document, command=self._command)
+    def with_task(self, document: dict[str, Any], *, is_deleted: bool = False) -> Shown:
+        """A timer's description, with the outcome of its last task.
+
+        Args:
+            is_deleted: Whether it was deleted just now: the service answers with what it was before.
+        """
+        shown = {**document, "status": "deleted"} if is_deleted else document
+        job = describe.read_job(shown, command=self._command)
         if not job.task_id:
             return Shown(document, job, None)
         try:

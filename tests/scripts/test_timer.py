@@ -338,7 +338,19 @@ def test_job_delete_shows_the_final_state_and_no_more_transfers_are_made(route: 
 
     assert shown.stdout.count("Status:      deleted") == 2
     assert len(route.sent()) == before
-    assert fields(job(route, "status", first, "--show-deleted").stdout)["Status"] == "deleted"
+    assert fields(job(route, "status", first, "--show-deleted").stdout)["Status"].startswith("deleted (will not run")
+
+
+def test_a_deleted_timer_is_not_offered_for_resuming(route: Route, globus: Emulator) -> None:
+    job_id = made(route, "--interval", "1h")
+    job(route, "pause", job_id)
+
+    deleted = job(route, "delete", job_id).stdout
+    shown = job(route, "status", job_id, "--show-deleted").stdout
+
+    for text in (deleted, shown):
+        assert "resume" not in text
+        assert fields(text)["Status"] == "deleted (will not run again; a transfer that it started goes on)"
 
 
 def test_a_timer_can_be_paused_resumed_and_updated(route: Route, globus: Emulator) -> None:
