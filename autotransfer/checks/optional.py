@@ -26,11 +26,14 @@ def refuse_unmet(settings: Settings) -> None:
     """
     findings = tuple(_unmet(settings))
     if findings:
+        is_scan = any(finding.startswith("SCAN_EXECUTOR") for finding in findings)
+        effect = "runs go on without it and say so in the log alone"
+        if is_scan:
+            effect = "the scan of a large tree ends the run, and nothing is sent"
         raise ConfigurationProblem(
             "What some settings need is not there",
             details=findings,
-            remedy="Fix it, or remove the setting. Until then each run warns; without the package that SCAN_EXECUTOR "
-            "needs, the scan of a large tree ends it and nothing is sent.",
+            remedy=f"Fix it, or remove the setting. Until then {effect}.",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from autotransfer.common import faults
 from autotransfer.common.errors import MEANINGS, ExitStatus
 from autotransfer.common.summary import PATHS_FAILING
 from autotransfer.common.text import age_text, counted, size_text
@@ -30,9 +31,10 @@ REMEDIES = {
     "SETTLE_SECONDS.",
     "FILE_NOT_FOUND": "The source collection does not find them. If they are there, SRC_PATH is wrong: run "
     "test_config.py.",
-    "PERMISSION_DENIED": "Give the user that the source collection acts as permission to read them.",
+    "PERMISSION_DENIED": faults.REMEDIES["PERMISSION_DENIED"],
     "INVALID_PATH_NAME": "Rename them.",
-    "QUOTA_EXCEEDED": "Free space at the destination.",
+    "QUOTA_EXCEEDED": faults.SPACE,
+    "NO_SPACE_LEFT": faults.SPACE,
     "TASK_UNKNOWN": "Nothing need be done: their contents are compared. Always sign in as the same identity.",
     "NOT_COPIED": "Globus took their copies for current although they were modified. They are compared by checksum.",
     "SIZE_DIFFERS": "Globus copied another number of bytes: its transfer node sees the files as they were before. If "
@@ -207,7 +209,10 @@ def _findings(state: State, next_run: NextRun) -> Iterator[Finding]:
     for task in state.open_tasks:
         if task.trouble and task.task_id not in reported:
             yield Finding(
-                "stuck_task", f"{task.title} is stalled: {task.trouble}.", "See its events.", events_link(task)
+                "stuck_task",
+                f"{task.title} is stalled: {task.trouble}.",
+                f"See its events.{faults.remedy(task.trouble.partition(':')[0])}",
+                events_link(task),
             )
     in_flight = sum(task.failing for task in state.open_tasks if task.state != READING)
     failing = state.records.total.failing_files + in_flight

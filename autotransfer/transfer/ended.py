@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 
+from autotransfer.common import faults
 from autotransfer.common.errors import GlobusProblem, ListRefused, Unreachable
 from autotransfer.common.paths import display, from_collection, split
 from autotransfer.common.summary import PATH_UNREAD, TASK_ENDED, TASK_INCOMPLETE, TASK_LOST, Summary
@@ -260,7 +261,7 @@ class EndedTasks:
                 task.task_id,
                 f"{task.title} ended {reading.state} ({reading.reason}): {task.arrived} of "
                 f"{counted(task.files, 'path')} delivered; the rest will be retried. Its events: "
-                f"{WEB_APP}/{task.task_id}/event_log",
+                f"{WEB_APP}/{task.task_id}/event_log{faults.remedy(reading.code)}",
                 cause=f"{reading.state} {reading.code}",
             )
         elif not is_list_whole and task.returned:

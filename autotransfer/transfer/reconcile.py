@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from autotransfer.common import faults
 from autotransfer.common.errors import GlobusProblem, TaskUnknown, Unreachable
 from autotransfer.common.summary import TASK_CANCELED, TASK_STALLED, Notice, Summary
 from autotransfer.common.text import counted
@@ -103,13 +104,8 @@ class Reconciler:
         text = (
             f"{task.title} is stalled: {status.trouble}. It carries {counted(task.files, 'path')}; without "
             f"progress it will be canceled after {self._stuck_hours:g} hours, and they will be retried. Its events: "
-            f"{WEB_APP}/{task.task_id}/event_log"
+            f"{WEB_APP}/{task.task_id}/event_log{faults.remedy(status.code)}"
         )
-        if status.code in ("NOT_A_DIRECTORY", "IS_A_DIRECTORY", "IS_A_FILE"):
-            text += (
-                " A file has replaced a folder, or a folder a file, and this tool deletes nothing at the destination: "
-                "move the old one there out of the way."
-            )
         self._summary.watch(task.number, Notice(TASK_STALLED, task.task_id, text, status.code))
 
     def _cancel(self, task: Task, status: TaskStatus) -> Task:
@@ -121,7 +117,7 @@ class Reconciler:
             TASK_CANCELED,
             task.task_id,
             f"{task.title} made no progress for {self._stuck_hours:g} hours ({status.trouble}), so it was canceled. "
-            "What was not delivered will be retried.",
+            f"What was not delivered will be retried.{faults.remedy(status.code)}",
             cause=status.code,
         )
         return task

@@ -12,6 +12,7 @@ from autotransfer.datastore.store import Store
 from emulator.http.server import Emulator
 
 HELD = "It carries 2 paths; without progress it will be canceled after 24 hours, and they will be retried. Its events: https://"
+SPACE = "Free space at the destination, or have the quota there raised."
 REST = "of 2 paths delivered; the rest will be retried. Its events: https://"
 DAY_SECONDS = 86400
 
@@ -153,13 +154,14 @@ def test_a_task_that_stands_still_is_reported_and_goes_on_later(
         row(
             "a task is stuck with faults",
             {"code": "PERMISSION_DENIED"},
-            sees=f"Task ... is stalled: PERMISSION_DENIED: permission denied (... so far). {HELD}",
+            sees=f"Task ... is stalled: PERMISSION_DENIED: permission denied (... so far). {HELD} ... Give the user "
+            "that the collection acts as permission: at the source to read, at the destination to write in DST_DIR.",
             recorded="2 paths under way",
         ),
         row(
             "the quota at the destination is exceeded",
             {"code": "QUOTA_EXCEEDED"},
-            sees=f"Task ... is stalled: QUOTA_EXCEEDED: quota exceeded (... so far). {HELD}",
+            sees=f"Task ... is stalled: QUOTA_EXCEEDED: quota exceeded (... so far). {HELD} ... {SPACE}",
             recorded="2 paths under way",
         ),
         row(
@@ -185,7 +187,7 @@ def test_a_task_with_faults_is_reported_and_goes_on_when_they_are_mended(
 @pytest.mark.fault(
     "a task is stuck for longer than STUCK_HOURS",
     sees="Task ... made no progress for 0.1 hours (PERMISSION_DENIED ...), so it was canceled. What was not delivered "
-    f"will be retried. ... ended canceled (CANCELED: canceled): 1 {REST}",
+    f"will be retried. Give the user ... permission: ... ended canceled (CANCELED: canceled): 1 {REST}",
     status=3,
     recorded="1 path delivered, 1 path under way; 1 task canceled",
 )
@@ -212,7 +214,7 @@ def let_time_pass(route: Route, *, hours: float) -> None:
 
 @pytest.mark.fault(
     "a quota that is really exceeded, with FAIL_ON_QUOTA_ERRORS",
-    sees=f"Task ... ended failed (QUOTA_EXCEEDED: quota exceeded): 0 {REST}",
+    sees=f"Task ... ended failed (QUOTA_EXCEEDED: quota exceeded): 0 {REST} ... {SPACE}",
     status=3,
     recorded="2 paths under way; 1 task failed",
 )

@@ -330,6 +330,8 @@ def test_all_that_optional_settings_lack_is_reported_at_once_and_keeps_no_other_
     assert f"REPORT_FILE: {route.folder}/folder.html is a folder" in failed.words
     assert "ON_PROBLEM: no-such-pager is not a program that this user may run (PATH is " in failed.words
     assert "PING_URL" not in failed.words
+    assert "Until then runs go on without it and say so in the log alone." in failed.words
+    assert "SCAN_EXECUTOR" not in failed.words and "scan" not in failed.words
 
 
 def test_optional_settings_that_have_what_they_need_are_named_and_no_one_is_notified(route: Route) -> None:
