@@ -16,8 +16,8 @@ from autotransfer.checks.collections import MOST_NAMES, DestinationView, SourceV
 from autotransfer.checks.optional import options_set, refuse_unmet
 from autotransfer.checks.permissions import refuse_open_files
 from autotransfer.common.config_files import RESTORE
-from autotransfer.common.errors import ConfigurationProblem, ExitStatus, Problem, SignInNeeded
-from autotransfer.common.files import NAMES, explained_as, refuse_unusable
+from autotransfer.common.errors import ConfigurationProblem, ExitStatus, Problem, SignInNeeded, reason
+from autotransfer.common.files import NAMES, refuse_unusable, what_to_do
 from autotransfer.common.paths import TEST_PREFIX
 from autotransfer.common.service import remark
 from autotransfer.common.settings import Settings
@@ -182,12 +182,16 @@ class Checks:
 
     def _check_code_path(self) -> Found:
         folder = self._settings.code_path
-        remedy = "Create the folder, give this user write permission on it, or free space on its disk."
-        refused = explained_as(ConfigurationProblem, f"Cannot write in CODE_PATH {folder}", remedy=remedy)
-        with refused, tempfile.NamedTemporaryFile(prefix=TEST_PREFIX, dir=folder) as probe:
-            probe.write(b"written by test_config.py\n")
-            probe.flush()
-            os.fsync(probe.fileno())
+        try:
+            with tempfile.NamedTemporaryFile(prefix=TEST_PREFIX, dir=folder) as probe:
+                probe.write(b"written by test_config.py\n")
+                probe.flush()
+                os.fsync(probe.fileno())
+        except OSError as error:
+            remedy = what_to_do(os.path.join(folder, TEST_PREFIX), error)
+            raise ConfigurationProblem(
+                f"Cannot write in CODE_PATH {folder}", why=reason(error), remedy=remedy
+            ) from None
         for name in NAMES:
             refuse_unusable(self._settings.state_file(name))
         return Found(f"{folder} and this tool's own files in it can be written")

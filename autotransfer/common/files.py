@@ -88,19 +88,53 @@ def _unusable(path: str, error: OSError) -> ConfigurationProblem:
     if error.errno == errno.ENXIO:  # a pipe that nobody reads
         return _not_a_file(path, stat.S_IFIFO)
     folder = os.path.dirname(path)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        what = f"Cannot write in CODE_PATH {folder}"
-        remedy = "Make the folder, or give this user write permission on it."
-    elif error.errno in (errno.EACCES, errno.EPERM):
-        what = f"Cannot open {path}"
-        remedy = (
-            "It belongs to another user, as after a run as root: make it this user's own, or delete it while no run is "
-            "active."
-        )
-    else:
-        what = f"Cannot open {path}"
-        remedy = "Check its disk: it may be full, or no longer there."
-    return ConfigurationProblem(what, why=reason(error), remedy=f"{remedy} {NOTHING}")
+    what = f"Cannot open {path}" if os.access(folder, os.W_OK | os.X_OK) else f"Cannot write in CODE_PATH {folder}"
+    return ConfigurationProblem(what, why=reason(error), remedy=f"{what_to_do(path, error)} {NOTHING}")
+
+
+def what_to_do(path: str, error: Exception | None = None) -> str:
+    """What to do when a file of ours cannot be opened or written; never to delete it: some cannot be made anew."""
+    folder = os.path.dirname(path)
+    code = getattr(error, "errno", None)
+    try:
+        is_read_only = code == errno.EROFS or bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return f"Make the folder {folder}, or correct CODE_PATH."
+    except OSError:
+        is_read_only = False
+    if is_read_only:
+        return f"The file system of {folder} is read-only: have it mounted for writing, or move CODE_PATH."
+    for place, rights in ((folder, os.W_OK | os.X_OK), (path, os.R_OK | os.W_OK)):
+        if os.path.lexists(place) and not os.access(place, rights):
+            return _how_to_open(place)
+    return _how_to_open(path) if code in (errno.EACCES, errno.EPERM) else disk_remedy(error)
+
+
+def _how_to_open(place: str) -> str:
+    import shlex  # only here
+
+    try:
+        owner = os.stat(place).st_uid
+    except OSError:
+        return "Give this user permission on the folders above it."
+    if owner == os.geteuid():
+        rights = "u+rwx" if os.path.isdir(place) else "u+rw"
+        return f"Give this user the right to write there: `chmod {rights} {shlex.quote(place)}`."
+    return (
+        f"It belongs to another user, as after a run as root. Make it this user's own with `sudo chown {os.geteuid()} "
+        f"{shlex.quote(place)}`, or run this as that user."
+    )
+
+
+def disk_remedy(error: Exception | None) -> str:
+    """What to do about a disk that takes nothing more."""
+    remedies = {
+        errno.ENOSPC: "Free space on its disk.",
+        errno.EDQUOT: "Free space there, or ask for a larger quota.",
+        errno.EFBIG: "Raise the limit on the size of files (`ulimit -f`).",
+        errno.EROFS: "Have its file system mounted for writing.",
+    }
+    return remedies.get(getattr(error, "errno", None) or 0, "Check its disk: it may be full, or no longer there.")
 
 
 def _not_a_file(path: str, mode: int) -> ConfigurationProblem:

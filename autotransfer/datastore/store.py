@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Callable, Optional
 
 from autotransfer.common.errors import ConfigurationProblem, Problem
-from autotransfer.common.files import explained_as
+from autotransfer.common.files import explained_as, what_to_do
 from autotransfer.common.service import Service, refuse_unknown_environment
 from autotransfer.datastore import journal, pickles
 from autotransfer.datastore.folder_times import FolderTimes
@@ -95,10 +95,7 @@ class Store:
         self._is_read_only = is_read_only
         self._ledger: Ledger | None = None
         with self._explained("open"):
-            remedy = (
-                "Check CODE_PATH: the folder must exist and this user must be able to write in it. Nothing was sent or "
-                "recorded."
-            )
+            remedy = f"{what_to_do(path)} Nothing was sent or recorded."
             with explained_as(ConfigurationProblem, f"Cannot open the datastore {path}", remedy=remedy):
                 is_file = path != IN_MEMORY
                 if is_file and is_read_only:
@@ -335,8 +332,7 @@ class Store:
             raise ConfigurationProblem(
                 f"Cannot {doing} the datastore {self.path}",
                 why=str(error),
-                remedy="Check that its folder exists, is this user's, and that the disk is not full. What was recorded "
-                "before is unharmed.",
+                remedy=f"{what_to_do(self.path)} What was recorded before is unharmed.",
             ) from None
         except (sqlite3.DatabaseError, pickles.DamagedValue) as error:
             raise self._damaged(str(error)) from None

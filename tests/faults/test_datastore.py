@@ -151,8 +151,8 @@ def test_a_datastore_of_another_version_is_refused(ready: Route, fault: FaultChe
 
 @pytest.mark.fault(
     "the datastore belongs to another user",
-    sees="Cannot open ...datastore: ... It belongs to another user, as after a run as root: make it this "
-    "user's own, or delete it while no run is active. Nothing was sent or recorded.",
+    sees="Cannot open ...datastore: ... It belongs to another user, as after a run as root. Make it this user's own "
+    "with `sudo chown ... ...datastore`, or run this as that user. Nothing was sent or recorded.",
     status=5,
     recorded=DELIVERED,
 )

@@ -151,7 +151,7 @@ def test_a_renewed_login_that_cannot_be_stored_is_reported(person: Route, globus
 @pytest.mark.fault(
     "the quota of the user of CODE_PATH is used up",
     sees="Cannot write the log: disk quota exceeded. ... Cannot read or write the datastore ...: disk I/O error. Check "
-    "... that the disk is not full.",
+    "its disk: it may be full, or no longer there.",
     status=5,
     recorded=DELIVERED,
 )
@@ -185,7 +185,8 @@ def test_a_datastore_at_the_limit_of_its_size_is_reported(ready: Route, fault: F
 
 @pytest.mark.fault(
     "the disk of CODE_PATH is read-only",
-    sees="Cannot write in CODE_PATH ...: read-only file system. ... Nothing was sent or recorded.",
+    sees="Cannot write in CODE_PATH ...: read-only file system. The file system of ... is read-only: have it mounted "
+    "for writing, or move CODE_PATH. Nothing was sent or recorded.",
     status=5,
     recorded=DELIVERED,
 )
@@ -198,8 +199,8 @@ def test_a_read_only_disk_is_reported(ready: Route, fault: FaultCheck, words: tu
 
 @pytest.mark.fault(
     "the user of the crontab may not write in CODE_PATH any more",
-    sees="Cannot read or write the datastore ...: attempt to write a readonly database. Check that its folder exists, "
-    "is this user's, ... What was recorded before is unharmed.",
+    sees="Cannot read or write the datastore ...: attempt to write a readonly database. Give this user the right to "
+    "write there: `chmod u+rwx ...state`. What was recorded before is unharmed.",
     status=5,
     recorded=DELIVERED,
 )
@@ -217,7 +218,7 @@ def test_a_code_path_without_write_permission_is_reported(ready: Route, fault: F
 
 @pytest.mark.fault(
     "CODE_PATH is gone",
-    sees="CODE_PATH ... Nothing was sent or recorded.",
+    sees="CODE_PATH ... Make the folder ...state, or correct CODE_PATH. Nothing was sent or recorded.",
     status=5,
     recorded="nothing",
 )
@@ -253,7 +254,8 @@ def test_a_log_that_cannot_be_set_aside_is_reported(ready: Route, fault: FaultCh
 
 @pytest.mark.fault(
     "the log belongs to another user, as after a run as root",
-    sees="Cannot open ...log: ... It belongs to another user, ... Nothing was sent or recorded.",
+    sees="Cannot open ...log: ... It belongs to another user, as after a run as root. Make it this user's own with "
+    "`sudo chown ... ...`, or run this as that user. Nothing was sent or recorded.",
     status=5,
     recorded=DELIVERED,
 )
@@ -264,7 +266,8 @@ def test_a_log_of_another_user_is_reported(ready: Route, fault: FaultCheck, mode
 
 @pytest.mark.fault(
     "the lock belongs to another user",
-    sees="Cannot open ...lock: ... It belongs to another user, ... Nothing was sent or recorded.",
+    sees="Cannot open ...lock: ... It belongs to another user, as after a run as root. Make it this user's own with "
+    "`sudo chown ... ...`, or run this as that user. Nothing was sent or recorded.",
     status=5,
     recorded=DELIVERED,
 )
