@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import utils
-from autotransfer.common.errors import MEANINGS, Problem, RunActive, UsageProblem
+from autotransfer.common.errors import MEANINGS, ExitStatus, Problem, RunActive, UsageProblem
 from autotransfer.common.files import explained_as
 from autotransfer.common.paths import display
 from autotransfer.common.service import remark
@@ -54,7 +54,7 @@ def arguments() -> argparse.Namespace:
         nargs="?",
         type=float,
         const=FOREVER_SECONDS,
-        help="stay until the open tasks have ended, at most this long",
+        help="stay until the open tasks have ended, at most this long; with --dry-run: wait for an active run to end",
     )
     parser.add_argument(
         "--full", action="store_true", help="look at every file, also where SCAN is 'quick' and a full scan is not due"
@@ -73,8 +73,6 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if chosen.wait is not None and not 0 <= chosen.wait <= FOREVER_SECONDS:
         parser.error("--wait takes a number of seconds that is not negative")
-    if chosen.dry_run and chosen.wait is not None:
-        parser.error("--dry-run and --wait do not go together: a dry run starts no task")
     if chosen.paths_from is not None and chosen.full:
         parser.error("--paths-from and --full do not go together: a full scan looks at everything")
     return chosen
@@ -156,7 +154,10 @@ def _run(chosen: argparse.Namespace) -> int:
     names = None if chosen.paths_from is None else _names(chosen.paths_from)
     reporting = _Reporting(settings, chosen)
     try:
-        with utils.run_lock(settings, is_silent=not is_talking):
+        wait_seconds = chosen.wait or 0.0 if chosen.dry_run else 0.0
+        with utils.run_lock(
+            settings, is_silent=not is_talking, wait_seconds=wait_seconds, effect=_effect_of_waiting(chosen)
+        ):
             if not chosen.dry_run:
                 utils.open_log(settings, on_fault=reporting.note_fault)
             with open_route(settings, is_dry=chosen.dry_run) as store:
@@ -170,6 +171,17 @@ def _run(chosen: argparse.Namespace) -> int:
     if settings.report_file and not chosen.dry_run:
         _renew_report(settings, run.summary, status)
     return status
+
+
+def _effect_of_waiting(chosen: argparse.Namespace) -> str:
+    """What to do where another run is active: only what every run does need not be repeated."""
+    if chosen.dry_run:
+        return utils.RUN_AGAIN
+    if chosen.paths_from is not None:
+        return "The names were not used: pass them to a later run."
+    if chosen.full or chosen.wait is not None:
+        return "Nothing was done: run this again once it has ended."
+    return utils.NOTHING_DONE
 
 
 def _renew_report(settings: Settings, summary: Summary, status: int) -> None:
@@ -213,21 +225,23 @@ def _perform(
     status = int(problem.exit_status if problem else summary.exit_status)
     for notice in summary.notices:
         utils.log.warning("%s", notice.text)
-    utils.log.info("%s datastore=%s", summary.as_line(status), store.left)
+    # For who waits, not for who watches: nothing is wrong.
+    ends_with = int(ExitStatus.UNDER_WAY) if summary.is_wait_over and status == ExitStatus.DONE else status
+    utils.log.info("%s datastore=%s", summary.as_line(ends_with), store.left)
     reporting.end(summary, store, problem, status)
     if chosen.json:
         started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(summary.started_at_ns // 10**9))
-        _say_json({**summary.as_builtins(), "started_at": started_at}, status, problem, chosen)
+        _say_json({**summary.as_builtins(), "started_at": started_at}, ends_with, problem, chosen)
     else:
         reporting.show_notices(summary)
     if problem:
         utils.end(problem)
     elif is_talking:
         utils.say(_dry_words(summary, settings) if chosen.dry_run else _words(summary))
-        return status
+        return ends_with
     if not chosen.json:
         reporting.name_service(summary, problem)
-    return status
+    return ends_with
 
 
 def _say_json(counts: dict[str, Any], status: int, problem: Problem | None, chosen: argparse.Namespace) -> None:
@@ -320,6 +334,8 @@ def _words(summary: Summary) -> str:
     else:
         first = "Nothing to send."
     parts = [first, *_sides(summary)]
+    if summary.is_wait_over:
+        parts.append("--wait is over: the tasks go on, and later runs record what they deliver.")
     parts.append(f"Read {counted(summary.files, 'path')}; the run took {summary.seconds:.2f} s.")
     return " ".join(filter(None, (*parts, remark(summary.service))))
 

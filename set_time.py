@@ -59,8 +59,14 @@ def arguments() -> argparse.Namespace:
         help="say that this service (Globus, local ...) settles the route from now on, in the place of another; drops "
         "all records",
     )
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=float, default=0.0, help="wait for an active run to end, at most this long"
+    )
     parser.add_argument("-n", "--dry-run", action="store_true", help="only count; change nothing")
-    return parser.parse_args()
+    chosen = parser.parse_args()
+    if not chosen.wait >= 0:
+        parser.error("--wait takes a number of seconds that is not negative")
+    return chosen
 
 
 def main() -> int:
@@ -77,7 +83,7 @@ def main() -> int:
     text = chosen.time if chosen.time is not None else _asked()
     moment_ns = None if text.strip() == "never" else parse_moment_ns(text, now_ns=time.time_ns())
     scopes = [_scope(settings, path) for path in chosen.path] or [""]
-    with utils.run_lock(settings):
+    with utils.run_lock(settings, wait_seconds=chosen.wait, effect=utils.RUN_AGAIN):
         if not chosen.dry_run:
             utils.open_log(settings)
         root_fd = open_root(settings.src_dir)

@@ -27,7 +27,7 @@ from autotransfer.common.errors import (
     UsageProblem,
     reason,
 )
-from autotransfer.common.files import explained_as, open_own
+from autotransfer.common.files import disk_remedy, explained_as, open_own
 from autotransfer.common.paths import display
 from autotransfer.common.service import service
 from autotransfer.common.settings import Settings
@@ -39,6 +39,9 @@ OWN_CONFIG = f"{CODE_FOLDER}/{SHIPPED}"
 LOG_FORMAT = "%(asctime)sZ %(process)d %(levelname)s %(message)s"
 log = logging.getLogger("autotransfer")
 LONGEST_RUN_SECONDS = DAY
+LOCK_POLL_SECONDS = 0.2
+NOTHING_DONE = "Nothing was done, and you need not do anything."
+RUN_AGAIN = "Nothing was done: run this again once it has ended, or with --wait SECONDS, which waits for that."
 COLOUR = re.compile(r"(\033\[[0-9;]*m)")
 
 
@@ -191,11 +194,15 @@ def _give_up(stream: Any, error: OSError) -> str:
 
 
 @contextmanager
-def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
+def run_lock(
+    settings: Settings, *, is_silent: bool = False, wait_seconds: float = 0.0, effect: str = NOTHING_DONE
+) -> Iterator[None]:
     """Hold the route's lock. The system releases it when the process ends, so a crash leaves nothing behind.
 
     Args:
         is_silent: Whether an active run need not be reported, as when cron starts the next one early.
+        wait_seconds: How long to wait for an active run to end.
+        effect: What it means that this one did not run, and what to do.
 
     Raises:
         RunActive: Another run holds it.
@@ -217,10 +224,11 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
             "Nothing was sent or recorded."
         )
         with explained_as(ConfigurationProblem, f"Cannot lock {path}", remedy=remedy):
-            try:
-                fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise _active(lock_fd, is_silent=is_silent) from None
+            give_up_at = time.monotonic() + wait_seconds
+            while not _is_locked(lock_fd):
+                if time.monotonic() >= give_up_at:
+                    raise _active(lock_fd, is_silent=is_silent, effect=effect)
+                time.sleep(LOCK_POLL_SECONDS)
         with suppress(OSError):  # the pid is only for people; a full disk must not stop a run here
             os.ftruncate(lock_fd, 0)
             os.pwrite(lock_fd, f"pid {os.getpid()}\n".encode("ascii"), 0)
@@ -230,7 +238,16 @@ def run_lock(settings: Settings, *, is_silent: bool = False) -> Iterator[None]:
         os.close(lock_fd)
 
 
-def _active(lock_fd: int, *, is_silent: bool) -> RunActive:
+def _is_locked(lock_fd: int) -> bool:
+    """Take the lock if it is free; returns whether it was."""
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _active(lock_fd: int, *, is_silent: bool, effect: str) -> RunActive:
     """The problem that reports the run that holds the lock; that run wrote its pid there when it began."""
     seconds = time.time() - os.fstat(lock_fd).st_mtime
     if seconds >= LONGEST_RUN_SECONDS:
@@ -240,13 +257,14 @@ def _active(lock_fd: int, *, is_silent: bool) -> RunActive:
     if seconds < LONGEST_RUN_SECONDS:
         return RunActive(
             f"Another run of this route is active ({holder or 'starting'})",
-            remedy="Nothing was done, and you need not do anything.",
+            remedy=effect,
             is_silent=is_silent,
         )
+    undone = "" if effect == NOTHING_DONE else f"{effect} "
     return RunActive(
         f"Another run of this route has been active for {age_text(seconds)} ({holder})",
-        remedy="Until it ends, no other run can start. It may be waiting for a disk, or for an answer that never "
-        "comes: then end it (`kill` with its pid). Nothing is lost; the next run continues from there.",
+        remedy=f"{undone}Until it ends, no other run can start. It may be waiting for a disk, or for an answer that "
+        "never comes: then end it (`kill` with its pid). Nothing is lost; the next run continues from there.",
         is_silent=False,
         is_overlong=True,
     )
@@ -303,7 +321,7 @@ class _LogWriter(logging.StreamHandler):  # type: ignore[type-arg]
             self._is_reported = True
             why = reason(error)
             self._on_fault(
-                f"{_script_name()}: Cannot write the log: {why}. Free space on its disk. The run goes on without it."
+                f"{_script_name()}: Cannot write the log: {why}. {disk_remedy(error)} The run goes on without it."
             )
 
 

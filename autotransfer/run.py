@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from autotransfer.common.errors import ConfigurationProblem, OutcomeUnknown, Problem, SignInNeeded
+from autotransfer.common.files import what_to_do
 from autotransfer.common.paths import display, on_collection
 from autotransfer.common.settings import Settings
-from autotransfer.common.summary import DATASTORE_RESTORED, JOURNAL_UNUSED, SUMMARY_UNWRITTEN, WAIT_OVER, Summary
-from autotransfer.common.text import counted
+from autotransfer.common.summary import DATASTORE_RESTORED, JOURNAL_UNUSED, SUMMARY_UNWRITTEN, Summary
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore.opening import restored_text
 from autotransfer.datastore.store import EMPTY_IS_MEANT, ITEM_LIMIT, LAST_RUN, MOUNTS, RESET, Store
@@ -253,12 +253,11 @@ class Run:
         while reconciler is not None:
             under_way = reconciler.reconcile_all()
             self._show_waiting(waited_for, under_way)
-            open_tasks = len(self._store.ledger.open)
             left_seconds = (until_ns - self._clock_ns()) / NS_PER_SECOND
-            if not open_tasks:
+            if not self._store.ledger.open:
                 return
             if left_seconds <= 0:
-                self.summary.notice(WAIT_OVER, "", f"--wait ended with {counted(open_tasks, 'task')} under way.")
+                self.summary.is_wait_over = True
                 return
             self._pause(min(poll_seconds, left_seconds))
             poll_seconds = min(poll_seconds * 1.5, LONGEST_POLL_SECONDS)
@@ -390,12 +389,13 @@ class Run:
             self._store.shelf["RUNS"] = runs[-RUNS_KEPT:]
             self._store.commit()
         except Exception as error:  # noqa: BLE001 - a summary that cannot be stored must not hide the outcome of the run
-            if problem is not None and getattr(error, "why", str(error)) == problem.why:
+            why = getattr(error, "why", str(error))
+            if problem is not None and why == problem.why:
                 return  # the same cause ended the run, and is reported
             self.summary.notice(
                 SUMMARY_UNWRITTEN,
                 "",
-                f"The summary of this run could not be stored ({error}). Free space on the disk of CODE_PATH; what was "
-                "recorded before is unharmed.",
-                cause=getattr(error, "why", str(error)),
+                f"The summary of this run could not be stored: {why}. {what_to_do(self._store.path)} What was recorded "
+                "before is unharmed.",
+                cause=why,
             )

@@ -4,8 +4,8 @@
     inotify_feed.py run /var/spool/transfer-run7 python main.py         from cron, in place of `python main.py`
 
 The names are kept in the folder SPOOL: in `new` as they arrive, in `taken` while main.py works on them. They are
-removed only when main.py has ended with 0 or 3. After any other status they are passed to it again. The whole folder is
-named when the watch begins, and whenever the kernel may have dropped events. Needs inotify-tools 3.22 or newer.
+removed only when main.py has ended with 0, 3 or 8: after any other status they are passed to it again. The whole folder
+is named when the watch begins, and whenever the kernel may have dropped events. Needs inotify-tools 3.22 or newer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WATCH = ["inotifywait", "-m", "-r", *(word for event in EVENTS for word in ("-e"
 FORMAT = ["--format", "%w%f%0", "--no-newline"]
 READ_BYTES = 1 << 16
 PAUSE_SECONDS = 0.5
-TAKEN = (0, 3)
+TAKEN = (0, 3, 8)
 ANOTHER_RUN = 7
 
 

@@ -45,7 +45,7 @@ fi
 status=0
 "$@" --paths-from "$work/names" || status=$?
 case $status in
-  0 | 3) while read -r snapshot; do zfs destroy "$snapshot"; done <"$work/before" ;;
+  0 | 3 | 8) while read -r snapshot; do zfs destroy "$snapshot"; done <"$work/before" ;;
   *) zfs destroy "$now" ;;
 esac
 exit "$status"

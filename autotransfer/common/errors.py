@@ -34,6 +34,7 @@ class ExitStatus(IntEnum):
     CONFIGURATION = 5
     GLOBUS = 6
     ACTIVE = 7
+    UNDER_WAY = 8
 
 
 # In words, as in the README's table.
@@ -46,6 +47,7 @@ MEANINGS: dict[int, str] = {
     ExitStatus.CONFIGURATION: "a setting, a folder or the datastore must be fixed",
     ExitStatus.GLOBUS: "Globus refused or is unreachable; the next run tries again",
     ExitStatus.ACTIVE: "another run is active",
+    ExitStatus.UNDER_WAY: "done, and `--wait` ended before the tasks did; they go on",
 }
 
 

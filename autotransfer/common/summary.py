@@ -22,7 +22,6 @@ TASK_INCOMPLETE = "task_incomplete"  # a task skipped paths, and Globus does not
 TASK_LOST = "task_lost"  # Globus does not know a task any more (task_id)
 TASK_ADOPTED = "task_adopted"  # an older task carries the same paths (its task_id)
 NAMES_FOLD = "names_fold"  # two paths have one name at the destination, or may have (the first of them)
-WAIT_OVER = "wait_over"  # --wait ended before the tasks did
 EXECUTOR_UNUSED = "executor_unused"  # SCAN_EXECUTOR did not help
 LOG_UNWRITTEN = "log_unwritten"  # the log cannot be written
 DATASTORE_RESTORED = "datastore_restored"  # the datastore is older than what was last used in its place
@@ -72,6 +71,7 @@ class Summary:
         succeeded, failed: Tasks found ended in this run.
         delivered, retrying: Paths recorded in this run as delivered, and as to be retried.
         in_flight_tasks: Tasks open at the end.
+        is_wait_over: Whether `--wait` ended before they did.
     """
 
     COUNTS = (
@@ -89,7 +89,7 @@ class Summary:
         self.notices: list[Notice] = []
         self.unlisted_notices = 0
         self.task_ids: list[str] = []
-        self.has_trouble = False
+        self.has_trouble = self.is_wait_over = False
         self.scan = "full"
         self._stalled: dict[int, Notice] = {}
         self._failing_by_code: dict[str, int] = {}

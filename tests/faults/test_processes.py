@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from typing import Any
 
 import machine
 import pytest
@@ -18,6 +19,7 @@ RUNS = 100 if os.environ.get("PROVE") else 20
 DELIVERED = "2 paths delivered; 1 task succeeded"
 ON_ITS_WAY = "2 paths delivered, 1 path under way; 1 task succeeded"
 INTERRUPTED = "Interrupted. What was recorded is kept; the next run continues from there."
+AGAIN = "Nothing was done: run this again once it has ended, or with --wait SECONDS, which waits for that."
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: str(n.name))
 
 
@@ -45,13 +47,32 @@ def test_a_second_run_ends_at_once_and_in_silence(ready: Route, fault: FaultChec
     assert_recovers(ready, tasks=2)
 
 
-@pytest.mark.fault(
-    "a person starts a script while a run is under way",
-    sees="Another run of this route is active (pid ...). Nothing was done, and you need not do anything.",
-    status=7,
-    recorded=DELIVERED,
+def during(*words: str, says: str) -> Any:
+    """A parameter set with its row."""
+    mark = pytest.mark.fault(
+        f"a person starts `{' '.join(words)}` while a run is under way",
+        sees=f"Another run of this route is active (pid ...). {says}",
+        status=7,
+        recorded=DELIVERED,
+    )
+    return pytest.param(words, marks=mark, id=" ".join(words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        during(*words, says=says)
+        for words, says in [
+            (("main.py", "-v"), "Nothing was done, and you need not do anything."),
+            (("main.py", "-v", "--wait"), "Nothing was done: run this again once it has ended."),
+            (("main.py", "-v", "--full"), "Nothing was done: run this again once it has ended."),
+            (("main.py", "-v", "--paths-from", "/dev/null"), "The names were not used: pass them to a later run."),
+            (("main.py", "--dry-run"), AGAIN),
+            (("set_time.py", "now"), AGAIN),
+            (("set_time.py", "now", "--wait", "0.1"), AGAIN),
+        ]
+    ],
 )
-@pytest.mark.parametrize("words", [("main.py", "-v"), ("set_time.py", "now")], ids=" ".join)
 def test_a_person_learns_that_a_run_is_under_way(ready: Route, fault: FaultCheck, words: tuple[str, ...]) -> None:
     with machine.Held(ready, "look", "c.txt") as held:
         result = ready.run(*words, status=None)
@@ -59,6 +80,18 @@ def test_a_person_learns_that_a_run_is_under_way(ready: Route, fault: FaultCheck
         assert f"(pid {held.processes[0].pid})" in result.stderr
         assert held.go_on().status == 0
 
+    assert_recovers(ready, tasks=2)
+
+
+@pytest.mark.parametrize("words", [("main.py", "--dry-run"), ("set_time.py", "now")], ids=" ".join)
+def test_who_says_how_long_waits_for_the_run_under_way(ready: Route, words: tuple[str, ...]) -> None:
+    with machine.Held(ready, "look", "c.txt") as held:
+        waiting = ready.start(*words, "--wait", "3600")
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(timeout=1)
+        assert held.go_on().status == 0
+
+    assert ended(waiting).status == 0
     assert_recovers(ready, tasks=2)
 
 
