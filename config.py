@@ -72,7 +72,7 @@ NOTIFY = []
 # Hours after which Globus cancels a task; 0: its own rule (a day without progress).
 DEADLINE_HOURS = 0
 
-# Hours without progress after which a task with faults is canceled and its files are retried.
+# Hours after which a task that has faults and no progress, or is not shown, is canceled and its files retried.
 STUCK_HOURS = 24
 
 # The first words of every task's label; empty: the last folder of SRC_DIR.

@@ -21,16 +21,17 @@ CLAIM = f"""\
 After every run, whatever was edited, went wrong or was killed before and during it: what counts as delivered equals the
 destination byte for byte; what differs is in flight, held back and counted, or reported; no path is in two tasks at a
 time; nothing is sent again that arrived and that nobody has touched since. A tree that is then left alone is equal
-after at most {RUNS_TO_EQUALITY} runs (two more for each time that it holds more than one run may send, twice as many
-while the destination holds a file where a folder should be), and after that a run sends nothing.
+after at most {RUNS_TO_EQUALITY} runs (two more for each time that it holds more than one run may send, three more where
+Globus has forgotten a task, twice as many while the destination holds a file where a folder should be), and after that
+a run sends nothing.
 
 On two of three routes Globus is wrong now and then: its transfer node sees older files or misses new ones, it takes
 modified files for current, its lists and counts are odd, the destination keeps no times or does not verify; and
 contents change with their times put back. There a witness reads the bytes of both trees at each commit and follows none
 of the tool's reasons: what is recorded as `verified` or `equal` was at the destination byte for byte as the source was
 when it had that size, mtime and ctime; what `status.py --path` calls safe is there byte for byte at that moment.
-Excused is only a transfer node that still saw an older version of a file (limits.md): of the same size nobody else can
-notice it, of another size the tool misses it when the file changed again meanwhile."""
+Excused is only a transfer node that still saw an older version of a file (limits.md), and copied that, of the very same
+size; or found it equal where no size of the copy was recorded."""
 
 
 def prove(effort: Effort) -> Proof:
@@ -47,7 +48,7 @@ def prove(effort: Effort) -> Proof:
                 examples=effort.times(EXAMPLES_AT_A_TIME, 10),
                 steps=STEPS,
                 seed=seed,
-                may_mislead=not effort.is_short,
+                may_mislead=True,
             )
         except Exception as error:
             title = f"{error} (again: python -m prove model --seed {seed})"

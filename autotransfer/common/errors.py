@@ -143,7 +143,7 @@ class RateLimited(Unreachable):
 
 
 class TaskUnknown(GlobusProblem):
-    """Globus does not know the task, or keeps it for another identity."""
+    """Globus refused to show a task, and not because of the login: it is unknown, or another identity's."""
 
 
 class ListRefused(GlobusProblem):

@@ -148,7 +148,7 @@ class Settings(NamedTuple):
     stuck_hours: float = setting(
         24,
         checks.number(0.1, 24 * 90),
-        "Hours without progress after which a task with faults is canceled and its files are retried.",
+        "Hours after which a task that has faults and no progress, or is not shown, is canceled and its files retried.",
     )
     label: str = setting("", checks.label, "The first words of every task's label; empty: the last folder of SRC_DIR.")
     max_items_per_task: int = setting(10_000, checks.whole(1, 1_000_000), "The most items in one task.")

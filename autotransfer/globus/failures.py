@@ -28,7 +28,6 @@ from autotransfer.common.errors import (
     RequestRefused,
     RequestTooLarge,
     SignInNeeded,
-    TaskUnknown,
     Unreachable,
     UsageProblem,
 )
@@ -125,7 +124,6 @@ TABLE = (
     Row(_status(401), SignInNeeded, f"Globus did not accept the stored login. {SIGN_IN}"),
     Row(_timers(404), UsageProblem, "`timer.py job list` shows the timers of the identity that is signed in now."),
     Row(_timers(400, 422), UsageProblem, "Correct that, and try again."),
-    Row(_code("TaskNotFound"), TaskUnknown, "It may belong to another identity than the one that is signed in now."),
     Row(
         _any(_code("EndpointNotFound"), _text("endpoint not found", "no such endpoint")),
         ConfigurationProblem,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
 
@@ -79,11 +79,17 @@ class Tasks:
             _collecting_lost(self._client, lost),
         ):
             answer = document_in(self._client.submit_transfer(data))
-            code, task_id = str(answer["code"]), str(answer["task_id"])
+            code, task_id = str(answer["code"]), _uuid(answer["task_id"]) or self._id_of(data["label"])
         if code not in ("Accepted", "Duplicate"):
             raise OutcomeUnknown(
                 f"Globus answered {code!r} to task {data['label']!r}",
                 remedy="The next run will submit it again with the same submission_id.",
+            )
+        if not task_id:
+            raise OutcomeUnknown(
+                f"Globus accepted task {data['label']!r} without a task_id",
+                why=f"it is {str(answer['task_id'])[:60]!r}, which is not a UUID, and no task has this label",
+                remedy=effect,
             )
         if code == "Duplicate" and not self._has_label(task_id, data["label"]):
             raise OutcomeUnknown(
@@ -94,31 +100,37 @@ class Tasks:
 
     def _has_label(self, task_id: str, label: str) -> bool:
         """Whether the task with this label, which is used once, is this one; False where that cannot be asked."""
+        return self._id_of(label) == task_id
+
+    def _id_of(self, label: str) -> str:
+        """The task_id of the task with this label; "" where there is none, or that cannot be asked."""
         try:
             document = self.find_by_label(label)
         except Problem:
-            return False
-        return document is not None and document.get("task_id") == task_id
+            return ""
+        return "" if document is None else str(document["task_id"])
 
     def get(self, task_id: str) -> dict[str, Any]:
         """The task's document (GET /task/ID).
 
         Raises:
-            TaskUnknown: Globus has no such task for this identity.
-            SignInNeeded, GlobusProblem: The request failed.
+            TaskUnknown: Globus refused to show it, whatever the code. For a task that it no longer knows were observed
+                404 ClientError.NotFound and 404 TaskNotFound; for another identity's, 403 PermissionDenied.
+            SignInNeeded, GlobusProblem: The request failed, or brought another document.
         """
         with explained("show task {}", about=task_id, again=self._again):
             try:
                 document = document_in(self._client.get_task(task_id))
             except globus_sdk.TransferAPIError as error:
-                if (error.http_status, error.code) == (403, "PermissionDenied"):  # observed: another identity's task
+                if is_definite(error):
                     raise TaskUnknown(
                         f"Globus did not show task {task_id}",
                         why=answer_words(error),
-                        remedy="It belongs to another identity than the one now signed in.",
+                        remedy="It may belong to another identity than the one now signed in.",
+                        code=f"show task {{}}: HTTP {error.http_status} {error.code or ''}".rstrip(),
                     ) from error
                 raise
-            if document["task_id"] != task_id or "status" not in document:
+            if _uuid(document["task_id"]) != task_id or "status" not in document:
                 raise GlobusProblem(
                     f"Globus showed another document than that of task {task_id}", code="show task {}: another document"
                 )
@@ -158,14 +170,14 @@ class Tasks:
             return rows, following if following != marker else ""
 
     def open_tasks(self) -> Iterator[dict[str, Any]]:
-        """The documents of this identity's open transfer tasks, newest first."""
+        """The documents of this identity's open transfer tasks, newest first; without those that have no task_id."""
         pages = self._client.paginated.task_list(filter={"status": ["ACTIVE", "INACTIVE"], "type": "TRANSFER"})
-        yield from self._rows(pages, "list the open tasks")
+        yield from _with_ids(self._rows(pages, "list the open tasks"))
 
     def find_by_label(self, label: str) -> dict[str, Any] | None:
         """The document of this identity's transfer task with exactly this label, open or ended, or None."""
         pages = self._client.paginated.task_list(filter={"type": "TRANSFER", "label": f"={label}"})
-        rows = self._rows(pages, "find the task {}", repr(label))
+        rows = _with_ids(self._rows(pages, "find the task {}", repr(label)))
         return next((row for row in rows if row.get("label") == label), None)
 
     @staticmethod
@@ -178,6 +190,18 @@ class Tasks:
                     return
                 rows = list(page["DATA"])
             yield from rows
+
+
+def _uuid(value: object) -> str:
+    """The task_id as Globus writes it, or "" if it is none."""
+    try:
+        return str(uuid.UUID(value)) if isinstance(value, str) else ""
+    except ValueError:
+        return ""
+
+
+def _with_ids(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    return ({**row, "task_id": task_id} for row in rows if (task_id := _uuid(row.get("task_id"))))
 
 
 def _text(value: object) -> str | None:

@@ -9,6 +9,7 @@ from autotransfer.common import faults
 from autotransfer.common.errors import GlobusProblem, TaskUnknown, Unreachable
 from autotransfer.common.summary import TASK_CANCELED, TASK_STALLED, Notice, Summary
 from autotransfer.common.text import counted
+from autotransfer.common.times import HOUR, MINUTE, NS_PER_SECOND
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import CANCELED, EXPIRED, FAILED, PREPARED, READING, SUCCEEDED, WEB_APP, Task
 from autotransfer.globus.tasks import Tasks
@@ -17,6 +18,12 @@ from autotransfer.transfer.results import Recheck
 from autotransfer.transfer.task_status import STUCK, TaskStatus, task_status
 
 ENDED_BADLY = (FAILED, CANCELED, EXPIRED)
+
+# The trouble of a task that Globus does not show.
+UNSEEN = "Globus does not show it"
+
+# For as long after its submission, a task that Globus does not know yet is no trouble (assumed).
+FIRST_SHOWN_NS = 5 * MINUTE * NS_PER_SECOND
 
 
 class Reconciler:
@@ -78,9 +85,14 @@ class Reconciler:
         now_ns = self._clock_ns()
         try:
             document = self._tasks.get(task.task_id)
-        except TaskUnknown as problem:
-            self._ended.lose(task, str(problem.why))
-            return None
+        except Unreachable:
+            raise
+        except GlobusProblem as problem:
+            found = self._look_for(task, problem, now_ns)
+            if found is None:
+                return None
+            document = found
+            task = task._replace(task_id=document["task_id"])
         status = task_status(task, document, now_ns=now_ns, stuck_hours=self._stuck_hours)
         if status.state == STUCK and self._may_act and not task.is_adopted:
             task = self._cancel(task, status)
@@ -91,6 +103,42 @@ class Reconciler:
             return None
         self._keep_watching(task, status, now_ns)
         return document
+
+    def _look_for(self, task: Task, problem: GlobusProblem, now_ns: int) -> dict[str, Any] | None:
+        """Find a task that Globus does not show under its label, which is used once; returns its document, or None.
+
+        It may still be running, and no path may be in two open tasks. So it is lost only after STUCK_HOURS of such
+        answers, when no task has its label, and one run after it was asked to be canceled.
+        """
+        if isinstance(problem, TaskUnknown) and 0 <= now_ns - task.submitted_at_ns < FIRST_SHOWN_NS:
+            return None
+        is_new = task.trouble != UNSEEN
+        since_ns = now_ns if is_new else min(task.progress_at_ns, now_ns)
+        unseen = task._replace(trouble=UNSEEN, progress_at_ns=since_ns, is_canceling=task.is_canceling and not is_new)
+        is_late = self._may_act and now_ns - since_ns >= self._stuck_hours * HOUR * NS_PER_SECOND
+        if is_late:
+            if not task.is_adopted and (document := self._tasks.find_by_label(task.label)) is not None:
+                return document
+            if task.is_canceling or task.is_adopted:
+                self._ended.lose(task, str(problem.why))
+                return None
+            unseen = unseen._replace(is_canceling=True)
+        if unseen != task:
+            self._store.put_task(unseen)
+            self._commit()
+        text = (
+            f"{problem} It carries {counted(task.files, 'path')}, to be retried by checksum if Globus does not show it "
+            f"for {self._stuck_hours:g} hours, nor lists a task of its label."
+        )
+        self._summary.watch(task.number, Notice(problem.kind, task.task_id, text, problem.cause))
+        if is_late:
+            try:
+                self._tasks.cancel(task.task_id)
+            except Unreachable:
+                raise
+            except GlobusProblem:  # as is to be expected
+                pass
+        return None
 
     def _keep_watching(self, task: Task, status: TaskStatus, now_ns: int) -> None:
         since_ns = min(task.progress_at_ns, now_ns) if status.progress == task.progress else now_ns

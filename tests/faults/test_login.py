@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from faulty import FaultCheck, assert_recovers
-from suite import DST_ID, LONG_AGO, SRC_ID, Route
+from suite import DST_ID, LONG_AGO, SRC_ID, Route, let_time_pass
 from terminal import on_a_terminal, sign_in
 
 from autotransfer.datastore.store import Store
@@ -225,20 +225,27 @@ def test_somebody_else_who_signs_in_is_refused_and_the_first_login_stays(
 
 @pytest.mark.fault(
     "wrong identity: the open task is of somebody else",
-    sees="Task ... is no longer known to Globus (You do not have permission to view task ... (HTTP 403, code "
-    "PermissionDenied, request_id ...)). Its 1 path will be retried.",
+    sees="Globus did not show task ...: You do not have permission to view task ... (HTTP 403, code PermissionDenied, "
+    "request_id ...). It may belong to another identity than the one now signed in. It carries 1 path",
     status=3,
-    recorded="1 path under way; 1 task lost",
+    recorded="1 path under way",
 )
-def test_the_task_of_another_identity_counts_as_lost(person: Route, globus: Emulator, fault: FaultCheck) -> None:
+def test_the_task_of_another_identity_counts_as_lost_after_a_day(
+    person: Route, globus: Emulator, fault: FaultCheck
+) -> None:
     person.run_here("main.py")
     globus.world.auth.people[COLLEAGUE.id] = COLLEAGUE
     globus.world.auth.person_at_the_browser = COLLEAGUE.id
     (person.code_path / "tokens.db").unlink()
     sign_in_again(person)
+    let_time_pass(person, hours=1)
 
     fault.check(person.run("main.py", status=None), person)
 
+    assert len(person.sent()) == 1
+    let_time_pass(person, hours=24)
+    person.run("main.py", status=3)
+    person.run("main.py", status=3, says="is no longer known to Globus")
     assert_recovers(person, tasks=2)
 
 

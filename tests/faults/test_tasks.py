@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 from faulty import FaultCheck, assert_recovers
-from suite import DST_ID, Route, start_with_one_file_away
+from suite import DST_ID, Route, let_time_pass, start_with_one_file_away
 
-from autotransfer.datastore.store import Store
 from emulator.http.server import Emulator
 
 HELD = "It carries 2 paths; without progress it will be canceled after 24 hours, and they will be retried. Its events: https://"
@@ -72,12 +71,6 @@ def task_id(globus: Emulator) -> str:
             recorded="1 path delivered, 1 path under way; 1 task expired",
         ),
         row(
-            "a task is forgotten by the service",
-            {"outcome": "forget"},
-            sees="Task ... is no longer known to Globus ( ... HTTP 404 ... ). Its 2 paths will be retried.",
-            recorded="2 paths under way; 1 task lost",
-        ),
-        row(
             "a task finished with a skipped file",
             {"outcome": "skip", "path": "*/b.dat", "code": "PERMISSION_DENIED"},
             sees="Task ... did not send b.dat: Globus could not read it (PERMISSION_DENIED). Fix its permissions. It "
@@ -94,8 +87,7 @@ def test_what_a_task_did_not_bring_is_sent_again(
 
     fault.check(route.run("main.py", status=None), route)
 
-    left = sum(task.kind == "TRANSFER" for task in globus.world.tasks.values())  # without one that was forgotten
-    assert_recovers(route, tasks=left)
+    assert_recovers(route, tasks=len(globus.world.tasks))
 
 
 @pytest.mark.fault(
@@ -202,14 +194,6 @@ def test_a_task_that_is_stuck_for_long_is_canceled(route: Route, globus: Emulato
 
     globus.world.clear_outcomes()
     assert_recovers(route, tasks=2)
-
-
-def let_time_pass(route: Route, *, hours: float) -> None:
-    """Let the last progress of every open task be older than it is."""
-    with Store(str(route.code_path / "datastore")) as store:
-        for task in store.ledger.open.values():
-            store.put_task(task._replace(progress_at_ns=task.progress_at_ns - int(hours * 3600) * 10**9))
-        store.commit()
 
 
 @pytest.mark.fault(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from suite import Route, start_with_one_file_away
+from suite import Route, let_time_pass, start_with_one_file_away
 
 from autotransfer.common.paths import TEST_PREFIX
 from autotransfer.datastore.record import Retry
@@ -199,7 +199,7 @@ def test_a_task_without_progress_is_reported_then_canceled_and_its_files_are_sen
     route.summary_here()
     reported = route.summary(status=3)
     route.run("main.py", status=3)
-    make_it_look_old(route, "progress_at_ns", days=0.05)
+    let_time_pass(route, hours=1.2)
     canceled = route.summary(status=3)
     globus.world.clear_outcomes()
     route.deliver_here()
@@ -207,14 +207,6 @@ def test_a_task_without_progress_is_reported_then_canceled_and_its_files_are_sen
     assert "QUOTA_EXCEEDED" in reported["notices"][0]
     assert any("so it was canceled" in notice for notice in canceled["notices"])
     assert route.tree(route.dst) == route.tree()
-
-
-def make_it_look_old(route: Route, field: str, *, days: float) -> None:
-    """Move a moment of every open task back, as if that much time had passed."""
-    with Store(str(route.code_path / "datastore")) as store:
-        for task in store.ledger.open.values():
-            store.put_task(task._replace(**{field: getattr(task, field) - int(days * 86400) * 10**9}))
-        store.commit()
 
 
 def test_a_reconciliation_that_breaks_off_between_two_pages_records_none_of_it(route: Route, globus: Emulator) -> None:
@@ -266,7 +258,7 @@ def test_a_task_that_is_never_answered_does_not_keep_the_others_from_being_settl
     route.run("main.py", status=6)
 
     assert route.summary(status=6)["delivered"] == 1
-    make_it_look_old(route, "prepared_at_ns", days=2)
+    let_time_pass(route, hours=48)
     route.run("main.py", status=6)
     globus.world.clear_faults()
     route.deliver_here()

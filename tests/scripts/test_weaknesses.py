@@ -128,7 +128,7 @@ def test_an_unreachable_globus_is_tried_again(route: Route, globus: Emulator) ->
 # ---- 3 -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("outcome", ["fail", "cancel", "expire", "forget"])
+@pytest.mark.parametrize("outcome", ["fail", "cancel", "expire"])
 def test_a_task_that_did_not_succeed_does_not_count_as_a_transfer(route: Route, globus: Emulator, outcome: str) -> None:
     """Weakness 3: paths were marked as transferred right after the submission, whatever became of the task."""
     globus.world.add_outcome(outcome, times=1, after_files=0)
