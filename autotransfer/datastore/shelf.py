@@ -113,12 +113,9 @@ class Shelf(shelve.Shelf[Any]):
             DamagedValue: It is damaged, or has not the form of what this key holds.
         """
         value = pickles.load(pickled)
-        try:
-            if is_sound(key, value):
-                return value
-        except RecursionError:  # it is nested too deep, or holds itself
-            pass
-        raise DamagedValue(f"its entry {display(key)} has not the form that it should have")
+        if not _is_readable(key, value):
+            raise DamagedValue(f"its entry {display(key)} has not the form that it should have")
+        return value
 
     def get(self, key: str, default: Any = None) -> Any:
         try:
@@ -127,6 +124,13 @@ class Shelf(shelve.Shelf[Any]):
             return default
 
     def __setitem__(self, key: str, value: Any) -> None:
+        """Write a value.
+
+        Raises:
+            ValueError: It could not be read back, and so would make the datastore unreadable.
+        """
+        if not _is_readable(key, value):
+            raise ValueError(f"the entry {display(key)} would not have the form that it should have")
         self.table[key.encode()] = pickles.dump(value)
 
     def __delitem__(self, key: str) -> None:
@@ -144,6 +148,13 @@ class Shelf(shelve.Shelf[Any]):
         first = prefix.encode()
         end = first[:-1] + bytes([first[-1] + 1])
         return map(_text, self.table.keys_from(after.encode() + b"\0" if after else first, end))
+
+
+def _is_readable(key: str, value: Any) -> bool:
+    try:
+        return is_sound(key, value)
+    except RecursionError:  # it is nested too deep, or holds itself
+        return False
 
 
 def _text(key: bytes) -> str:
