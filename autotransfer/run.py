@@ -264,7 +264,7 @@ class Run:
 
     def _show_waiting(self, waited_for: dict[int, int], under_way: list[dict[str, Any]]) -> None:
         open_tasks = self._store.ledger.open
-        moved_bytes = {document["task_id"]: int(document.get("bytes_transferred") or 0) for document in under_way}
+        moved_bytes = {document["task_id"]: document.get("bytes_transferred") or 0 for document in under_way}
         done_bytes = 0
         for number, size_bytes in waited_for.items():
             task = open_tasks.get(number)

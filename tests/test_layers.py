@@ -108,7 +108,17 @@ PURE_PARTS = {
 PURE_EXCEPTIONS = {"common.paths": {"os.path.realpath"}}
 CLOCK_CALLS = {"now", "utcnow", "today"}
 # What may be called while a module is imported: it makes values, and does nothing.
-MAKERS = {"re.compile", "logging.getLogger", "property", "tuple", "set", "frozenset", "dict", "TypeVar"}
+MAKERS = {
+    "re.compile",
+    "logging.getLogger",
+    "property",
+    "tuple",
+    "set",
+    "frozenset",
+    "dict",
+    "dict.fromkeys",
+    "TypeVar",
+}
 EMULATOR_MAKERS = MAKERS | {"dataclass", "field", "lru_cache", "functools.lru_cache", "uuid.UUID"}
 # In settings they make the table, which is the type Settings itself.
 SETTINGS_MAKERS = MAKERS | {"setting", "_rows", "checks.number", "checks.whole", "checks.one_of", "checks.some_of"}

@@ -21,6 +21,9 @@ MOST_NUMBER = (1 << 32) - 1
 # How many fields a folder's record had in the oldest format that is read.
 FEWEST_FIELDS = 10
 
+# How many fields a Reading had in the first version that kept one.
+FEWEST_READ = 14
+
 
 def fits(value: Any, form: Form) -> bool:
     """Whether a value has a form. Types are meant exactly: True is not an int."""
@@ -107,13 +110,11 @@ def _are_below(value: Any) -> bool:
 
 
 def _is_reading(value: Any) -> bool:
-    return value == () or fits(
-        value,
-        (
-            *(_is_text, _is_text, _is_text, _are_counts, _is_count, _is_text, _is_text),
-            *(_is_count, _is_count, bool, _is_count, bool, _is_count, _is_moment),
-        ),
+    forms: tuple[Form, ...] = (
+        *(_is_text, _is_text, _is_text, _are_counts, _is_count, _is_text, _is_text),
+        *(_is_count, _is_count, bool, _is_count, bool, _is_count, _is_moment, _is_count),
     )
+    return value == () or (type(value) is tuple and len(value) >= FEWEST_READ and fits(value, forms[: len(value)]))
 
 
 # The fields of Task.

@@ -105,7 +105,7 @@ class Reading(NamedTuple):
         has_sizes: Whether every row so far had a size.
         errors: Paths found in the list of skipped errors, each row once.
         is_counted: Whether what is not listed yet was recorded as counted, and is no longer in flight.
-        pages: How many were read.
+        pages: How many of this list were read; idle: how many of them at last named no path that was looked for.
         refused_since_ns: When a page was first refused; 0: the last one was not.
     """
 
@@ -123,6 +123,7 @@ class Reading(NamedTuple):
     is_counted: bool = False
     pages: int = 0
     refused_since_ns: int = 0
+    idle: int = 0
 
 
 class Item(NamedTuple):

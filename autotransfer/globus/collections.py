@@ -7,7 +7,8 @@ from typing import NamedTuple
 import globus_sdk
 
 from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem
-from autotransfer.globus.failures import NEXT_RUN, document_in, explained
+from autotransfer.globus.answers import COLLECTION, LISTING, document_in, rows_in, words
+from autotransfer.globus.failures import NEXT_RUN, explained
 
 
 class Collection(NamedTuple):
@@ -54,11 +55,13 @@ class Collections:
         with explained(
             "show the collection {}", about=collection_id, effect="Nothing was sent or recorded.", again=self._again
         ):
-            document = document_in(self._client.get_endpoint(collection_id))
-            kind = str(document.get("entity_type") or "")
+            document = document_in(self._client.get_endpoint(collection_id), COLLECTION)
+            if not document["id"]:
+                raise ValueError("the answer has no id")
+            kind = document.get("entity_type") or ""
             return Collection(
-                id=str(document["id"]),
-                name=str(document.get("display_name") or document.get("canonical_name") or collection_id),
+                id=document["id"],
+                name=document.get("display_name") or document.get("canonical_name") or collection_id,
                 entity_type=kind,
                 # Source: the rule of the SDK's add_app_data_access_scope and of the globus command line.
                 wants_data_access=kind == "GCSv5_mapped_collection" and document.get("high_assurance") is False,
@@ -77,19 +80,23 @@ class Collections:
         """
         with explained(f"list {path} on collection {collection_id}", effect="Nothing was changed."):
             try:
-                entries = self._client.operation_ls(collection_id, path=path, show_hidden=True, limit=most)
+                answer = self._client.operation_ls(collection_id, path=path, show_hidden=True, limit=most)
             except globus_sdk.TransferAPIError as error:
                 code, message = (error.code or "").lower(), (error.message or "").lower()
                 if "notdirectory" in code or "not a directory" in message:
                     raise ConfigurationProblem(
                         f"{path} on collection {collection_id} is not a folder",
-                        why=" ".join((error.message or "").split()),
+                        why=words(error.message) or "",
                         remedy="Correct the path. Nothing was changed.",
                     ) from error
                 if "endpointnotfound" not in code and ("notfound" in code or "no such file or directory" in message):
                     return None
                 raise
-            return [str(entry["name"]) for entry in entries["DATA"]]
+            rows = rows_in(document_in(answer, LISTING))
+            names = [row["name"] for row in rows if row and row["name"] is not None]
+            if len(names) < len(rows):
+                raise ValueError("a row of the answer has no name")
+            return names
 
     def make_folder(self, collection_id: str, path: str) -> None:
         """Create a folder whose parent exists."""

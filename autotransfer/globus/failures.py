@@ -11,7 +11,7 @@ import sqlite3
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Union
+from typing import NamedTuple, Union
 
 import globus_sdk
 import jwt
@@ -31,6 +31,7 @@ from autotransfer.common.errors import (
     Unreachable,
     UsageProblem,
 )
+from autotransfer.globus.answers import words
 
 SIGN_IN = "Run {sign_in} in a terminal once; what runs unattended then continues by itself."
 NEXT_RUN = "The next run tries again."
@@ -169,8 +170,6 @@ CERTIFICATE = (
     "proxy's certificate can be named in GLOBUS_SDK_VERIFY_SSL."
 )
 
-MOST_QUOTED = 80
-
 
 def _is_away(http_status: int) -> bool:
     """Whether an answer only means that Globus is busy or out of service."""
@@ -180,20 +179,6 @@ def _is_away(http_status: int) -> bool:
 def may_have_run(http_status: int) -> bool:
     """Whether a POST with this answer may have been carried out nevertheless."""
     return http_status >= 500 or http_status == 408
-
-
-def document_in(response: globus_sdk.GlobusHTTPResponse) -> dict[str, Any]:
-    """The JSON object in an answer.
-
-    Raises:
-        ValueError: There is none; the text says what there is.
-    """
-    document = response.data
-    if not isinstance(document, dict):
-        begin = " ".join(response.text[: 2 * MOST_QUOTED].split())[:MOST_QUOTED]
-        kind = response.content_type or "no content type"
-        raise ValueError(f"HTTP {response.http_status} with {kind} that begins {begin!r}")
-    return document
 
 
 @contextmanager
@@ -257,7 +242,15 @@ def explained(
             remedy="Check that its disk is not full and that it is this user's; if it is damaged, delete it and run "
             "test_config.py.",
         ) from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, globus_sdk.GlobusError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        RecursionError,
+        globus_sdk.GlobusError,
+    ) as error:
         kind = OutcomeUnknown if is_submission else GlobusProblem
         raise kind(
             f"Globus did not {doing} in words that can be understood",
@@ -283,8 +276,7 @@ def answer_words(error: Api) -> str:
         labels.append(f"code {code}")
     if request_id := error.request_id or body.get("request_id"):
         labels.append(f"request_id {request_id}")
-    one_line = " ".join(str(message).split())
-    return f"{one_line} ({', '.join(labels)})"
+    return f"{words(str(message))} ({words(', '.join(labels))})"
 
 
 def _from_token(error: Union[TokenValidationError, Exception], sign_in: str) -> Problem:

@@ -20,6 +20,7 @@ from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Prob
 from autotransfer.common.files import explained_as
 from autotransfer.common.service import AUTH, TIMER, TRANSFER, difference, refuse_unknown_environment
 from autotransfer.common.settings import Settings
+from autotransfer.globus.answers import IDENTITY, document_in
 from autotransfer.globus.failures import NEXT_RUN, explained
 
 APP_NAME = "Globus Automated Transfer"
@@ -193,10 +194,10 @@ class Login:
         client = globus_sdk.AuthClient(app=self._app)
         with explained("report who is signed in", again=self._again):
             try:
-                found = client.userinfo().data
-                identities = found.get("identity_set") or []
+                found = document_in(client.userinfo(), IDENTITY)
             finally:
                 client.close()
+            identities = filter(None, found.get("identity_set") or ())
             own: dict[str, object] = next((one for one in identities if one.get("sub") == found["sub"]), {})
             organization = found.get("organization") or own.get("organization")
             fields = {name: found.get(name) for name in ("name", "email", "preferred_username")}

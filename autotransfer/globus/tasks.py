@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
 
@@ -11,10 +10,14 @@ import globus_sdk
 from globus_sdk.transport import RetryCheckCollection, RetryCheckResult, RetryContext
 
 from autotransfer.common.errors import GlobusProblem, ListRefused, OutcomeUnknown, Problem, TaskUnknown
-from autotransfer.globus.failures import NEXT_RUN, answer_words, document_in, explained, is_definite, may_have_run
+from autotransfer.globus.answers import PAGE, SUBMISSION_ID, SUBMITTED, TASK, TASKS, document_in, rows_in
+from autotransfer.globus.failures import NEXT_RUN, answer_words, explained, is_definite, may_have_run
 
 # The lists of an ended task.
 SUCCESSFUL, SKIPPED = "successful_transfers", "skipped_errors"
+
+# Of all tasks of an identity, that many are read. The service shows no more. Source: the SDK's `task_list`.
+MOST_TASKS = 1000
 
 
 class Row(NamedTuple):
@@ -23,6 +26,16 @@ class Row(NamedTuple):
     source_path: Optional[str]
     size_bytes: Optional[int]
     code: str
+
+
+class Page(NamedTuple):
+    """A page of a task's list: its rows, and the marker of the next page.
+
+    The marker is "" where the service says neither that this is the end nor where to go on; it is None at the end.
+    """
+
+    rows: list[Row]
+    marker: Optional[str]
 
 
 class Tasks:
@@ -43,15 +56,14 @@ class Tasks:
             SignInNeeded, GlobusProblem: Nothing was submitted.
         """
         with explained("give a submission_id", effect="Nothing was sent or recorded."):
-            value = str(document_in(self._client.get_submission_id())["value"])
-        try:
-            return str(uuid.UUID(value))
-        except ValueError:
+            value = document_in(self._client.get_submission_id(), SUBMISSION_ID)["value"]
+        if value is None:
             raise GlobusProblem(
                 "Globus did not give a usable submission_id",
-                why=f"it is {value[:60]!r}, which is not a UUID",
+                why="it is not a UUID",
                 remedy=f"Nothing was sent or recorded. {NEXT_RUN}",
-            ) from None
+            )
+        return str(value)
 
     def submit(self, data: globus_sdk.TransferData, *, effect: str, refused_effect: str) -> str:
         """Submit a transfer with the submission_id in its document (POST /transfer); returns the task_id.
@@ -78,8 +90,8 @@ class Tasks:
             ),
             _collecting_lost(self._client, lost),
         ):
-            answer = document_in(self._client.submit_transfer(data))
-            code, task_id = str(answer["code"]), _uuid(answer["task_id"]) or self._id_of(data["label"])
+            answer = document_in(self._client.submit_transfer(data), SUBMITTED)
+            code, task_id = answer["code"], answer["task_id"] or self._id_of(data["label"])
         if code not in ("Accepted", "Duplicate"):
             raise OutcomeUnknown(
                 f"Globus answered {code!r} to task {data['label']!r}",
@@ -88,7 +100,7 @@ class Tasks:
         if not task_id:
             raise OutcomeUnknown(
                 f"Globus accepted task {data['label']!r} without a task_id",
-                why=f"it is {str(answer['task_id'])[:60]!r}, which is not a UUID, and no task has this label",
+                why="it is not a UUID, and no task has this label",
                 remedy=effect,
             )
         if code == "Duplicate" and not self._has_label(task_id, data["label"]):
@@ -96,7 +108,7 @@ class Tasks:
                 f"Globus called task {data['label']!r} a duplicate of {task_id}, which does not have this label",
                 remedy="It stays prepared; the next run will submit it again with the same submission_id.",
             )
-        return task_id
+        return str(task_id)
 
     def _has_label(self, task_id: str, label: str) -> bool:
         """Whether the task with this label, which is used once, is this one; False where that cannot be asked."""
@@ -120,7 +132,7 @@ class Tasks:
         """
         with explained("show task {}", about=task_id, again=self._again):
             try:
-                document = document_in(self._client.get_task(task_id))
+                document = document_in(self._client.get_task(task_id), TASK)
             except globus_sdk.TransferAPIError as error:
                 if is_definite(error):
                     raise TaskUnknown(
@@ -130,7 +142,7 @@ class Tasks:
                         code=f"show task {{}}: HTTP {error.http_status} {error.code or ''}".rstrip(),
                     ) from error
                 raise
-            if _uuid(document["task_id"]) != task_id or "status" not in document:
+            if document["task_id"] != task_id or document["status"] is None:
                 raise GlobusProblem(
                     f"Globus showed another document than that of task {task_id}", code="show task {}: another document"
                 )
@@ -141,15 +153,12 @@ class Tasks:
         with explained("cancel task {}", about=task_id):
             self._client.cancel_task(task_id)
 
-    def page(self, task_id: str, list_name: str, marker: str) -> tuple[list[Row], str]:
+    def page(self, task_id: str, list_name: str, marker: str) -> Page:
         """A page of a list of an ended task (GET /task/ID/LIST).
 
         Args:
             list_name: SUCCESSFUL: the files that it copied; SKIPPED: what it gave up at the source.
             marker: Where the page begins; "" for the first.
-
-        Returns:
-            Its rows, and the marker of the next page; "" after the last.
 
         Raises:
             ListRefused: Globus refused it, for now or for good.
@@ -158,75 +167,43 @@ class Tasks:
         ask = {SUCCESSFUL: self._client.task_successful_transfers, SKIPPED: self._client.task_skipped_errors}[list_name]
         with explained(f"list the {list_name} of task {{}}", about=task_id):
             try:
-                document = document_in(ask(task_id, marker=marker) if marker else ask(task_id))
+                document = document_in(ask(task_id, marker=marker) if marker else ask(task_id), PAGE)
             except globus_sdk.TransferAPIError as error:
                 if is_definite(error):
                     raise ListRefused(
                         f"Globus did not show the {list_name} of task {task_id}", why=answer_words(error)
                     ) from error
                 raise
-            rows = [Row(_text(row.get("source_path")), _count(row.get("size")), _code(row)) for row in document["DATA"]]
-            following = _clean(document.get("next_marker") or "")
-            return rows, following if following != marker else ""
+            rows = [row or {} for row in rows_in(document)]
+            return Page(
+                [Row(row.get("source_path"), row.get("size"), row.get("error_code") or "SKIPPED") for row in rows],
+                document.get("next_marker"),
+            )
 
     def open_tasks(self) -> Iterator[dict[str, Any]]:
         """The documents of this identity's open transfer tasks, newest first; without those that have no task_id."""
-        pages = self._client.paginated.task_list(filter={"status": ["ACTIVE", "INACTIVE"], "type": "TRANSFER"})
-        yield from _with_ids(self._rows(pages, "list the open tasks"))
+        yield from self._listed({"status": ["ACTIVE", "INACTIVE"], "type": "TRANSFER"}, "list the open tasks")
 
     def find_by_label(self, label: str) -> dict[str, Any] | None:
         """The document of this identity's transfer task with exactly this label, open or ended, or None."""
-        pages = self._client.paginated.task_list(filter={"type": "TRANSFER", "label": f"={label}"})
-        rows = _with_ids(self._rows(pages, "find the task {}", repr(label)))
+        rows = self._listed({"type": "TRANSFER", "label": f"={label}"}, "find the task {}", repr(label))
         return next((row for row in rows if row.get("label") == label), None)
 
-    @staticmethod
-    def _rows(pages: Any, doing: str, about: str = "") -> Iterator[dict[str, Any]]:
-        iterator = iter(pages)
-        while True:
+    def _listed(self, wanted: dict[str, Any], doing: str, about: str = "") -> Iterator[dict[str, Any]]:
+        """The documents of tasks, each once, up to a page that brings no new one.
+
+        The SDK's own pages end where the answer's `total` says; one that is wrong would hide tasks, or never end.
+        """
+        seen: set[str] = set()
+        while len(seen) < MOST_TASKS:
             with explained(doing, about=about):
-                page = next(iterator, None)
-                if page is None:
-                    return
-                rows = list(page["DATA"])
-            yield from rows
-
-
-def _uuid(value: object) -> str:
-    """The task_id as Globus writes it, or "" if it is none."""
-    try:
-        return str(uuid.UUID(value)) if isinstance(value, str) else ""
-    except ValueError:
-        return ""
-
-
-def _with_ids(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    return ({**row, "task_id": task_id} for row in rows if (task_id := _uuid(row.get("task_id"))))
-
-
-def _text(value: object) -> str | None:
-    """The text, or None where there is none or UTF-8 cannot carry it: JSON may hold half a character."""
-    return value if isinstance(value, str) and _is_utf8(value) else None
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        return bool(text.encode("utf-8"))
-    except UnicodeEncodeError:
-        return False
-
-
-def _count(value: object) -> int | None:
-    return value if type(value) is int and value >= 0 else None
-
-
-def _code(row: Any) -> str:
-    return _clean(row.get("error_code") or "SKIPPED")
-
-
-def _clean(value: object) -> str:
-    """The value as text that the datastore can hold."""
-    return str(value).encode("utf-8", "replace").decode("utf-8")
+                answer = self._client.task_list(filter=wanted, limit=MOST_TASKS, offset=len(seen))
+                rows = [row for row in rows_in(document_in(answer, TASKS)) if row and row.get("task_id")]
+            new = {row["task_id"]: row for row in rows if row["task_id"] not in seen}
+            if not new:
+                return
+            yield from new.values()
+            seen.update(new)
 
 
 @contextmanager

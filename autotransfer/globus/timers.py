@@ -17,6 +17,7 @@ from globus_sdk.transport.default_retry_checks import check_expired_authorizatio
 
 from autotransfer.common.errors import OutcomeUnknown
 from autotransfer.globus import failures
+from autotransfer.globus.answers import CREATED, TIMER, TIMERS, document_in
 
 UNCHANGED = "Nothing was changed."
 
@@ -44,19 +45,19 @@ class Timers:
             OutcomeUnknown: The answer was lost.
         """
         with self._created(document["name"]):
-            timer: dict[str, Any] = self._client.create_timer(document)["timer"]
-            return timer
+            return dict(document_in(self._client.create_timer(document), CREATED)["timer"])
 
     def create_generic(self, document: dict[str, Any]) -> dict[str, Any]:
         """Create a timer that calls an action provider (POST /jobs/). Returns its document; raises the same."""
         with self._created(document["name"]):
-            return dict(self._client.create_job(document).data)
+            return document_in(self._client.create_job(document), TIMER)
 
     def all(self, *, with_deleted: bool) -> list[dict[str, Any]]:
         """The documents of this identity's timers (GET /jobs/); also deleted ones, as far as the service lists them."""
         with self._explained("list the timers"):
             query = {"show_deleted": "true"} if with_deleted else {}
-            return list(self._client.list_jobs(query_params=query)["jobs"])
+            jobs = document_in(self._client.list_jobs(query_params=query), TIMERS)["jobs"]
+            return [job for job in jobs if job is not None]
 
     def get(self, job_id: str) -> dict[str, Any]:
         """The timer's document with its last results (GET /jobs/ID).
@@ -66,17 +67,17 @@ class Timers:
             SignInNeeded, GlobusProblem: The service did not show it.
         """
         with self._explained(f"show the timer {job_id}"):
-            return dict(self._client.get_job(job_id).data)
+            return document_in(self._client.get_job(job_id), TIMER)
 
     def update(self, job_id: str, changes: dict[str, Any]) -> dict[str, Any]:
         """Change a timer (PATCH /jobs/ID). Returns its document. The service may silently ignore a change."""
         with self._explained(f"update the timer {job_id}", effect=UNCHANGED):
-            return dict(self._client.update_job(job_id, changes).data)
+            return document_in(self._client.update_job(job_id, changes), TIMER)
 
     def delete(self, job_id: str) -> dict[str, Any]:
         """Delete a timer (DELETE /jobs/ID). Returns its last document."""
         with self._explained(f"delete the timer {job_id}", effect=UNCHANGED):
-            return dict(self._client.delete_job(job_id).data)
+            return document_in(self._client.delete_job(job_id), TIMER)
 
     def pause(self, job_id: str) -> None:
         """Suspend a timer until it is resumed."""

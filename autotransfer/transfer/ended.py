@@ -13,7 +13,7 @@ from autotransfer.common.text import counted
 from autotransfer.common.times import DAY, HOUR, NS_PER_SECOND
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import LOST, READING, SUCCEEDED, WEB_APP, Reading, Task
-from autotransfer.globus.tasks import SKIPPED, SUCCESSFUL, Row, Tasks
+from autotransfer.globus.tasks import SKIPPED, SUCCESSFUL, Page, Row, Tasks
 from autotransfer.plan.rescan import rescan_later
 from autotransfer.transfer.credit import agrees, copied_evidence, is_proved, rest_decider, unsized_fate
 from autotransfer.transfer.listed_paths import ListedPaths
@@ -23,7 +23,9 @@ from autotransfer.transfer.task_status import Counts, TaskStatus
 # Globus lets a person make 20 requests a second; so a run spends some ten seconds on lists at most.
 PAGES_A_RUN = 200
 
-# The longest list there can be: more pages than this are no list.
+# A list ends that goes on for this many pages without a path that is looked for: its pages repeat, or are empty. And
+# more pages than the largest task can fill, a hundred million files, are no list.
+MOST_IDLE = 200
 MOST_PAGES = 1_000_000
 
 # A list may come a moment after its task's end; refused for longer, it does not come. Nor does one that cannot be had
@@ -115,32 +117,40 @@ class EndedTasks:
                 return
             self._pages_left -= 1
             try:
-                rows, marker = self._tasks.page(task.task_id, reading.list_name, reading.marker)
+                page = self._tasks.page(task.task_id, reading.list_name, reading.marker)
             except Unreachable:
                 raise
             except GlobusProblem as problem:
                 self._failed(task, reading, problem)
                 return
-            task = self._credit_page(task, reading, paths, rows, marker)
+            task = self._credit_page(task, reading, paths, page)
 
-    def _credit_page(self, task: Task, reading: Reading, paths: ListedPaths, rows: list[Row], marker: str) -> Task:
-        """Record a page; returns the task as it is then, ended if that was the last."""
-        reading = reading._replace(marker=marker, pages=reading.pages + 1, refused_since_ns=0)
-        is_endless = reading.pages >= MOST_PAGES
-        still_there: dict[str, str] = {}
+    def _credit_page(self, task: Task, reading: Reading, paths: ListedPaths, page: Page) -> Task:
+        """Record a page; returns the task as it is then, ended if that was the last, or if the list makes no progress.
+
+        A list of skipped paths that makes none needs no more: whether all are named is decided by their count.
+        """
+        before, still_there = reading, dict[str, str]()
         paths.begin_page()
         with self._store.all_or_nothing():
             if reading.list_name == SKIPPED:
-                task, reading, still_there = self._credit_skipped(task, reading, paths, rows)
-                is_last = False
-                if not marker:
-                    reading = reading._replace(list_name=SUCCESSFUL)
+                task, reading, still_there = self._credit_skipped(task, reading, paths, page.rows)
             else:
-                task, reading = self._credit_listed(task, reading, paths, rows)
-                is_last = not marker
+                task, reading = self._credit_listed(task, reading, paths, page.rows)
+            is_idle = (reading.listed, reading.errors) == (before.listed, before.errors)
+            reading = reading._replace(
+                marker=page.marker or "",
+                pages=reading.pages + 1,
+                idle=reading.idle + 1 if is_idle else 0,
+                refused_since_ns=0,
+            )
+            is_over = page.marker in (None, "", before.marker) or _is_endless(reading)
+            if is_over and reading.list_name == SKIPPED:
+                reading = reading._replace(list_name=SUCCESSFUL, marker="", pages=0, idle=0)
+                is_over = False
             task = task._replace(reading=tuple(reading))
-            if is_last or is_endless:
-                task = self._finish(task, reading, is_list_whole=not is_endless)
+            if is_over:
+                task = self._finish(task, reading, is_list_whole=page.marker is None)
             else:
                 self._store.put_task(task)
         self._commit()
@@ -304,3 +314,7 @@ class EndedTasks:
     def _listed_paths(self, task: Task) -> ListedPaths:
         result = self._result(task)
         return ListedPaths(task.src_path, names_in=result.names_in, is_there=result.is_there)
+
+
+def _is_endless(reading: Reading) -> bool:
+    return reading.idle >= MOST_IDLE or reading.pages >= MOST_PAGES

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from autotransfer.common import faults
-from autotransfer.common.errors import GlobusProblem, TaskUnknown, Unreachable
+from autotransfer.common.errors import GlobusProblem, Problem, TaskUnknown, Unreachable
 from autotransfer.common.summary import TASK_CANCELED, TASK_STALLED, Notice, Summary
 from autotransfer.common.text import counted
 from autotransfer.common.times import HOUR, MINUTE, NS_PER_SECOND
 from autotransfer.datastore.store import Store
 from autotransfer.datastore.tasks import CANCELED, EXPIRED, FAILED, PREPARED, READING, SUCCEEDED, WEB_APP, Task
+from autotransfer.globus.answers import ODD, words
 from autotransfer.globus.tasks import Tasks
 from autotransfer.transfer.ended import EndedTasks
 from autotransfer.transfer.results import Recheck
@@ -71,6 +72,9 @@ class Reconciler:
                 document = self._reconcile(task)
             except Unreachable:
                 raise
+            except ODD as error:  # nor one whose answers are odd in a way that nobody has thought of
+                self._summary.watch(task.number, Notice.of(_not_understood(task, error), task.task_id))
+                continue
             except GlobusProblem as problem:  # one task that cannot be shown must not delay the others
                 self._summary.watch(task.number, Notice.of(problem, task.task_id))
                 continue
@@ -169,3 +173,12 @@ class Reconciler:
             cause=status.code,
         )
         return task
+
+
+def _not_understood(task: Task, error: Exception) -> Problem:
+    return GlobusProblem(
+        f"What Globus says of {task.title} cannot be understood",
+        why=f"{type(error).__name__}: {words(str(error))}",
+        remedy="The other tasks were not affected. The next run asks again; if it says the same, please report it.",
+        code=f"show task {{}}: {type(error).__name__}",
+    )

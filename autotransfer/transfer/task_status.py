@@ -62,7 +62,9 @@ class TaskStatus(NamedTuple):
 
 
 def task_status(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: float) -> TaskStatus:
-    """Interpret Globus's document of a task; nothing unknown is taken for success.
+    """Interpret Globus's document of a task, in the form that globus.answers gives it.
+
+    Nothing unknown is taken for success.
 
     Source: docs.globus.org/api/transfer/task (status, fatal_error, nice_status) and …/task_behavior.
     """
@@ -71,7 +73,7 @@ def task_status(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_h
         return _ended(SUCCEEDED, document)
     if status == "FAILED":
         return _failure(document)
-    progress = tuple(_count(document, field) for field in PROGRESS_FIELDS)
+    progress = tuple(document.get(field) or 0 for field in PROGRESS_FIELDS)
     # A time in the future was recorded while the clock was wrong.
     since_ns = min(task.progress_at_ns, now_ns) if progress == task.progress else now_ns
     code, trouble = _trouble(document)
@@ -80,33 +82,22 @@ def task_status(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_h
     return TaskStatus(STUCK if is_late and may_cancel else RUNNING, progress, trouble, code=code)
 
 
-def _count(document: Mapping[str, Any], field: str, *, missing: int = 0) -> int:
-    count = document.get(field)
-    return count if type(count) is int and 0 <= count < 1 << 63 else missing
-
-
 def _ended(state: str, document: Mapping[str, Any], *, reason: str = "", code: str = "") -> TaskStatus:
     fields = ("files", "files_transferred", "bytes_transferred", "files_skipped", "subtasks_skipped_errors", "faults")
     return TaskStatus(
         state,
-        reason=_clean(reason),
-        code=_clean(code),
-        counts=Counts(*(_count(document, field, missing=UNKNOWN) for field in fields)),
+        reason=reason,
+        code=code,
+        counts=Counts(*(UNKNOWN if (found := document.get(field)) is None else found for field in fields)),
         has_history=document.get("history_deleted") is not True,
         verified=document.get("verify_checksum", True) is True,
         ended_at_ns=_ended_at_ns(document),
     )
 
 
-def _clean(text: str) -> str:
-    """The text as the datastore can hold it: JSON may hold half a character."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
 def _failure(document: Mapping[str, Any]) -> TaskStatus:
     fatal = document.get("fatal_error") or {}
-    code = str(fatal.get("code") or "")
-    description = str(fatal.get("description") or "")
+    code, description = fatal.get("code") or "", fatal.get("description") or ""
     reason = ": ".join(filter(None, (code, description))) or "no reason given"
     if message := document.get("canceled_by_admin_message"):
         reason = f"{reason} ({message})"
@@ -119,7 +110,7 @@ def _failure(document: Mapping[str, Any]) -> TaskStatus:
 
 def _ended_at_ns(document: Mapping[str, Any]) -> int:
     try:
-        moment_ns = parse_date_ns(str(document.get("completion_time") or ""))
+        moment_ns = parse_date_ns(document.get("completion_time") or "")
     except UsageProblem:
         return 0
     return moment_ns if 0 < moment_ns < 1 << 62 else 0  # what no clock says is not stored
@@ -134,11 +125,11 @@ def _trouble(document: Mapping[str, Any]) -> tuple[str, str]:
         return str(status), f"unknown status {status!r}"
     if document.get("is_paused"):
         return "PAUSED", "PAUSED by an administrator of a collection; it continues when they resume it"
-    nice = str(document.get("nice_status") or "OK")
+    nice = document.get("nice_status") or "OK"
     if nice.upper() in HEALTHY_STATUS or document.get("is_ok"):
         return "", ""
-    details = str(document.get("nice_status_short_description") or "").strip()
-    faults = _count(document, "faults")
+    details = document.get("nice_status_short_description") or ""
+    faults = document.get("faults") or 0
     words = f"{nice}: {details}" if details and details != nice else nice
     return nice, f"{words} ({faults} fault{'s' * (faults != 1)} so far)"
 

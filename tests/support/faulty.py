@@ -58,7 +58,7 @@ class FaultCheck:
         else:
             assert said == "", story
         recorded = found if isinstance(found, str) else recorded_words(found)
-        assert recorded == self.row.recorded, story
+        assert recorded == self.row.recorded, f"recorded: {recorded}\n{story}"
 
 
 def _is_said(sees: str, said: str) -> bool:
