@@ -155,7 +155,7 @@ class RequestTooLarge(GlobusProblem):
 
 
 class RequestRefused(GlobusProblem):
-    """Globus refused a request for what is in it (HTTP 400)."""
+    """Globus refused a request for what is in it (HTTP 400 or 422)."""
 
 
 class IdenticalPaths(GlobusProblem):

@@ -13,6 +13,7 @@ MOST_NOTICES = 1000
 # The kinds of notices; a Problem that became a notice has its own kind (see `errors`). In brackets: what their subject
 # and their cause are.
 PATH_SKIPPED = "path_skipped"  # a path that this machine cannot read or Globus cannot carry (rel_path; why)
+PATH_REFUSED = "path_refused"  # Globus accepts no task with this path (rel_path; its code)
 PATH_UNREAD = "path_unread"  # a path that Globus could not read (rel_path; code)
 PATHS_FAILING = "paths_failing"  # paths that failed more than once wait for their next try (""; code)
 TASK_STALLED = "task_stalled"  # an open task makes no progress (task_id; code)

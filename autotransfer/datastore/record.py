@@ -25,6 +25,10 @@ EMPTY_FOLDER: Fingerprint = (0, 0)
 # The code of a retry that goes again as it went before: it was new, and its task may never have seen it.
 NOT_LISTED = "NOT_LISTED"
 
+# The code of a retry of a file that changed under way. So often in a row that is no failure.
+CHANGED = "CHANGED_UNDER_TRANSFER"
+FREE_CHANGES = 3
+
 # Stands for a ctime_lag_ns that was not observed; no file system has times so far apart.
 LAG_UNKNOWN = 1 << 62
 
@@ -71,7 +75,7 @@ class Retry(NamedTuple):
     """A path that will be retried, compared by checksum: what its last task left at the destination is not known.
 
     Args:
-        attempts: How often it has failed with this fingerprint.
+        attempts: How often it has failed with this fingerprint; or changed under way, in a row.
         not_before_ns: When the next attempt is due.
         code: Why the last one failed.
         task: The number of that task.
@@ -87,6 +91,11 @@ class Retry(NamedTuple):
     @property
     def fingerprint(self) -> Fingerprint:
         return (self.mtime_ns, self.size_bytes)
+
+    @property
+    def failures(self) -> int:
+        """How many of its attempts count as failures; with two of them it is a finding."""
+        return max(0, self.attempts - FREE_CHANGES) if self.code == CHANGED else self.attempts
 
 
 class Entries(NamedTuple):

@@ -159,7 +159,7 @@ TABLE = (
     ),
     Row(_asks_for_a_pause, RateLimited, f"You need not do anything. {NEXT_RUN}"),
     Row(_status(500, 502, 503, 504), GlobusProblem, f"You need not do anything. {NEXT_RUN}"),
-    Row(_status(400), RequestRefused, f"{NEXT_RUN} If the same happens, run test_config.py."),
+    Row(_status(400, 422), RequestRefused, f"{NEXT_RUN} If the same happens, run test_config.py."),
     Row(lambda error: True, GlobusProblem, f"{NEXT_RUN} If the same happens, run test_config.py."),
 )
 

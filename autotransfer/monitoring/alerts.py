@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from autotransfer.common.errors import GLOBUS_AWAY, ExitStatus, Problem
-from autotransfer.common.summary import NAMES_FOLD, PATH_SKIPPED, PATH_UNREAD, PATHS_FAILING, Notice
+from autotransfer.common.summary import NAMES_FOLD, PATH_REFUSED, PATH_SKIPPED, PATH_UNREAD, PATHS_FAILING, Notice
 from autotransfer.common.times import DAY, HOUR, NS_PER_SECOND, local_text
 
 # Where runs come more often, Globus may be away for less than this without a report.
@@ -29,7 +29,7 @@ MOST_NAMES, MOST_SUBJECTS, MOST_NAME_CHARACTERS = 100, 2000, 200
 LAST_SECOND = 253_402_300_800
 
 # One report of these does not cover other subjects: further ones are reported too.
-KINDS_BY_SUBJECT = (PATH_SKIPPED, PATH_UNREAD, NAMES_FOLD)
+KINDS_BY_SUBJECT = (PATH_SKIPPED, PATH_REFUSED, PATH_UNREAD, NAMES_FOLD)
 BUG = "bug"
 
 

@@ -7,7 +7,16 @@ from typing import NamedTuple
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import DAY, NS_PER_SECOND
-from autotransfer.datastore.record import NOT_LISTED, Delivered, Fingerprint, Folder, InFlight, Retry, has_moved
+from autotransfer.datastore.record import (
+    CHANGED,
+    NOT_LISTED,
+    Delivered,
+    Fingerprint,
+    Folder,
+    InFlight,
+    Retry,
+    has_moved,
+)
 from autotransfer.datastore.tasks import Item
 from autotransfer.scan.listing import Listing
 
@@ -200,10 +209,11 @@ def _decide(
         mtime_ns += lag_ns
     if not rules.is_settled(mtime_ns, seen_at_ns=listing.seen_at_ns):
         return UNSETTLED
-    if retry is not None and retry.fingerprint == seen and 0 < retry.not_before_ns - rules.now_ns <= LONGEST_PAUSE_NS:
+    has_failed = retry is not None and (retry.fingerprint == seen or retry.code == CHANGED)
+    if retry is not None and has_failed and 0 < retry.not_before_ns - rules.now_ns <= LONGEST_PAUSE_NS:
         return BACKING_OFF
     why = RETRY if retry is not None else _why(record, seen)
-    attempts, last_code = (retry.attempts, retry.code) if retry and retry.fingerprint == seen else (0, "")
+    attempts, last_code = (retry.failures, retry.code) if retry and has_failed else (0, "")
     level = _retry_level(retry, seen, rules) if retry else _level(seen, record, folder.verify_until_ns, rules)
     earlier_bytes = record.size_bytes if record is not None else 0
     return Item(listing.rel_path, name, 1, seen[1], seen[0], why, level, attempts, lag_ns, earlier_bytes, last_code)

@@ -280,7 +280,7 @@ class Plan:
         for name, why in change.held.items():
             self._show(change.rel_path, name, HELD_WORDS[why], listing.files[name][1])
             retry = folder.retries.get(name)
-            if why == BACKING_OFF and retry is not None and retry.attempts > 1:
+            if why == BACKING_OFF and retry is not None and retry.failures > 1:
                 self._summary.count_failing(retry.code)
             if name in folder.delivered and retry is None and name not in folder.in_flight:
                 self._summary.count_outdated(folder.delivered[name].size_bytes)

@@ -176,7 +176,7 @@ def _moving_state(folder: Folder, *, now_ns: int) -> FolderState:
         _count_evidence([record.evidence for record in at_rest]),
         Amount(len(flying), sum(record.size_bytes for record in flying.values())),
         Amount(len(retries), sum(record.size_bytes for record in retries.values())),
-        sum(record.attempts > 1 for record in retries.values()),
+        sum(record.failures > 1 for record in retries.values()),
         sum(record.not_before_ns > now_ns for record in retries.values()),
         max((record.transferred_at_ns for record in folder.delivered.values() if record.task), default=0),
         min(moments, default=0),

@@ -105,7 +105,7 @@ def _add_failures(failures: dict[str, Failure], rel_path: str, folder: Folder) -
         failures[code] = Failure(
             code,
             known.amount + Amount(1, retry.size_bytes),
-            max(known.attempts, retry.attempts),
+            max(known.attempts, retry.failures),
             min(known.next_try_ns, retry.not_before_ns),
             max(known.task, retry.task),
             known.examples if len(known.examples) >= EXAMPLES else (*known.examples, join(rel_path, name)),

@@ -43,6 +43,7 @@ REMEDIES = {
     "NOT_LISTED": "Nothing to do: their task did not name them, so they are sent again.",
     "LIST_REFUSED": "Nothing to do: Globus no longer lists what their task copied, so contents are compared.",
     "NOT_SEEN": "Nothing need be done: they were not there when their task read the folder.",
+    "REQUEST_REFUSED": "Globus accepts no task with these paths; the log has its words. Rename or exclude them.",
     "SKIPPED": "Nothing need be done: their contents are compared.",
     "NAMES_FOLD": "Nothing need be done: a file whose name the destination takes for theirs may have replaced "
     "their copies, so contents are compared.",

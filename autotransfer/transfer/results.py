@@ -11,9 +11,18 @@ from itertools import groupby
 from typing import NamedTuple, Optional, Union
 
 from autotransfer.common.paths import FOLDER_ITSELF, join, split
-from autotransfer.common.times import DAY, NS_PER_SECOND
+from autotransfer.common.times import DAY, HOUR, NS_PER_SECOND
 from autotransfer.datastore.evidence import COUNTED, FOUND, PROVED, TRANSFERRED, VERIFIED
-from autotransfer.datastore.record import LAG_UNKNOWN, NOT_LISTED, Delivered, Fingerprint, Folder, InFlight, Retry
+from autotransfer.datastore.record import (
+    CHANGED,
+    LAG_UNKNOWN,
+    NOT_LISTED,
+    Delivered,
+    Fingerprint,
+    Folder,
+    InFlight,
+    Retry,
+)
 from autotransfer.datastore.tasks import Item
 from autotransfer.datastore.trie import PathTrie
 from autotransfer.plan.in_flight import carried_names, touched_folders
@@ -45,14 +54,15 @@ class Carried(NamedTuple):
 
 
 Decide = Callable[[Carried], Fate]
-CHANGED, SIZE_DIFFERS = "CHANGED_UNDER_TRANSFER", "SIZE_DIFFERS"
-NOT_COPIED, NOT_SEEN = "NOT_COPIED", "NOT_SEEN"
+SIZE_DIFFERS, NOT_COPIED, NOT_SEEN = "SIZE_DIFFERS", "NOT_COPIED", "NOT_SEEN"
 
 # What a transfer node does that sees a file as it was a moment ago. It passes, so the pauses begin one attempt later.
 OUT_OF_DATE = (SIZE_DIFFERS, NOT_COPIED, NOT_SEEN, NOT_LISTED)
 
 # Of these the number of bytes that was copied is known.
 COPIED = (TRANSFERRED, VERIFIED)
+
+MOST_CHANGED_PAUSE_NS = HOUR * NS_PER_SECOND
 
 # What a task left at the destination, half-written or carried by a folder item, may be as new as its end; a day covers
 # clocks that differ.
@@ -350,14 +360,16 @@ class TaskResult:
         # Should it vanish before it is sent again, what is new under its name is compared with what was left there.
         self._raise_doubt(folder, fingerprint[0])
         earlier = folder.retries.get(name)
-        # A file that changed under way did not fail: it starts afresh.
-        attempts = 0
-        if earlier and earlier.code == SIZE_DIFFERS and earlier.fingerprint == fingerprint and code != CHANGED:
+        is_same = earlier is not None and earlier.fingerprint == fingerprint
+        if earlier and is_same and earlier.code == SIZE_DIFFERS and code != CHANGED:
             code = SIZE_DIFFERS  # whatever failed since, the copy still has another size
+        is_counted = earlier is not None and (earlier.code == CHANGED if code == CHANGED else is_same)
+        retry = Retry(*fingerprint, (earlier.attempts if earlier and is_counted else 0) + 1, 0, code, self._number)
+        # A file that is written to without an end is sent less and less often, but once an hour.
+        pause = min(pause_ns(retry.failures + 1), MOST_CHANGED_PAUSE_NS)
         if code != CHANGED:
-            attempts = (earlier.attempts if earlier and earlier.fingerprint == fingerprint else 0) + 1
-        not_before_ns = self._now_ns + pause_ns(attempts - (code in OUT_OF_DATE)) if attempts else 0
-        folder.retries[name] = Retry(*fingerprint, attempts, not_before_ns, code, self._number)
+            pause = pause_ns(retry.attempts - (code in OUT_OF_DATE))
+        folder.retries[name] = retry._replace(not_before_ns=self._now_ns + pause)
 
     def _raise_doubt(self, folder: Folder, mtime_ns: int) -> None:
         folder.verify_until_ns = max(folder.verify_until_ns, mtime_ns, self._latest_ns + SWEEP_DOUBT_NS)

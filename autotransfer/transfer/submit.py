@@ -5,6 +5,7 @@ Wherever a run is interrupted, a batch becomes exactly one task.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -17,8 +18,9 @@ from autotransfer.common.errors import (
     RequestTooLarge,
     SignInNeeded,
 )
+from autotransfer.common.paths import display
 from autotransfer.common.settings import Settings
-from autotransfer.common.summary import TASK_ADOPTED, Summary
+from autotransfer.common.summary import PATH_REFUSED, TASK_ADOPTED, Summary
 from autotransfer.common.times import DAY, NS_PER_SECOND
 from autotransfer.datastore import tasks
 from autotransfer.datastore.store import ITEM_LIMIT, Store
@@ -34,6 +36,8 @@ from autotransfer.transfer.task_status import label_for
 
 # How long a task may stay prepared while no POST of it is answered with an outcome.
 LONGEST_DOUBT_NS = DAY * NS_PER_SECOND
+# When so many paths were refused one after the other, each by itself, the refusal is about no path: the rest waits.
+MOST_REFUSED_IN_A_ROW = 3
 # How many ended tasks are checked for having used a submission_id.
 RECENT_TASKS = 100
 NOTHING_RECORDED = "None of it was transferred or recorded."
@@ -119,18 +123,17 @@ class Submitter:
 
         Raises:
             OutcomeUnknown: An answer was lost; this task and those after it stay prepared.
-            SignInNeeded, ConfigurationProblem, GlobusProblem: Globus refused one. It is withdrawn, and so are those
-                after it if this run prepared them: the next run finds their paths again. But a task of an earlier run
-                stays prepared if the refusal is about the login.
+            SignInNeeded, ConfigurationProblem, GlobusProblem: Globus refused one, and not for what is in it. It is
+                withdrawn, and so are those after it if this run prepared them: the next run finds their paths again.
+                But a task of an earlier run stays prepared if the refusal is about the login.
         """
         todo = sorted(number for number, task in self._store.ledger.open.items() if task.state == tasks.PREPARED)
-        refused: RequestRefused | None = None
+        refused_in_a_row = 0
         while todo:
             task = self._store.ledger.open[todo.pop(0)]
             try:
                 self._post(task, is_again=is_again)
-            except RequestTooLarge as problem:
-                todo[:0] = self._halve(task, problem)
+                refused_in_a_row = 0
             except IdenticalPaths as problem:
                 self._adopt(task, problem)
             except Problem as problem:
@@ -138,14 +141,19 @@ class Submitter:
                     raise
                 if is_again and self._recognize(task):
                     continue
-                says_nothing_of_others = isinstance(problem, (RequestRefused, OutcomeUnknown))
+                if isinstance(problem, RequestTooLarge) or (isinstance(problem, RequestRefused) and not is_again):
+                    parts = self._halve(task, problem)
+                    refused_in_a_row += not parts
+                    todo[:0] = parts
+                    if refused_in_a_row < MOST_REFUSED_IN_A_ROW or not todo:
+                        continue
+                    self._withdraw(todo)
+                    raise
+                # A task of an earlier run may be refused because its document is out of date.
+                says_nothing_of_others = isinstance(problem, (OutcomeUnknown, RequestRefused))
                 self._withdraw([task.number] if is_again or says_nothing_of_others else [task.number, *todo])
                 if not says_nothing_of_others:
                     raise
-                if isinstance(problem, RequestRefused):
-                    refused = refused or problem
-        if refused is not None:
-            raise refused
 
     def _stays_prepared(self, task: Task, problem: Problem, *, is_again: bool) -> bool:
         """Whether Globus may have accepted the task, so that it must be posted again with the same submission_id."""
@@ -205,11 +213,16 @@ class Submitter:
             "datastore has no record of. When it has ended, these paths will be compared by checksum.",
         )
 
-    def _halve(self, task: Task, problem: RequestTooLarge) -> list[int]:
-        """Split a task that Globus called too large in two; returns their numbers, or one if there is no task left."""
+    def _halve(self, task: Task, problem: GlobusProblem) -> list[int]:
+        """Split a refused task in two, or set its only item aside.
+
+        Returns:
+            The numbers of the parts: none of a single item, one if no more tasks may be open.
+        """
         items = self._store.items(task.number)
         if len(items) <= 1:
-            self._refuse(task, problem, "It has only one item.")
+            self._set_aside(task, items, problem)
+            return []
         middle = (len(items) + 1) // 2
         numbers = [self._part(task, task.number, items[:middle])]
         if len(self._store.ledger.at_globus) < self._settings.max_tasks_in_flight:
@@ -219,9 +232,29 @@ class Submitter:
         else:  # MAX_TASKS_IN_FLIGHT is reached: these wait for the next run
             self._give_up(task.number, items[middle:])
             self._summary.waiting += sum(item.files for item in items[middle:])
-        self._store.shelf[ITEM_LIMIT] = middle
+        if isinstance(problem, RequestTooLarge):
+            self._store.shelf[ITEM_LIMIT] = middle
         self._store.commit()
         return numbers
+
+    def _set_aside(self, task: Task, items: list[Item], problem: GlobusProblem) -> None:
+        """Have the only path of a refused task retried with growing pauses."""
+        tally = TaskResult(self._store.trie, task.number, items, now_ns=self._clock_ns(), recheck=_not_looked_at).close(
+            lambda path: "REQUEST_REFUSED"
+        )
+        rescan_later(self._store, (item.rel_path for item in items))
+        self._store.drop(task.number)
+        self._store.commit()
+        self._summary.retrying += tally.returned
+        for item in items:
+            path = display(item.rel_path)
+            self._summary.notice(
+                PATH_REFUSED,
+                item.rel_path,
+                f"Globus accepts no task with {path}: {problem.why}. It was not sent. It will be retried with growing "
+                f"delays, or at once after `set_time.py never --path={shlex.quote(path)}`.",
+                cause=problem.code,
+            )
 
     def _part(self, task: Task, number: int, items: list[Item]) -> int:
         # A refused submission_id is not used again with another document.
@@ -254,3 +287,7 @@ class Submitter:
     def _give_up(self, number: int, items: list[Item]) -> None:
         TaskResult(self._store.trie, number, items, now_ns=0, recheck=lambda folder, name: None).withdraw()
         rescan_later(self._store, (item.rel_path for item in items))
+
+
+def _not_looked_at(folder_path: str, name: str) -> NoReturn:
+    raise OSError("Globus has not had it, so what it is now does not matter")

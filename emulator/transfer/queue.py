@@ -99,7 +99,10 @@ class TaskQueue:
             # observed
             raise TransferRefusal(409, "Conflict", "A transfer with identical paths has not yet completed")
         if len(mine) >= ACTIVE_TASKS_PER_KIND + PENDING_TASKS:
-            raise TransferRefusal(409, "LimitExceeded", f"Only {PENDING_TASKS} tasks may be pending")  # assumed
+            # Observed: the code. Its words are assumed.
+            raise TransferRefusal(
+                409, "ClientError.Conflict.TooManyPendingJobs", f"Only {PENDING_TASKS} tasks may be pending"
+            )
         now = self.clock.now()
         task = Task(submission, owner_id, now, submission.deadline or now + hours(24))
         if submission.kind == "TRANSFER":

@@ -144,7 +144,7 @@ def test_more_than_a_hundred_waiting_tasks_are_refused(globus: Emulator, submit:
     for number in range(103):
         submit(("/a", f"/{number}"))
 
-    assert refused(submit, ("/a", "/last")).code == "LimitExceeded"
+    assert refused(submit, ("/a", "/last")).code == "ClientError.Conflict.TooManyPendingJobs"
 
 
 def test_progress_over_polls_copies_in_steps(

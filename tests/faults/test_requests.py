@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+from evidence_kept import recorded, recorded_text
 from faulty import FaultCheck, assert_recovers
-from suite import Route
+from small_globus import SmallGlobus
+from suite import LONG_AGO, Route
 
 from emulator.http.server import Emulator
 
@@ -14,8 +19,9 @@ SUBMITTING = "POST /v0.10/transfer"
 
 @pytest.mark.fault(
     "100 tasks of this account are pending already",
-    sees="Globus did not accept task ...: Only 100 tasks may be pending (HTTP 409, code LimitExceeded, request_id "
-    f"...). {REFUSED} Globus asks for fewer requests or fewer pending tasks. The next run tries again.",
+    sees="Globus did not accept task ...: Only 100 tasks may be pending (HTTP 409, code ClientError.Conflict."
+    f"TooManyPendingJobs, request_id ...). {REFUSED} Globus asks for fewer requests or fewer pending tasks. The next "
+    "run tries again.",
     status=6,
     recorded="nothing",
 )
@@ -65,12 +71,13 @@ def test_a_request_that_is_too_large_is_halved(route: Route, globus: Emulator, f
 
 @pytest.mark.fault(
     "a request that is too large though it holds one item",
-    sees="Globus did not accept task ...: A request may hold at most 300 bytes; this one holds ... (HTTP 413, code "
-    f"RequestTooLarge, request_id ...). It has only one item. {REFUSED}",
-    status=6,
-    recorded="nothing",
+    sees="Globus accepts no task with a.dat: A request may hold at most 300 bytes; this one holds ... (HTTP 413, code "
+    "RequestTooLarge, request_id ...). It was not sent. It will be retried with growing delays, or at once after "
+    "`set_time.py never --path=a.dat`.",
+    status=3,
+    recorded="1 path to be sent again",
 )
-def test_one_item_that_is_too_large_is_reported(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+def test_one_item_that_is_too_large_is_set_aside(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.limits.request_bytes = 300
     route.write("a.dat")
 
@@ -120,23 +127,106 @@ def test_a_conflict_with_no_task_is_reported(route: Route, globus: Emulator, fau
     assert_recovers(route)
 
 
-@pytest.mark.fault(
-    "one task of several is refused for what is in it",
-    sees="Globus did not accept task ...: The path is too long (HTTP 400, code ClientError.BadRequest, request_id "
-    f"oRk4lxkbD). {REFUSED} The next run tries again. If the same happens, run test_config.py.",
-    status=6,
-    recorded="2 paths under way",
+BAD = {"code": "ClientError.BadRequest", "message": "Oh.", "request_id": "small"}
+REFUSED_PATH = (
+    "Globus accepts no task with known/b\\t.tif: Oh. (HTTP {}, code ClientError.BadRequest, request_id small). It was "
+    "not sent. It will be retried with growing delays, or at once after `set_time.py never --path="
 )
-def test_one_refused_task_does_not_hold_up_the_others(route: Route, globus: Emulator, fault: FaultCheck) -> None:
-    route.configure(MAX_ITEMS_PER_TASK=1)
-    for name in "abc":
-        route.write(f"{name}.dat")
-    refusal = {"code": "ClientError.BadRequest", "message": "The path is too long", "request_id": "oRk4lxkbD"}
-    globus.world.add_fault(SUBMITTING, times=1, status=400, json=refusal)
 
-    fault.check(route.run("main.py", status=None), route)
 
-    assert_recovers(route, tasks=3)
+def refusing(service: SmallGlobus, status: int, is_refused: Callable[[list[str]], bool]) -> None:
+    """Refuse what a submission's source paths say."""
+
+    def answer(method: str, path: str, query: dict[str, str], body: Any) -> Any:
+        if path != "/v0.10/transfer" or not is_refused([item["source_path"] for item in body["DATA"]]):
+            return None
+        return status, BAD
+
+    service.answer = answer
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(
+            status,
+            marks=pytest.mark.fault(
+                f"a request is refused for one of its paths ({status})",
+                sees=REFUSED_PATH.format(status),
+                status=3,
+                recorded="known/a in flight, known/b\t.tif retrying REQUEST_REFUSED, "
+                + ", ".join(f"known/{name}.tif in flight" for name in "cdefg"),
+            ),
+        )
+        for status in (400, 422)
+    ],
+)
+def test_a_request_refused_for_one_of_its_paths_is_halved_until_that_stands_alone(
+    there: Route, service: SmallGlobus, fault: FaultCheck, status: int
+) -> None:
+    there.write("known/a", "earlier")
+    there.deliver_here()
+    there.write("known/a", "newer", mtime_seconds=LONG_AGO + 50)
+    for name in ("b\t", *"cdefg"):
+        there.write(f"known/{name}.tif")
+    refusing(service, status, lambda paths: any("\t" in path for path in paths))
+
+    fault.check(there.run("main.py", status=None), recorded_text(there))
+
+    there.run_here("main.py", "--wait", "60", status=3)
+    posted = len(service.tasks)
+    there.run_here("main.py", status=3, says="failed more than once (REQUEST_REFUSED)")  # it backs off now
+    assert len(service.tasks) == posted
+    there.run_here("status.py", "--path", str(there.src / "known"), status=3, says="1 backing off after failures")
+    service.answer = lambda *request: None
+    there.run_here("set_time.py", "never")
+    there.deliver_here()
+    assert set(recorded(there).values()) <= {"verified", "equal"}
+    assert there.tree(there.dst) == there.tree()
+
+
+def test_a_folder_that_is_refused_holds_up_nothing_else(there: Route, service: SmallGlobus) -> None:
+    there.write("a")
+    there.write("bad folder/deep/x")
+    refusing(service, 400, lambda paths: any("bad folder" in path for path in paths))
+
+    there.run_here("main.py", "--wait", "60", status=3, says="Globus accepts no task with bad folder")
+
+    assert recorded(there) == {"a": "verified", "bad folder/deep/x": "retrying REQUEST_REFUSED"}
+
+
+def test_a_limit_on_size_in_other_words_is_found_by_halving(there: Route, service: SmallGlobus) -> None:
+    for number in range(20):
+        there.write(f"{number}.dat")
+    refusing(service, 400, lambda paths: len(paths) > 6)
+
+    there.deliver_here()
+
+    assert {len(task.posted["DATA"]) for task in service.tasks.values()} == {5}
+    assert set(recorded(there).values()) == {"verified"}
+
+
+@pytest.mark.fault(
+    "every request is refused, whatever is in it",
+    sees="Globus did not accept task ...: Oh. (HTTP 400, code ClientError.BadRequest, request_id small). None of it "
+    "was transferred or recorded.",
+    status=6,
+    recorded="3 of 100 files retrying REQUEST_REFUSED",
+)
+def test_a_refusal_of_everything_ends_the_run(there: Route, service: SmallGlobus, fault: FaultCheck) -> None:
+    for number in range(100):
+        there.write(f"{number:02}")
+    refusing(service, 400, lambda paths: True)
+
+    result = there.run("main.py", status=None)
+
+    codes = list(recorded(there).values())
+    fault.check(result, f"{len(codes)} of 100 files {' and '.join(set(codes))}")
+    assert service.requests.count("POST /v0.10/transfer") < 20
+    service.answer = lambda *request: None
+    there.deliver_here()
+    there.deliver_here()
+    assert set(recorded(there).values()) == {"verified"}
 
 
 @pytest.mark.fault(

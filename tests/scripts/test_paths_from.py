@@ -216,16 +216,18 @@ def test_what_failed_is_sent_again_unnamed(fed: Route, globus: Emulator) -> None
     assert kept(fed) == []
 
 
+@pytest.mark.parametrize(("refusal", "status"), [((403, "PermissionDenied"), 6), ((400, "BadRequest"), 3)])
 def test_what_globus_refused_is_kept_although_the_refused_run_had_taken_it_from_the_list(
-    fed: Route, globus: Emulator
+    fed: Route, globus: Emulator, refusal: tuple[int, str], status: int
 ) -> None:
     fed.configure(SETTLE_SECONDS=3600)
     fed.write("a/1.dat", "changed", mtime_seconds=time.time())
     feed(fed, names=["a/1.dat"])
     fed.configure(SETTLE_SECONDS=0)
-    globus.world.add_fault("POST /v0.10/transfer", status=400, json={"code": "BadRequest", "message": "No."}, times=1)
+    answer = {"code": refusal[1], "message": "No."}
+    globus.world.add_fault("POST /v0.10/transfer", status=refusal[0], json=answer, times=1)
 
-    feed(fed, status=6)
+    feed(fed, status=status)
 
     assert kept(fed) == ["a/1.dat"]
     assert feed(fed, "--wait")["delivered"] == 1

@@ -10,14 +10,13 @@ from shelves import DictShelf
 
 from autotransfer.common.paths import FOLDER_ITSELF, join
 from autotransfer.datastore.evidence import COUNTED, FOUND, TRANSFERRED, VERIFIED
-from autotransfer.datastore.record import EMPTY_FOLDER, Delivered, Fingerprint, Folder, InFlight, Retry
+from autotransfer.datastore.record import CHANGED, EMPTY_FOLDER, Delivered, Fingerprint, Folder, InFlight, Retry
 from autotransfer.datastore.tasks import Item
 from autotransfer.datastore.trie import PathTrie
 from autotransfer.plan.compare import CHECKSUM, FolderChange, SendRules, compare
 from autotransfer.plan.in_flight import InFlightWriter, assign_whole, forget_gone, renumber, touched_folders
 from autotransfer.scan.listing import Listing
 from autotransfer.transfer.results import (
-    CHANGED,
     SIZE_DIFFERS,
     SWEEP_DOUBT_NS,
     Carried,
@@ -88,7 +87,23 @@ def test_a_path_that_changed_under_way_is_to_be_sent_again_and_has_not_failed() 
     tally = ended(trie, ("a/x", False), files={"a/x": (FILE[0] + 1, FILE[1])}).close(verified)
 
     assert tally == Tally(returned=1)
-    assert trie.folder("a").retries["x"] == Retry(*FILE, 0, 0, CHANGED, 1)
+    retry = trie.folder("a").retries["x"]
+    assert (retry, retry.failures) == (Retry(*FILE, 1, NOW_NS, CHANGED, 1), 0)
+
+
+def test_a_file_that_changes_under_way_again_and_again_waits_longer_each_time_up_to_an_hour() -> None:
+    trie = trie_with({"": {}})
+    pauses = []
+    for number in range(1, 11):
+        folder = trie.folder("")
+        folder.in_flight["x"] = InFlight(FILE[0] + number, FILE[1], 1)
+        trie.put("", folder)
+        changed = {"x": (FILE[0] + number + 1, FILE[1])}
+        ended(trie, ("x", False), files=changed).close(verified)
+        pauses.append((trie.folder("").retries["x"].not_before_ns - NOW_NS) // (60 * NS))
+
+    assert pauses == [0, 0, 0, 5, 10, 20, 40, 60, 60, 60]
+    assert trie.folder("").retries["x"].failures == 7
 
 
 def test_a_path_that_cannot_be_read_is_taken_for_unchanged_and_not_for_proved() -> None:
