@@ -258,6 +258,42 @@ def test_a_refused_repetition_of_a_lost_submission_makes_no_second_task(
     assert_recovers(hasty, tasks=2)
 
 
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(
+            answer(status, code, **({"headers": {"Retry-After": "3600"}} if code != "RateLimitExceeded" else {})),
+            marks=pytest.mark.fault(
+                f"{status} {code}, while three tasks are asked about",
+                sees=f"Globus did not show task ...: Not now (HTTP {status}, code {code}, request_id oRk4lxkbD). ... "
+                "The next run tries again.",
+                status=6,
+                recorded="3 paths under way",
+            ),
+            id=f"{status} {code}",
+        )
+        for status, code in ((429, "RateLimitExceeded"), (503, "ServiceUnavailable"))
+    ],
+)
+def test_a_rate_limit_ends_the_asking(hasty: Route, globus: Emulator, fault: FaultCheck, what: dict[str, Any]) -> None:
+    """It is about all requests, so one task is asked about and no other."""
+    hasty.configure(MAX_ITEMS_PER_TASK=1)
+    globus.world.set_progress("polls:9")
+    for name in "abc":
+        hasty.write(name)
+    hasty.run_here("main.py")
+    before = len(globus.world.requests)
+    globus.world.add_fault("GET /v0.10/*", times=None, **what)
+
+    fault.check(hasty.run("main.py", status=None), hasty)
+
+    asked = {call.path for call in globus.world.requests[before:] if "/v0.10/" in call.path}
+    assert len(asked) == 1
+    globus.world.clear_faults()
+    globus.world.set_progress("immediate")
+    assert_recovers(hasty, tasks=3)
+
+
 @pytest.mark.fault("429 with Retry-After, once", sees="", status=0, recorded="1 path under way")
 def test_a_short_retry_after_is_waited_for_within_the_run(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     route.write("a.dat")
