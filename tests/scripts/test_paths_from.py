@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import machine
 import pytest
 from programs import path_of
 from suite import LONG_AGO, ROOT, Route
@@ -404,6 +406,114 @@ def test_the_names_that_a_run_did_not_take_are_given_to_the_next(
 
     assert set(route.tree(route.dst)) == {"a.dat", "b.dat"}
     assert not (spool / "taken").exists()
+
+
+@contextmanager
+def watch_over(folder: Path, spool: Path, before: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
+    """The sample's watch, once it is up; killed at the end, if it is still there."""
+    path_of("inotifywait")
+    with subprocess.Popen(
+        [*before, sys.executable, str(INOTIFY_FEED), "watch", str(folder), str(spool)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watch:
+        try:
+            assert watch.stdout is not None
+            assert watch.stdout.readline() == f"Watching {folder}.\n"
+            (spool / "new").unlink()  # as if a run had taken the first name
+            yield watch
+        finally:
+            if watch.poll() is None:
+                watch.kill()
+
+
+def inotifywait_of(watch: subprocess.Popen[str]) -> int:
+    """The pid of the program that a watch has started."""
+    (pid,) = Path(f"/proc/{watch.pid}/task/{watch.pid}/children").read_text().split()
+    return int(pid)
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def assert_ended_blind(watch: subprocess.Popen[str], folder: Path, spool: Path, *, why: str) -> None:
+    """The watch has ended with an error that says why, and names everything once more."""
+    _, stderr = watch.communicate(timeout=LONGEST_WAIT_SECONDS)
+    assert watch.returncode == 1
+    assert stderr.startswith(f"The watch over {folder} has ended: ") and why in stderr
+    assert os.fsencode(folder) in (spool / "new").read_bytes().split(b"\0")
+
+
+@pytest.mark.parametrize("what", ["removed", "moved", "the folder above moved", "unmounted", "a disk in it unmounted"])
+def test_the_watch_ends_with_an_error_when_its_tree_goes(tmp_path: Path, what: str) -> None:
+    folder, spool = tmp_path / "above/src", tmp_path / "spool"
+    disk = {"unmounted": folder, "a disk in it unmounted": folder / "disk"}.get(what)
+    folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        if disk is not None:
+            disk.mkdir(exist_ok=True)
+            stack.enter_context(machine.disk(disk, 1 << 20))
+        with watch_over(folder, spool) as watch:
+            if disk is not None:
+                stack.close()
+            elif what == "removed":
+                folder.rmdir()
+            else:
+                gone = folder if what == "moved" else folder.parent
+                gone.rename(tmp_path / "elsewhere")
+
+            assert_ended_blind(watch, folder, spool, why="src")
+
+
+def test_the_watch_ends_with_an_error_when_the_kernel_allows_no_more(tmp_path: Path) -> None:
+    folder, spool = tmp_path / "src", tmp_path / "spool"
+    folder.mkdir()
+    limited = (
+        "unshare",
+        "--user",
+        "--map-root-user",
+        *machine.shell('echo 10 > /proc/sys/user/max_inotify_watches && exec "$@"'),
+    )
+    if subprocess.run([*limited, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("the number of watches cannot be limited here")
+    with watch_over(folder, spool, limited) as watch:
+        for number in range(20):
+            (folder / f"scan{number}").mkdir()
+
+        assert_ended_blind(watch, folder, spool, why="No space left on device")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda n: str(n.name))
+def test_the_watch_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "src").mkdir()
+    with watch_over(tmp_path / "src", tmp_path / "spool") as watch:
+        pid = inotifywait_of(watch)
+        watch.send_signal(number)
+        assert watch.wait(LONGEST_WAIT_SECONDS) == (-9 if number == signal.SIGKILL else 0)
+
+        until(lambda: has_ended(pid))
+
+
+def test_a_run_reads_everything_while_no_watch_is_up(fed: Route, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    with watching(fed, spool) as run:
+        assert run() == 0
+        fed.write("a/named.dat")
+        until_spooled(spool, "/named.dat")
+        assert run("--wait") == 0
+        assert "scan=paths" in (fed.code_path / "log").read_text().splitlines()[-1]
+    fed.write("a/unseen.dat")
+    runner = [sys.executable, str(INOTIFY_FEED), "run", str(spool), *fed.command("main.py", "--wait")]
+
+    done = subprocess.run(runner, env=fed.bare_environment(), capture_output=True, text=True, check=True)
+
+    assert "is not running, and this run reads everything. Start it again." in done.stderr
+    assert (fed.dst / "a/unseen.dat").exists()
 
 
 def test_a_second_runner_leaves_the_names_of_the_first_alone(tmp_path: Path) -> None:
