@@ -6,6 +6,7 @@ Cron starts it every few minutes; README.md says how.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,12 @@ def arguments() -> argparse.Namespace:
         metavar="FILE",
         help="look only at the files and folders that FILE names (-: standard input), each ended by a newline or a NUL",
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="read everything, and from then on trust folder times (SCAN = 'quick') and change feeds again that were "
+        "found blind",
+    )
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="store_true", help="say what is done, also when nobody watches")
     loudness.add_argument(
@@ -73,6 +80,7 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if chosen.wait is not None and not 0 <= chosen.wait <= FOREVER_SECONDS:
         parser.error("--wait takes a number of seconds that is not negative")
+    chosen.full |= chosen.trust
     if chosen.paths_from is not None and chosen.full:
         parser.error("--paths-from and --full do not go together: a full scan looks at everything")
     return chosen
@@ -151,7 +159,7 @@ def _run(chosen: argparse.Namespace) -> int:
     settings = utils.load_settings(chosen.config)
     is_talking = not chosen.quiet and not chosen.json and (chosen.verbose or utils.is_watched() or chosen.dry_run)
     console = Console(is_talking=is_talking, lists_changes=chosen.dry_run and is_talking)
-    names = None if chosen.paths_from is None else _names(chosen.paths_from)
+    names, listed_at_ns = (None, 0) if chosen.paths_from is None else _names(chosen.paths_from)
     reporting = _Reporting(settings, chosen)
     try:
         wait_seconds = chosen.wait or 0.0 if chosen.dry_run else 0.0
@@ -161,7 +169,16 @@ def _run(chosen: argparse.Namespace) -> int:
             if not chosen.dry_run:
                 utils.open_log(settings, on_fault=reporting.note_fault)
             with open_route(settings, is_dry=chosen.dry_run) as store:
-                run = Run(settings, store, console, is_dry=chosen.dry_run, is_full=chosen.full, names=names)
+                run = Run(
+                    settings,
+                    store,
+                    console,
+                    is_dry=chosen.dry_run,
+                    is_full=chosen.full,
+                    names=names,
+                    listed_at_ns=listed_at_ns,
+                    is_trusted_again=chosen.trust,
+                )
                 status = _perform(run, store, chosen, console, settings, reporting, is_talking=is_talking)
     except Exception as error:
         reporting.end_early(error)
@@ -195,13 +212,16 @@ def _renew_report(settings: Settings, summary: Summary, status: int) -> None:
         utils.log.warning("REPORT_FILE was not renewed: %s", display(str(error)))
 
 
-def _names(file: str) -> list[str]:
-    """What a change feed names."""
+def _names(file: str) -> tuple[list[str], int]:
+    """What a change feed names, and up to when: the time of a file, else the time before it is read."""
+    now_ns = time.time_ns()
     with explained_as(UsageProblem, f"Cannot read the names in {display(file)}", remedy="Nothing was done."):
         if file == "-":
-            return split_names(b"" if sys.stdin is None else sys.stdin.buffer.read())
+            return split_names(b"" if sys.stdin is None else sys.stdin.buffer.read()), now_ns
         with open(os.path.join(utils.working_folder(), file), "rb") as names:
-            return split_names(names.read())
+            status = os.fstat(names.fileno())
+            is_file = stat.S_ISREG(status.st_mode)
+            return split_names(names.read()), min(now_ns, status.st_mtime_ns) if is_file else now_ns
 
 
 def _perform(

@@ -81,6 +81,8 @@ class Run:
         is_dry: Whether to change nothing, here and at Globus.
         is_full: Whether to list everything, whatever SCAN says.
         names: What a change feed names; only that is checked. None: there is no feed.
+        listed_at_ns: When that list was made.
+        is_trusted_again: Whether folder times, or a feed, that were found blind are used again.
         choose: Returns the pool that helps with the scan, when its pace does not decide.
         clock_ns, pause: The clock, and how to wait.
     """
@@ -94,6 +96,8 @@ class Run:
         is_dry: bool = False,
         is_full: bool = False,
         names: Sequence[str] | None = None,
+        listed_at_ns: int = 0,
+        is_trusted_again: bool = False,
         choose: Callable[[Pace], Pool | None] | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
         pause: Callable[[float], None] = time.sleep,
@@ -104,6 +108,8 @@ class Run:
         self._is_dry = is_dry
         self._is_full = is_full
         self._names = names
+        self._listed_at_ns = listed_at_ns
+        self._is_trusted_again = is_trusted_again
         self._choose = choose
         self._clock_ns = clock_ns
         self._pause = pause
@@ -227,6 +233,8 @@ class Run:
             on_remark=self._watcher.remark,
             choose=self._choose,
             names=self._names,
+            listed_at_ns=self._listed_at_ns,
+            is_trusted_again=self._is_trusted_again,
         )
         prepared = plan.make()
         for number, name in plan.outside:

@@ -72,7 +72,7 @@ ONLY_IN: dict[str, set[str]] = {
 EXTRAS = {"distributed": "scan.pool", "jinja2": "status.html.page"}
 # Rooms that compute only: no file, no clock, no network. What they may import of the standard library is a closed list.
 PURE = {
-    *("common.errors", "common.folding", "common.paths", "common.setting_checks", "common.settings"),
+    *("common.errors", "common.faults", "common.folding", "common.paths", "common.setting_checks", "common.settings"),
     *("common.service", "common.summary", "common.text", "common.times"),
     *("datastore.columns", "datastore.evidence", "datastore.folder_times", "datastore.record", "datastore.schema"),
     *("datastore.tasks", "datastore.trie", "datastore.twins"),

@@ -180,6 +180,14 @@ def _is_full_scan(value: Any) -> bool:
     return fits(value, {_is_text: _is_anything}) and _is_moment(value.get("at_ns")) and fits(value.get("basis"), [str])
 
 
+def _are_lists(value: Any) -> bool:
+    return (
+        type(value) is dict
+        and value.keys() == {"basis", "at_ns", "missed"}
+        and fits((value["basis"], value["at_ns"], value["missed"]), ([str], [_is_moment], [str]))
+    )
+
+
 def _is_last_run(value: Any) -> bool:
     if type(value) is not dict or not _is_document(value, text=str):  # it quotes names that are not UTF-8
         return False
@@ -272,6 +280,8 @@ FORMS: dict[str, Form] = {
     "FULL_SCAN": _is_full_scan,
     "FEED": _are_below,
     "MOVED": {str: _is_count},
+    "BLIND": {str: str},
+    "LISTS": _are_lists,
     "APART": [_is_below],
     "MOUNTS": {_is_below: (int, int, int, int)},
     "MARK": (_is_text, _is_count),

@@ -48,6 +48,11 @@ MOUNTS = "MOUNTS"
 # in how many runs in a row paths were listed and could not be read (see plan/rescan);
 MOVED = "MOVED"
 
+# the sources of changes that a full scan has found blind, each with a path that it missed; the last lists of a change
+# feed, and what the next one must name (see plan/distrust);
+BLIND = "BLIND"
+LISTS = "LISTS"
+
 # the name of the service that settles the route (see common/service); older datastores have none;
 SERVICE = "SERVICE"
 

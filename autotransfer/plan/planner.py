@@ -7,7 +7,7 @@ from typing import Optional
 
 from autotransfer.common.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.common.settings import Settings
-from autotransfer.common.summary import EXECUTOR_UNUSED, PATH_SKIPPED, Summary
+from autotransfer.common.summary import EXECUTOR_UNUSED, LIST_UNKNOWN, PATH_SKIPPED, Summary
 from autotransfer.datastore.record import Record
 from autotransfer.datastore.store import APART, MOUNTS, RESTORED, Store
 from autotransfer.datastore.tasks import Item
@@ -26,6 +26,7 @@ from autotransfer.plan.compare import (
     gone_folders,
     send_rules,
 )
+from autotransfer.plan.distrust import Distrust
 from autotransfer.plan.in_flight import InFlightWriter, forget_gone
 from autotransfer.plan.own_copies import OwnCopies
 from autotransfer.plan.rescan import MOVED_RUNS, Moved, Rescan, kept_paths
@@ -47,6 +48,9 @@ OnProgress = Callable[[int, int], None]
 HELD_WORDS = {UNSETTLED: "modified too recently", WAITING: "waiting for a task", BACKING_OFF: "backing off"}
 LEFT = "left to a later run"
 
+# A list of so many names, of which no more than this part is known, is another list than it should be.
+FEWEST_NAMES, FEWEST_KNOWN = 10, 0.1
+
 # The count of the summary for each reason to send a path.
 REASON_COUNTS = {NEW: "new", MODIFIED: "modified", OLDER: "older", RETRY: "retried"}
 
@@ -65,6 +69,8 @@ class Plan:
         on_change, on_progress, on_remark: Called during the pass.
         choose: Returns the pool that helps with the scan, when its pace does not decide.
         names: What a change feed names; None: there is no feed, and everything is scanned.
+        listed_at_ns: When that list was made.
+        is_trusted_again: Whether sources that were found blind are used again (see distrust).
 
     Attributes:
         outside: The first names that are not inside SRC_DIR, each with its number.
@@ -88,6 +94,8 @@ class Plan:
         on_remark: Optional[Callable[[str], None]] = None,
         choose: Optional[Callable[[Pace], Optional[Pool]]] = None,
         names: Optional[Sequence[str]] = None,
+        listed_at_ns: int = 0,
+        is_trusted_again: bool = False,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -103,6 +111,14 @@ class Plan:
         self._names = names
         self._rescan = Rescan(store, is_used=names is not None)
         self._moved = Moved(store)
+        self._distrust = Distrust(
+            settings,
+            store,
+            listed_at_ns=None if names is None else listed_at_ns,
+            is_trusted_again=is_trusted_again,
+        )
+        self._blind_folder: str | None = None
+        self._name_counts: dict[str, int] = {}
         self._mounts: list[str] = []
         self.outside: list[tuple[int, str]] = []
         self._in_flight = InFlightWriter(store.trie)
@@ -133,9 +149,13 @@ class Plan:
         if rel_paths is None or SRC_DIR_ITSELF in rel_paths:
             self._scan(rules, scan_policy)
         else:
-            feed = Feed(self._trie, self._root_fd, scan_policy, rel_paths, clock_ns=self._clock_ns)
+            counts = self._name_counts
+            feed = Feed(self._trie, self._root_fd, scan_policy, rel_paths, clock_ns=self._clock_ns, counts=counts)
             self._compare_all(feed, None, rules)
             self._summary.scan = "paths"
+            self._report_unknown(feed, sum(counts.values()))
+        is_full = self._summary.scan == "full"
+        self._distrust.finish(self._summary, blind_folder=self._blind_folder, is_full=is_full)
         self._rescan.finish(has_scanned_all=not self._summary.is_quick)
         self._moved.finish()
         note_folders(self._store, self._root_fd, scan_policy, self._mounts)
@@ -149,11 +169,31 @@ class Plan:
         found = locate_names(self._settings.src_dir, wanted, self._root_fd, names, kept)
         self._summary.named, self._summary.outside = found.names, found.outside
         self.outside = found.examples
-        return found.rel_paths
+        self._name_counts = found.counts
+        self._distrust.check_list(found.rel_paths)
+        return found.rel_paths if self._distrust.trusts_feed else {SRC_DIR_ITSELF}
+
+    def _report_unknown(self, feed: Feed, names: int) -> None:
+        if names >= FEWEST_NAMES and names - feed.unknown <= names * FEWEST_KNOWN:
+            self._summary.notice(
+                LIST_UNKNOWN,
+                "",
+                f"{feed.unknown:,} of {names:,} names in the list are neither in SRC_DIR nor recorded, such as "
+                f"{display(join(self._settings.src_dir, feed.unknown_path))}. The list may be of another folder, or "
+                "have its names quoted or encoded. What it should have named was not sent: correct what makes it, then "
+                "run `main.py --full`.",
+            )
 
     def _scan(self, rules: SendRules, scan_policy: Policy) -> None:
         is_full = self._is_full or self._names is not None
-        marking = Marking(self._settings, self._store, now_ns=rules.now_ns, is_full=is_full)
+        marking = Marking(
+            self._settings,
+            self._store,
+            now_ns=rules.now_ns,
+            is_full=is_full,
+            root_fd=self._root_fd,
+            may_mark=self._distrust.trusts_times,
+        )
         scanner = Scanner(
             self._settings,
             self._store,
@@ -165,6 +205,7 @@ class Plan:
         )
         self._compare_all(scanner, marking, rules._replace(is_quick=marking.is_quick))
         marking.finish()
+        self._blind_folder = marking.blind_folder
         self._summary.scan = "quick" if marking.is_quick else "full"
         if scanner.is_executor_unused:
             self._summary.notice(
@@ -195,7 +236,7 @@ class Plan:
                 self._show(rel_path, FOLDER_ITSELF, HELD_WORDS[WAITING], 0)
             else:
                 if marking is not None:
-                    marking.note(rel_path, result)
+                    marking.note(rel_path, result, record)
                 if isinstance(result, Listing):
                     change = self._compare(result, record, rules)
                     taken_paths.update(join(rel_path, name) for name in change.taken_folders)
@@ -209,6 +250,8 @@ class Plan:
         dropped, taken = forget_gone(self._trie, rel_path, folder, gone_folders(listing, folder))
         self._summary.vanished += dropped
         change = compare(listing, folder, rules, is_known=record is not None, taken=frozenset(taken))
+        if not rules.is_quick:
+            self._distrust.check_change(listing, change, is_new=record is None)
         self._note_twins(listing, change)
         self.own_copies.note(rel_path, change.outgoing)
         self._rescan.add_unsent(listing, change)

@@ -8,7 +8,7 @@ everything.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from autotransfer.common.paths import FOLDER_ITSELF, below, can_be_sent, is_with
 from autotransfer.datastore.record import Record, names_in
 from autotransfer.datastore.trie import PathTrie
 from autotransfer.scan.folders import open_folder, read_names
-from autotransfer.scan.listing import Policy, ScannedFolder
+from autotransfer.scan.listing import Listing, Policy, ScannedFolder
 from autotransfer.scan.worker import FolderScanner
 
 # More are not read path by path: then everything is.
@@ -27,8 +27,12 @@ EXCLUDED, CLOSED, OPEN = 0, 1, 2
 
 
 def split_names(text: bytes) -> list[str]:
-    """The names in a feed: each ends with NUL where there is one, otherwise with a newline."""
-    return [os.fsdecode(name) for name in text.split(b"\0" if b"\0" in text else b"\n")]
+    """The names in a feed: each ends with NUL where there is one, otherwise with a newline; with CR LF where all do."""
+    mark = b"\0" if b"\0" in text else b"\n"
+    lines = text.count(b"\n")
+    if mark == b"\n" and lines and text.count(b"\r\n") == lines and text.endswith(mark):
+        mark = b"\r\n"
+    return [os.fsdecode(name) for name in text.split(mark)]
 
 
 class NamedPaths(NamedTuple):
@@ -38,12 +42,14 @@ class NamedPaths(NamedTuple):
         rel_paths: What to read.
         names: The number of names.
         outside: The number of them that lead out of SRC_DIR; examples: the first of those, each with its number.
+        counts: How many names lead to each of rel_paths.
     """
 
     rel_paths: set[str]
     names: int
     outside: int
     examples: list[tuple[int, str]]
+    counts: dict[str, int]
 
 
 def locate_names(
@@ -56,7 +62,7 @@ def locate_names(
         kept: rel_paths to read as well; the folders they are in may be gone.
     """
     locator = _Locator(src_dir, policy, root_fd)
-    found = {place for rel_path in kept for place in locator.of_rel_path(rel_path)}
+    found = {place: 0 for rel_path in kept for place in locator.of_rel_path(rel_path)}
     examples: list[tuple[int, str]] = []
     count = outside = 0
     for number, name in enumerate(names, 1):
@@ -69,10 +75,13 @@ def locate_names(
             if len(examples) < MAX_EXAMPLES:
                 examples.append((number, name))
         else:
-            found.update(where)
+            for place in where:
+                found.setdefault(place, 0)
+            if where:
+                found[where[0]] += 1
         if len(found) > MAX_NAMED:
-            found = {SRC_DIR_ITSELF}
-    return NamedPaths(found, count, outside, examples)
+            found = {SRC_DIR_ITSELF: count}
+    return NamedPaths(set(found), count, outside, examples, found)
 
 
 class Feed:
@@ -82,11 +91,26 @@ class Feed:
 
     Args:
         rel_paths: Their folders are open folders, and no name in them is excluded (see locate_names).
+
+        counts: How many names lead to each of them.
+
+    Attributes:
+        unknown: How many names led to what neither exists nor is recorded, once it was read; unknown_path: the first.
     """
 
     def __init__(
-        self, trie: PathTrie, root_fd: int, policy: Policy, rel_paths: Iterable[str], *, clock_ns: Callable[[], int]
+        self,
+        trie: PathTrie,
+        root_fd: int,
+        policy: Policy,
+        rel_paths: Iterable[str],
+        *,
+        clock_ns: Callable[[], int],
+        counts: Mapping[str, int] | None = None,
     ) -> None:
+        self._counts = counts or {}
+        self.unknown = 0
+        self.unknown_path = ""
         self._trie = trie
         self._root_fd = root_fd
         self._policy = policy
@@ -140,7 +164,9 @@ class Feed:
         listing = self._policy.hold(
             read_names(self._root_fd, rel_path, names, follow_links=follow_links, clock_ns=self._clock_ns)
         )
-        others = (record.recorded_names() if record else set()) - names.keys()
+        recorded = record.recorded_names() if record else set()
+        others = recorded - names.keys()
+        self._count_unknown(rel_path, names.keys() - recorded, listing)
         is_there = bool(listing.files or listing.folders)
         if rel_path and listing.is_readable and not is_there and not others - {FOLDER_ITSELF}:
             # It may be empty now, so all of it must be read. None of its folders is known.
@@ -149,6 +175,15 @@ class Feed:
         kept = listing.kept.union(others - {FOLDER_ITSELF} if is_there else others)
         meant = {name for name, is_meant in names.items() if is_meant}
         return ScannedFolder(rel_path, listing._replace(kept=kept), record), meant
+
+    def _count_unknown(self, rel_path: str, names: set[str], listing: Listing) -> None:
+        if not listing.is_readable or listing.links or listing.special_files:  # these are in no list of names
+            return
+        odd = {split(error.rel_path)[1] for error in (*listing.errors, *listing.moved)}
+        for name in names - listing.files.keys() - listing.kept - odd - set(listing.folders):
+            path = join(rel_path, name)
+            self.unknown += self._counts.get(path, 0)
+            self.unknown_path = self.unknown_path or path
 
     def _walk(self, start: str) -> Iterator[ScannedFolder]:
         todo = [start]

@@ -9,13 +9,16 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-from autotransfer.common.paths import join
+from autotransfer.common.paths import FOLDER_ITSELF, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.folder_times import FolderTimes, Times
+from autotransfer.datastore.record import Record
 from autotransfer.datastore.store import FULL_SCAN, Store
+from autotransfer.scan.folders import open_folder
 from autotransfer.scan.listing import FolderResult, Listing, Unchanged
 
 # A folder that changed within the time step of its file system after it was listed keeps its time. The coarsest step
@@ -29,30 +32,42 @@ class Marking:
     Args:
         now_ns: When the scan starts.
         is_full: Whether none are trusted, whatever SCAN says.
+        root_fd: SRC_DIR, open.
+        may_mark: Whether times are used at all; not once they were found blind.
+
+    Attributes:
+        blind_folder: A folder whose times are as marked although its entries are not; None if there is none.
     """
 
-    def __init__(self, settings: Settings, store: Store, *, now_ns: int, is_full: bool) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, *, now_ns: int, is_full: bool, root_fd: int = -1, may_mark: bool = True
+    ) -> None:
         self._store = store
         self._now_ns = now_ns
-        self._is_marking = settings.scan == "quick"
+        self._root_fd = root_fd
+        self._is_marking = settings.scan == "quick" and may_mark
+        self.blind_folder: str | None = None
         self._basis = [*settings.exclude, settings.symlinks, *(["ctime"] if settings.compare == "ctime" else ())]
         self._racy_from_ns = now_ns - int(max(settings.settle_seconds, RACY_SECONDS) * NS_PER_SECOND)
         if not self._is_marking and store.folder_times.is_used:
             store.folder_times.clear()
             store.shelf.pop(FULL_SCAN, None)
         last = store.shelf.get(FULL_SCAN) if self._is_marking else None
+        self._is_basis_same = last is not None and last["basis"] == self._basis
         self.is_quick = (
             not is_full
             and last is not None
-            and last["basis"] == self._basis
+            and self._is_basis_same
             and 0 <= now_ns - last["at_ns"] < settings.full_scan_every * NS_PER_SECOND
         )
 
-    def note(self, rel_path: str, result: FolderResult) -> None:
+    def note(self, rel_path: str, result: FolderResult, record: Record | None = None) -> None:
         """Keep the folder's times if it is as recorded, and which folders are in it."""
         if not self._is_marking:
             return
         folder_times = self._store.folder_times
+        if not self.is_quick and record is not None and isinstance(result, Listing) and result.is_readable:
+            self._check_mark(rel_path, result, record)
         if not isinstance(result, Listing) or result.is_readable:
             folder_times.set_folders(rel_path, result.folders)
         if (
@@ -64,8 +79,28 @@ class Marking:
         else:  # it may stay different from its record without a change of its own times
             folder_times.drop(rel_path)
 
+    def _check_mark(self, rel_path: str, listing: Listing, record: Record) -> None:
+        """Whether a quick scan would have skipped this folder, although it has gained or lost a name."""
+        above, name = split(rel_path)
+        mark = self._store.folder_times.of(above).get(name) if rel_path and self._is_basis_same else None
+        if not mark or (mark.mtime_ns, mark.ctime_ns) != (listing.mtime_ns, listing.ctime_ns):
+            return
+        names, recorded = {*listing.files, *listing.folders}, record.recorded_names()
+        if not (names - recorded or recorded - names - listing.kept) - {FOLDER_ITSELF}:
+            return
+        with suppress(OSError):  # its times were read before its names, which may have changed in between
+            folder_fd = open_folder(self._root_fd, rel_path)
+            now = os.fstat(folder_fd)
+            os.close(folder_fd)
+            if (now.st_mtime_ns, now.st_ctime_ns) == (mark.mtime_ns, mark.ctime_ns):
+                self.blind_folder = rel_path
+
     def finish(self) -> None:
         """The scan is complete."""
+        if self.blind_folder is not None:
+            self._store.folder_times.clear()
+            self._store.shelf.pop(FULL_SCAN, None)
+            return
         if self._is_marking and not self.is_quick:
             self._store.shelf[FULL_SCAN] = {"at_ns": self._now_ns, "basis": self._basis}
 
