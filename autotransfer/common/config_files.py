@@ -8,6 +8,7 @@ import traceback
 from typing import Any
 
 from autotransfer.common.errors import ConfigurationProblem, reason
+from autotransfer.common.files import NOTHING
 from autotransfer.common.service import GLOBUS, Service
 from autotransfer.common.settings import NAMES, SECRET, TABLE, Settings, check_settings
 
@@ -53,7 +54,9 @@ def _run(path: str, *, is_shipped: bool = False) -> dict[str, Any]:
             text = source.read()
     except OSError as error:
         remedy = _how_to_read(path, error, is_shipped=is_shipped)
-        raise ConfigurationProblem(f"Cannot read the configuration {path}", why=reason(error), remedy=remedy) from None
+        raise ConfigurationProblem(
+            f"Cannot read the configuration {path}", why=reason(error), remedy=f"{remedy} {NOTHING}"
+        ) from None
     try:
         exec(compile(text, path, "exec"), values)  # noqa: S102
     except KeyboardInterrupt:
@@ -111,7 +114,7 @@ def _wrong(
     return ConfigurationProblem(
         f"The configuration {path} {what}{f' in line {number}' if number else ''}",
         why=why,
-        remedy=f"{shown}{_as_written(line) if is_a_word else 'Correct it'}{moved}. Nothing was sent or recorded.",
+        remedy=f"{shown}{_as_written(line) if is_a_word else 'Correct it'}{moved}. {NOTHING}",
     )
 
 

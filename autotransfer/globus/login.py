@@ -17,7 +17,7 @@ from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage
 from globus_sdk.transport import RetryCheckResult, RetryContext
 
 from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded
-from autotransfer.common.files import explained_as
+from autotransfer.common.files import explained_as, what_to_do
 from autotransfer.common.service import AUTH, TIMER, TRANSFER, difference, refuse_unknown_environment
 from autotransfer.common.settings import Settings
 from autotransfer.globus.answers import IDENTITY, document_in
@@ -368,7 +368,7 @@ def _flow(client_id: str, ask: AskForCode) -> LoginFlowManager:
 def _token_storage(path: str) -> SQLiteTokenStorage:
     """The SDK's SQLite storage, which is transactional; its JSON storage is rewritten in place."""
     remedy = (
-        "Check that CODE_PATH is this user's to write in; if the file is damaged, delete it and run test_config.py. "
+        f"{what_to_do(path)} If the file is damaged, delete it and run test_config.py: only the login is in it. "
         "Nothing was sent or recorded."
     )
     what, errors = f"Cannot open the stored login {path}", (OSError, sqlite3.Error, ValueError)

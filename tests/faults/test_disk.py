@@ -113,7 +113,8 @@ def test_a_log_that_cannot_grow_does_not_stop_a_run(ready: Route, fault: FaultCh
 
 @pytest.mark.fault(
     "the disk under the token file is full as its owner signs in",
-    sees="Cannot open the stored login ...tokens.db database or disk is full Check that CODE_PATH is this user's",
+    sees="Cannot open the stored login ...tokens.db database or disk is full Check its "
+    "disk: it may be full, or no longer there.",
     status=5,
     recorded="nothing",
 )
