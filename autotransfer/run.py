@@ -26,6 +26,7 @@ from autotransfer.plan.own_places import refuse_own_files_inside
 from autotransfer.plan.planner import Plan
 from autotransfer.plan.source_check import check_root, source_policy
 from autotransfer.scan.folders import PathReader, open_root
+from autotransfer.scan.listing import policy
 
 if TYPE_CHECKING:
     from autotransfer.globus.login import Login
@@ -248,7 +249,8 @@ class Run:
             self._store.commit()
             return
         may_verify = self._check_collections()
-        self._refuse_own_copies(root_fd, plan.own_copies.found)
+        is_first = any(batch.number == 1 for batch in prepared) and any(batch.has_folders for batch in prepared)
+        self._refuse_own_copies(root_fd, plan.own_copies.found, is_first=is_first)
         submitter = self._submitter()
         submitter.prepare(prepared, verifies=self._settings.verify_checksum and may_verify)
         submitter.post_all()
@@ -293,11 +295,14 @@ class Run:
             login.want_data_access([end.id for end in ends if end.wants_data_access])
         return all(end.may_verify for end in ends)
 
-    def _refuse_own_copies(self, root_fd: int, suspects: list[str]) -> None:
+    def _refuse_own_copies(self, root_fd: int, suspects: list[str], *, is_first: bool) -> None:
         from autotransfer.globus.collections import Collections
-        from autotransfer.transfer.own_copies import refuse_own_copies
+        from autotransfer.transfer.own_copies import refuse_own_copies, refuse_to_begin_inside
 
         folders = Collections(self._signed_in().transfer)
+        if is_first:
+            excludes = policy(self._settings).excludes()
+            refuse_to_begin_inside(self._settings, self._store, root_fd, folders, excludes=excludes)
         refuse_own_copies(self._settings, self._store, root_fd, folders, suspects)
 
     def _signed_in(self) -> Login:

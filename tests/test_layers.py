@@ -1,4 +1,4 @@
-"""The rooms of the house and who may import whom, read from the source; each rule is shown a source that breaks it."""
+"""The packages and who may import whom, read from the source; each rule is tried on a source that breaks it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ EMULATOR_MAY_IMPORT: dict[str, list[str]] = {
     "__main__": ["clock", "errors", "auth", "transfer", "world", "http"],
 }
 TABLES = {CORE: MAY_IMPORT, "emulator": EMULATOR_MAY_IMPORT}
-# Modules that only certain rooms may import. jwt comes with globus_sdk; login and failures name sqlite3 to catch the
+# Modules that only certain packages may import. jwt comes with globus_sdk; login and failures name sqlite3 to catch the
 # errors of the SDK's token storage.
 ONLY_IN: dict[str, set[str]] = {
     "globus_sdk": {"globus"},
@@ -68,9 +68,9 @@ ONLY_IN: dict[str, set[str]] = {
     "urllib": {"monitoring.ping", "transfer.listed_paths"},
     "importlib": {"checks.optional", "common.version"},  # they ask about packages, and import none
 }
-# Packages of the extras: the one room that may import each, when it is asked for what needs it.
+# Packages of the extras: the one module that may import each, when it is asked for what needs it.
 EXTRAS = {"distributed": "scan.pool", "jinja2": "status.html.page"}
-# Rooms that compute only: no file, no clock, no network. What they may import of the standard library is a closed list.
+# Modules that compute only: no file, no clock, no network. What they may import of the library is a closed list.
 PURE = {
     *("common.errors", "common.faults", "common.folding", "common.paths", "common.setting_checks", "common.settings"),
     *("common.service", "common.summary", "common.text", "common.times"),
@@ -139,14 +139,14 @@ class Module(NamedTuple):
     tree: ast.Module
 
     @property
-    def room(self) -> str:
+    def module_name(self) -> str:
         """Its name inside autotransfer or the emulator, "" for these themselves and for what lies outside them."""
         return self.name.partition(".")[2] if self.top in TABLES else ""
 
     @property
     def package(self) -> str:
         """The package in autotransfer or the emulator that it is in; `run` and the like stand for themselves."""
-        return self.room.partition(".")[0]
+        return self.module_name.partition(".")[0]
 
     @property
     def top(self) -> str:
@@ -188,7 +188,7 @@ BY_NAME = {module.name: module for module in (*PRODUCT, *TOP, *EMULATOR)}
 
 
 def imports(module: Module) -> Iterator[Imported]:
-    """Everything a module imports, anywhere in it; `from package import room` counts as an import of the room."""
+    """Everything a module imports, anywhere in it; `from package import module` counts as an import of the module."""
     late = {id(node) for node in _late_nodes(module.tree)}
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
@@ -197,8 +197,8 @@ def imports(module: Module) -> Iterator[Imported]:
         elif isinstance(node, ast.ImportFrom):
             base = _base(module.name, node)
             names = tuple(alias.name for alias in node.names)
-            rooms = [f"{base}.{name}" for name in names if f"{base}.{name}" in BY_NAME]
-            for target in rooms or [base]:
+            module_names = [f"{base}.{name}" for name in names if f"{base}.{name}" in BY_NAME]
+            for target in module_names or [base]:
                 yield Imported(target, names, id(node) not in late)
 
 
@@ -236,7 +236,7 @@ STDLIB = stdlib()
 
 
 def imports_point_one_way(module: Module) -> Iterator[str]:
-    if not module.room:
+    if not module.module_name:
         return
     for imported in imports(module):
         top, _, rest = imported.module.partition(".")
@@ -249,7 +249,7 @@ def imports_point_one_way(module: Module) -> Iterator[str]:
 def core_needs_the_sdk_alone(module: Module) -> Iterator[str]:
     for imported in imports(module):
         top = imported.module.partition(".")[0]
-        if top in EXTRAS and module.room == EXTRAS[top] and not imported.is_at_import:
+        if top in EXTRAS and module.module_name == EXTRAS[top] and not imported.is_at_import:
             continue
         if top not in STDLIB and top not in (CORE, "globus_sdk", "jwt"):
             yield f"{imported.module} is neither the standard library nor globus_sdk"
@@ -258,7 +258,7 @@ def core_needs_the_sdk_alone(module: Module) -> Iterator[str]:
 def special_modules_stay_in_their_rooms(module: Module) -> Iterator[str]:
     for imported in imports(module):
         top = imported.module.partition(".")[0]
-        if top in ONLY_IN and not ONLY_IN[top] & {module.room, module.package}:
+        if top in ONLY_IN and not ONLY_IN[top] & {module.module_name, module.package}:
             yield f"{imported.module} is not for {module.name}"
 
 
@@ -275,7 +275,7 @@ def the_engine_neither_prints_nor_asks_nor_exits(module: Module) -> Iterator[str
 
 
 def pure_rooms_touch_nothing(module: Module) -> Iterator[str]:
-    if module.room not in PURE:
+    if module.module_name not in PURE:
         return
     for imported in imports(module):
         top = imported.module.partition(".")[0]
@@ -292,7 +292,7 @@ def pure_rooms_touch_nothing(module: Module) -> Iterator[str]:
             yield f"line {node.lineno}: {node.id}"
         if isinstance(node, ast.Attribute) and node.attr in CLOCK_CALLS:
             yield f"line {node.lineno}: {ast.unparse(node)} asks the clock"
-    allowed = {part for parts in PURE_PARTS.values() for part in parts} | PURE_EXCEPTIONS.get(module.room, set())
+    allowed = {part for parts in PURE_PARTS.values() for part in parts} | PURE_EXCEPTIONS.get(module.module_name, set())
     for used in _attribute_chains(module.tree):
         if used.partition(".")[0] in PURE_PARTS and used not in allowed:
             yield f"{used} is used"
@@ -504,7 +504,7 @@ def test_modules_are_free_of_circles() -> None:
 
 
 def test_the_pure_modules_are_there() -> None:
-    assert {module.room for module in PRODUCT} >= PURE
+    assert {module.module_name for module in PRODUCT} >= PURE
 
 
 @pytest.mark.parametrize("script", ["main", "set_time", "status"])

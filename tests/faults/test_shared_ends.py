@@ -81,6 +81,85 @@ def test_the_emulator_shows_the_same(route: Route) -> None:
     assert list(route.src.rglob(f"{TEST_PREFIX}*")) == []
 
 
+BEGUN_INSIDE = (
+    "DST_DIR ... lies inside SRC_DIR, as {}: what Globus makes in ... appears in ... Nothing was sent or recorded."
+)
+
+
+@pytest.mark.parametrize(
+    ("below", "contents", "as_"),
+    [
+        pytest.param(
+            below,
+            contents,
+            as_,
+            id=name,
+            marks=pytest.mark.fault(
+                f"DST_DIR lies inside SRC_DIR on the first run, {name}",
+                sees=BEGUN_INSIDE.format(as_),
+                status=5,
+                recorded="nothing",
+            ),
+        )
+        for name, below, contents, as_ in (
+            ("and is empty", "", (), "shared/out"),
+            ("and holds files", "", ("a.txt", "deep/b.txt"), "shared/out"),
+            ("and is still to be made", "/new/deeper", ("a.txt",), "shared/out/new/deeper"),
+        )
+    ],
+)
+def test_a_first_run_whose_folder_would_be_copied_into_itself_stops(
+    there: Route, service: SmallGlobus, fault: FaultCheck, below: str, contents: tuple[str, ...], as_: str
+) -> None:
+    (there.src / "shared/out").mkdir(parents=True)
+    for rel_path in contents:
+        there.write(f"shared/out/{rel_path}")
+    there.write("scan1/frame.tif")
+    shows(there, service, there.src / "shared/out")
+    there.configure(DST_DIR=f"/arc{below}")
+    os.utime(there.src / "shared/out", (LONG_AGO, LONG_AGO))
+
+    fault.check(there.run("main.py", status=None), there)
+
+    assert len(service.tasks) == 0
+    assert list(there.src.rglob(f"{TEST_PREFIX}*")) == []
+    there.configure(EXCLUDE=["shared"])  # the way out
+    assert there.deliver_here()["delivered"] == 1
+
+
+def test_a_first_run_to_a_destination_that_looks_like_no_folder_of_the_source_makes_nothing_there(
+    there: Route, service: SmallGlobus
+) -> None:
+    (there.dst / "earlier").mkdir(parents=True)
+    there.write("scan1/frame.tif")
+
+    there.deliver_here()
+
+    assert made_folders(service) == 0
+    assert sum(request.endswith("/ls") for request in service.requests) <= 2
+
+
+def test_a_first_run_beside_an_empty_folder_goes_on_once_the_destination_is_known_to_be_another(
+    there: Route, service: SmallGlobus
+) -> None:
+    there.dst.mkdir()
+    (there.src / "empty").mkdir()
+    os.utime(there.src / "empty", (LONG_AGO, LONG_AGO))
+    there.write("scan1/frame.tif")
+
+    assert there.deliver_here()["delivered"] == 2
+    assert made_folders(service) == 1
+    assert there.tree(there.dst) == there.tree()
+
+
+def test_a_destination_that_cannot_be_listed_holds_up_no_first_run(there: Route, service: SmallGlobus) -> None:
+    refusal = {"code": "PermissionDenied", "message": "No listing", "request_id": "small"}
+    service.answer = lambda method, path, query, body: (403, refusal) if path.endswith("/ls") else None
+    there.write("scan1/frame.tif")
+
+    assert there.deliver_here()["delivered"] == 1
+
+
 def test_copies_that_appear_while_their_task_is_open_stop_the_next_run(there: Route, service: SmallGlobus) -> None:
     (there.src / "out").mkdir()
     shows(there, service, there.src / "out")
