@@ -9,7 +9,7 @@ in between, are they held to that: a list that is passed once by hand names what
 
 from __future__ import annotations
 
-from autotransfer.common.paths import display, is_within, join
+from autotransfer.common.paths import FOLDER_ITSELF, display, is_within, join
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import SOURCE_BLIND, Summary
 from autotransfer.datastore.store import BLIND, LISTS, Store
@@ -25,8 +25,8 @@ NAMES = {QUICK: "SCAN = 'quick'", FEED: "The change feed"}
 WHY = {
     QUICK: "a full scan found that names were added to {} or removed from it, although the folder's own times are as "
     "they were. The file system does not keep them.",
-    FEED: "its lists had not named {}, which a full scan found new or modified. Check what makes the lists, and that "
-    "it sees all of SRC_DIR.",
+    FEED: "its lists had not named {}, which a full scan found new, modified or gone. Check what makes the lists, and "
+    "that it sees all of SRC_DIR.",
 }
 
 
@@ -34,12 +34,19 @@ class Distrust:
     """What one run knows and finds of both sources. What it changes in the store is not committed.
 
     Args:
+        now_ns: When the run began.
         listed_at_ns: When the list of a feed was made; None: this run has none.
         is_trusted_again: Whether a person says that what was found blind no longer is.
     """
 
     def __init__(
-        self, settings: Settings, store: Store, *, listed_at_ns: int | None, is_trusted_again: bool = False
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        now_ns: int,
+        listed_at_ns: int | None,
+        is_trusted_again: bool = False,
     ) -> None:
         self._store = store
         self._src_dir = settings.src_dir
@@ -48,10 +55,11 @@ class Distrust:
         if settings.scan != QUICK:
             self._blind.pop(QUICK, None)
         self._basis = [*settings.exclude, settings.symlinks, settings.compare]
-        known = store.shelf.get(LISTS) or {}
-        is_same = known.get("basis") == self._basis and not is_trusted_again
-        self._lists_ns: list[int] = known["at_ns"] if is_same else []
-        self._due: list[str] = known["missed"] if is_same else []
+        known = store.shelf.get(LISTS) or {"basis": self._basis, "at_ns": [], "missed": []}
+        self._scan_basis: list[str] = known["basis"]  # what is no longer excluded is new to the next full scan
+        is_clock_right = all(at_ns <= now_ns for at_ns in known["at_ns"])
+        self._lists_ns: list[int] = known["at_ns"] if is_clock_right and not is_trusted_again else []
+        self._due: list[str] = known["missed"] if self._lists_ns == known["at_ns"] else []
         self._missed: list[str] = []
         self._kept: set[str] | None = None
         self._new_folder = ("", 0)
@@ -72,20 +80,24 @@ class Distrust:
             if not _is_in(rel_path, rel_paths):
                 self._blind.setdefault(FEED, rel_path)
 
-    def check_change(self, listing: Listing, change: FolderChange, *, is_new: bool) -> None:
+    def check_change(self, listing: Listing, change: FolderChange, *, is_new: bool, vanished: int) -> None:
         """Note what a full scan without a list has found in a folder, and the last lists had not named.
 
         What is moved here keeps its own times: it came with the topmost folder that is new, or with its name.
         """
-        if self._listed_at_ns is not None or len(self._lists_ns) < 2:
+        if self._listed_at_ns is not None or len(self._lists_ns) < 2 or self._scan_basis != self._basis:
             return
         if not is_within(listing.rel_path, self._new_folder[0]) or not self._new_folder[0]:
             self._new_folder = (listing.rel_path, listing.ctime_ns) if is_new else ("", 0)
+        if vanished and listing.ctime_ns < self._lists_ns[-2]:
+            self._blind.setdefault(FEED, listing.rel_path)
         for name, item in change.outgoing.items():
             changed_ns = max(item.mtime_ns + item.ctime_lag_ns, self._new_folder[1])
-            if item.why == RETRY or changed_ns >= self._lists_ns[-1] or self._is_kept(item.rel_path):
+            if item.why == RETRY or name == FOLDER_ITSELF:  # a feed names what was in a folder that is empty now
                 continue
-            if max(changed_ns, listing.mtime_ns if item.why == NEW else 0) < self._lists_ns[-2]:
+            if changed_ns >= self._lists_ns[-1] or self._is_kept(item.rel_path):
+                continue
+            if max(changed_ns, listing.ctime_ns if item.why == NEW else 0) < self._lists_ns[-2]:
                 self._blind.setdefault(FEED, join(listing.rel_path, name))
             elif len(self._missed) < MOST_MISSED:
                 self._missed.append(item.rel_path)
@@ -106,11 +118,11 @@ class Distrust:
                 why = WHY[source].format(where)
                 summary.notice(SOURCE_BLIND, "", f"{NAMES[source]} is not used: {why} {REMEDY}", cause=source)
         _keep(self._store, BLIND, self._blind)
+        basis = self._basis if is_full else self._scan_basis
         if self._listed_at_ns is not None:
-            lists: dict[str, object] = {"at_ns": [*self._lists_ns, self._listed_at_ns][-2:], "missed": []}
-            shelf[LISTS] = {"basis": self._basis, **lists}
+            shelf[LISTS] = {"basis": basis, "at_ns": [*self._lists_ns, self._listed_at_ns][-2:], "missed": []}
         elif is_full and LISTS in shelf:
-            shelf[LISTS] = {"basis": self._basis, "at_ns": [], "missed": self._missed}
+            shelf[LISTS] = {"basis": basis, "at_ns": [], "missed": self._missed}
 
     def _is_kept(self, rel_path: str) -> bool:
         if self._kept is None:

@@ -114,6 +114,7 @@ class Plan:
         self._distrust = Distrust(
             settings,
             store,
+            now_ns=clock_ns(),
             listed_at_ns=None if names is None else listed_at_ns,
             is_trusted_again=is_trusted_again,
         )
@@ -251,7 +252,8 @@ class Plan:
         self._summary.vanished += dropped
         change = compare(listing, folder, rules, is_known=record is not None, taken=frozenset(taken))
         if not rules.is_quick:
-            self._distrust.check_change(listing, change, is_new=record is None)
+            vanished = dropped + change.vanished
+            self._distrust.check_change(listing, change, is_new=record is None, vanished=vanished)
         self._note_twins(listing, change)
         self.own_copies.note(rel_path, change.outgoing)
         self._rescan.add_unsent(listing, change)

@@ -6,6 +6,7 @@ What a full scan finds under them is sent, is reported, and ends the trust in th
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from typing import Any
 
@@ -111,9 +112,9 @@ def fed(there: Route) -> Route:
 
 @pytest.mark.fault(
     "a change feed does not name what was written",
-    sees="The change feed is not used: its lists had not named ...src/scan1/b.dat, which a full scan found new or "
-    "modified. ... Each run reads everything instead, so nothing is missed now; once the cause is gone, run `main.py "
-    "--trust`.",
+    sees="The change feed is not used: its lists had not named ...src/scan1/b.dat, which a full scan found new, "
+    "modified or gone. ... Each run reads everything instead, so nothing is missed now; once the cause is gone, run "
+    "`main.py --trust`.",
     status=3,
     recorded="2 paths delivered; 2 tasks succeeded",
 )
@@ -130,6 +131,26 @@ def test_a_full_scan_notices_that_a_feed_was_blind(fed: Route, fault: FaultCheck
     assert fed.deliver_here()["notices"] == [], "a run without a list uses no feed"
     assert fed.summary_here("--trust")["notices"] == []
     assert run_with(fed, b"")["scan"] == "paths"
+
+
+@pytest.mark.parametrize("what", ["removed", "a folder removed", "rewritten in place"])
+def test_other_changes_that_a_feed_did_not_name_are_noticed_too(fed: Route, what: str) -> None:
+    fed.write("scan1/b.dat")
+    fed.write("scan1/below/c.dat")
+    run_with(fed, b"scan1")
+    run_with(fed, b"")
+    if what == "removed":
+        (fed.src / "scan1/b.dat").unlink()
+    elif what == "a folder removed":
+        shutil.rmtree(fed.src / "scan1/below")
+    else:
+        fed.write("scan1/b.dat", "longer than it was")
+    for _ in range(2):
+        run_with(fed, b"")
+
+    (notice,) = fed.summary_here("--full", "--wait", status=3)["notices"]
+
+    assert notice.startswith("The change feed is not used: ")
 
 
 def test_a_feed_may_name_a_change_one_list_late(fed: Route) -> None:
@@ -152,7 +173,7 @@ def test_a_feed_that_does_not_name_it_then_either_is_blind(fed: Route) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["a list by hand", "moved in", "after the last list", "kept", "no longer excluded", "reset"]
+    "what", ["a list by hand", "moved in", "emptied", "after the last list", "kept", "no longer excluded", "reset"]
 )
 def test_what_a_feed_need_not_have_named_is_not_held_against_it(fed: Route, what: str) -> None:
     if what == "moved in":
@@ -164,6 +185,9 @@ def test_what_a_feed_need_not_have_named_is_not_held_against_it(fed: Route, what
         outside.rename(fed.src / "moved")
     elif what == "after the last list":
         fed.write("scan1/b.dat")
+    elif what == "emptied":
+        (fed.src / "scan1/a.dat").unlink()
+        run_with(fed, b"")
     elif what == "a list by hand":
         fed.deliver_here()
         fed.write("scan1/b.dat")
@@ -177,14 +201,18 @@ def test_what_a_feed_need_not_have_named_is_not_held_against_it(fed: Route, what
     elif what == "no longer excluded":
         fed.configure(EXCLUDE=["b.dat"])
         fed.write("scan1/b.dat")
+        fed.deliver_here()
+        fed.configure(EXCLUDE=[])
         for _ in range(3):
             run_with(fed, b"")
-        fed.configure(EXCLUDE=[])
     else:
         fed.run_here("set_time.py", "never", "--path", str(fed.src / "scan1"))
 
     assert fed.summary_here("--full", "--wait")["notices"] == []
-    assert run_with(fed, b"" if what != "after the last list" else b"scan1/b.dat")["notices"] == []
+    assert (
+        run_with(fed, {"after the last list": b"scan1/b.dat", "emptied": b"scan1/a.dat"}.get(what, b""))["notices"]
+        == []
+    )
 
 
 @pytest.mark.fault(
