@@ -31,7 +31,7 @@ from autotransfer.common.errors import (
     Unreachable,
     UsageProblem,
 )
-from autotransfer.globus.answers import words
+from autotransfer.globus.answers import ODD, words
 
 SIGN_IN = "Run {sign_in} in a terminal once; what runs unattended then continues by itself."
 NEXT_RUN = "The next run tries again."
@@ -242,15 +242,7 @@ def explained(
             remedy="Check that its disk is not full and that it is this user's; if it is damaged, delete it and run "
             "test_config.py.",
         ) from error
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        IndexError,
-        RecursionError,
-        globus_sdk.GlobusError,
-    ) as error:
+    except (*ODD, globus_sdk.GlobusError) as error:
         kind = OutcomeUnknown if is_submission else GlobusProblem
         raise kind(
             f"Globus did not {doing} in words that can be understood",

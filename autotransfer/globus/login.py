@@ -6,6 +6,7 @@ import os
 import re
 import sqlite3
 import stat
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable, Union
 
@@ -13,7 +14,7 @@ import globus_sdk
 from globus_sdk.gare import GlobusAuthorizationParameters, to_gare
 from globus_sdk.globus_app import GlobusApp
 from globus_sdk.login_flows import LoginFlowManager
-from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage
+from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage, TokenStorageData
 from globus_sdk.transport import RetryCheckResult, RetryContext
 
 from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded
@@ -33,6 +34,7 @@ SDK_VERSION = globus_sdk.__version__
 
 # No more than this is accepted, since clients differ in how they read the rest of a URL.
 LOCAL = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[\w./~-]*)?", re.ASCII)
+TOKEN = re.compile(r"[!-~]+")
 HTTPS = re.compile(r"https://[\w.-]+(:\d+)?(/[\w./~-]*)?", re.ASCII)
 
 # With it the SDK can be made to trust anyone who answers; source: globus_sdk.config, "GLOBUS_SDK_VERIFY_SSL".
@@ -69,7 +71,7 @@ class Login:
         _refuse_unsafe_urls(os.environ)
         _refuse_mixed_services(os.environ, (AUTH, TRANSFER, TIMER) if wants_timers else (AUTH, TRANSFER))
         self._secret = client_secret(settings)
-        self._storage = MemoryTokenStorage() if self._secret else _token_storage(settings.state_file(TOKEN_FILE))
+        self._storage = _InMemory() if self._secret else _token_storage(settings.state_file(TOKEN_FILE))
         self._sign_in_command = sign_in_command
         self._again = again
         self._native: _NativeClient | None = None
@@ -270,6 +272,37 @@ class Login:
             return globus_sdk.UserApp(APP_NAME, login_client=self._native, config=config)
 
 
+def _sendable(stored: Mapping[str, TokenStorageData]) -> Mapping[str, TokenStorageData]:
+    """The tokens of an answer, unless no request can carry them: all runs would fail until they expire.
+
+    Raises:
+        ValueError: One is not plain text.
+    """
+    for tokens in stored.values():
+        for token in (tokens.access_token, tokens.refresh_token or "none"):
+            if not isinstance(token, str) or not TOKEN.fullmatch(token):
+                raise ValueError("the answer holds a token that is not plain text")
+    return stored
+
+
+class _InMemory(MemoryTokenStorage):
+    """For a service account."""
+
+    def store_token_data_by_resource_server(
+        self, token_data_by_resource_server: Mapping[str, TokenStorageData]
+    ) -> None:
+        super().store_token_data_by_resource_server(_sendable(token_data_by_resource_server))
+
+
+class _InFile(SQLiteTokenStorage):
+    """The SDK's SQLite storage, which is transactional; its JSON storage is rewritten in place."""
+
+    def store_token_data_by_resource_server(
+        self, token_data_by_resource_server: Mapping[str, TokenStorageData]
+    ) -> None:
+        super().store_token_data_by_resource_server(_sendable(token_data_by_resource_server))
+
+
 class _NativeClient(globus_sdk.NativeAppAuthClient):
     """Keeps a refresh token where its use is answered without a new one, which is optional (RFC 6749, section 6)."""
 
@@ -366,7 +399,7 @@ def _flow(client_id: str, ask: AskForCode) -> LoginFlowManager:
 
 
 def _token_storage(path: str) -> SQLiteTokenStorage:
-    """The SDK's SQLite storage, which is transactional; its JSON storage is rewritten in place."""
+    """The file of a person's tokens, open."""
     remedy = (
         f"{what_to_do(path)} If the file is damaged, delete it and run test_config.py: only the login is in it. "
         "Nothing was sent or recorded."
@@ -379,7 +412,7 @@ def _token_storage(path: str) -> SQLiteTokenStorage:
                 os.chmod(path, 0o600)
             if _is_unfinished(path):
                 os.unlink(path)
-        return SQLiteTokenStorage(path)
+        return _InFile(path)
 
 
 def _is_unfinished(path: str) -> bool:

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import hypothesis
 from hypothesis import HealthCheck, Phase, strategies
 
+from prove.fuzzing.border import BorderTargets
 from prove.fuzzing.emulator import EmulatorTargets
 from prove.fuzzing.store import StoreTargets
 from prove.fuzzing.text import dates, intervals, items, moments
 from prove.proof import Effort, Proof
 
-LONG_SECONDS, SHORT_SECONDS = 15 * 60, 8
+LONG_SECONDS, SHORT_SECONDS = 30 * 60, 10
 EXAMPLES_AT_A_TIME = 200
 MOST_GROWTH_BYTES = 500_000_000
 MOST_FAILURES = 3  # of one target: the others are most likely the same
@@ -26,7 +27,13 @@ Whatever bytes stand in the datastore, and whatever a person or a service writes
 message what is wrong: no traceback, no endless run, no memory without bound. Each target is given random and mutated
 input (hypothesis): values and pickles of a real datastore changed here and there, the file itself with bytes changed,
 cut off or moved, times and intervals, items files, and to the emulator requests for every route with documents that are
-nearly right."""
+nearly right.
+
+Every field of every document that a run, test_config.py or timer.py reads of the service is changed at random: tasks,
+pages and rows of their lists, submission IDs, answers to submissions, lists of tasks, collections, listings, tokens,
+timers. They travel over HTTP through the real SDK, from a service that is not the emulator. No run ends as a bug or
+blames the configuration, the datastore stays readable, a task whose answers are right is not affected, and once the
+service is well again everything arrives."""
 
 Target = Callable[[strategies.DataObject], None]
 
@@ -42,7 +49,11 @@ class Fuzzed(NamedTuple):
 
 def prove(effort: Effort) -> Proof:
     """Give every target its share of the minutes."""
-    with StoreTargets(effort.folder / "store") as store, EmulatorTargets(effort.folder / "emulator") as emulator:
+    with (
+        StoreTargets(effort.folder / "store") as store,
+        EmulatorTargets(effort.folder / "emulator") as emulator,
+        BorderTargets(effort.folder / "border") as border,
+    ):
         targets: dict[str, tuple[Target, int]] = {
             "reader of pickled values": (store.reader, 15),
             "values of another form": (store.values, 20),
@@ -54,6 +65,8 @@ def prove(effort: Effort) -> Proof:
             "items files of timers": (items, 4),
             "the emulator's services": (emulator.services, 12),
             "the emulator's control": (emulator.control, 3),
+            "answers of the service to runs": (border.runs, 85),
+            "answers of the service to timer.py": (border.timers, 15),
         }
         shares = sum(share for _, share in targets.values())
         seconds = effort.times(LONG_SECONDS, SHORT_SECONDS)
@@ -63,11 +76,13 @@ def prove(effort: Effort) -> Proof:
             for name, (target, share) in targets.items()
         ]
         growth = _peak_bytes() - before
+        mutations = border.mutations
     failures = [f"{result.name}: {failure}" for result in results for failure in result.failures]
     if growth > MOST_GROWTH_BYTES:
         failures.append(f"memory grew by {growth} bytes")
     figures = (
         ("inputs", f"{sum(result.examples for result in results):,}"),
+        ("answers of the service that were changed", f"{mutations:,}"),
         ("minutes", f"{sum(result.seconds for result in results) / 60:.1f}"),
         ("growth of memory over all of it", f"{growth / 1e6:.0f} MB"),
     )

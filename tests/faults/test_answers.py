@@ -13,6 +13,7 @@ import pytest
 from evidence_kept import recorded, recorded_text
 from faulty import FaultCheck
 from small_globus import Answer, SmallGlobus, SmallTask
+from stored_login import store_login
 from suite import Route
 
 from autotransfer.transfer.task_status import task_status
@@ -222,6 +223,40 @@ def test_what_nobody_has_thought_of_concerns_one_task(
         result = there.run_here("main.py", status=None)
 
     fault.check(result, recorded_text(there))
+    assert_all_arrives(there, service)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param(
+            token,
+            marks=pytest.mark.fault(
+                f"an access token that is {words}, in the answer to a refresh token",
+                sees="did not show the collection ... in words that can be understood ... Nothing was sent",
+                status=6,
+                recorded="",
+            ),
+            id=words,
+        )
+        for token, words in (("\x1b[31m\r\n", "an escape sequence"), ("\ud800", "half a character"), (5, "a number"))
+    ],
+)
+def test_a_token_that_no_request_can_carry_is_not_kept(
+    there: Route, service: SmallGlobus, fault: FaultCheck, token: Any
+) -> None:
+    store_login(there)
+    there.write("a")
+
+    def answer(method: str, path: str, query: dict[str, str], body: Any) -> Optional[Answer]:
+        if not path.endswith("/token"):
+            return None
+        status, usual = service._usual(method, path, query, body)
+        return status, {**usual, "access_token": token}
+
+    service.answer = answer
+
+    fault.check(there.run("main.py", status=None), recorded_text(there))
     assert_all_arrives(there, service)
 
 

@@ -1,4 +1,4 @@
-"""Random and mutated input, in short; `python -m prove fuzzing` does it for a quarter of an hour."""
+"""Random and mutated input, in short; `python -m prove fuzzing` does it for half an hour."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import strategies
 
 from prove.fuzzing import fuzz
+from prove.fuzzing.border import BorderTargets
 from prove.fuzzing.emulator import EmulatorTargets
 from prove.fuzzing.store import StoreTargets
 from prove.fuzzing.text import dates, intervals, items, moments
@@ -38,6 +39,15 @@ def test_what_a_person_writes_is_understood_or_refused_in_words(target: object) 
 def test_the_emulator_answers_whatever_it_is_asked(tmp_path: Path, name: str) -> None:
     with EmulatorTargets(tmp_path / "emulator") as emulator:
         assert fuzz(name, getattr(emulator, name), seconds=0, seed=5, examples=12).failures == ()
+
+
+@pytest.mark.parametrize(("name", "examples"), [("runs", 5), ("timers", 10)])
+def test_whatever_the_service_answers_concerns_one_task_and_ends_in_words(
+    tmp_path: Path, name: str, examples: int
+) -> None:
+    with BorderTargets(tmp_path / "border") as border:
+        assert fuzz(name, getattr(border, name), seconds=0, seed=5, examples=examples).failures == ()
+        assert border.mutations >= examples
 
 
 def test_a_target_that_breaks_is_reported_with_its_seed() -> None:

@@ -22,6 +22,7 @@ from typing import Any, Optional
 from urllib.parse import parse_qs, urlsplit
 
 EXISTS, SIZE, MTIME, CHECKSUM = range(4)
+TIMERS = "524230d7-ea86-4a52-8312-86065a9e0417"  # the client ID of the Timers service
 Answer = tuple[int, Any]
 
 
@@ -228,7 +229,10 @@ class SmallGlobus:
                 self._carry_out(task)
             return 200, task.document
         rows = {"successful_transfers": task.successful, "skipped_errors": task.skipped}[words[1]]
-        start = int(query.get("marker") or 0)
+        marker = query.get("marker") or "0"
+        if not marker.isdecimal():
+            return _refusal(400, "ClientError.BadRequest", "The marker is not one of this list")
+        start = int(marker)
         end = start + self.page_size
         more = end if end < len(rows) else None
         return 200, {"DATA_TYPE": words[1], "marker": start, "next_marker": more, "DATA": rows[start:end]}
@@ -323,7 +327,7 @@ def _token(form: str) -> dict[str, Any]:
         "scope": asked,
         "expires_in": 172800,
         "token_type": "Bearer",
-        "resource_server": "transfer.api.globus.org",
+        "resource_server": TIMERS if TIMERS in asked else "transfer.api.globus.org",
         "other_tokens": [],
     }
 

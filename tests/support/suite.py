@@ -23,6 +23,7 @@ import utils
 from autotransfer import run
 from autotransfer.common.errors import Problem
 from autotransfer.datastore.store import Store
+from autotransfer.datastore.tasks import Reading
 from autotransfer.scan import scanner
 from emulator.http.server import Emulator
 
@@ -297,7 +298,13 @@ def let_time_pass(route: Route, *, hours: float) -> None:
     moments = ("prepared_at_ns", "submitted_at_ns", "progress_at_ns")
     with Store(str(route.code_path / "datastore")) as store:
         for task in store.ledger.open.values():
-            earlier = {each: getattr(task, each) - int(hours * 3600) * 10**9 for each in moments}
+            earlier: dict[str, Any] = {each: getattr(task, each) - int(hours * 3600) * 10**9 for each in moments}
+            if task.reading:
+                reading = Reading(*task.reading)
+                since_ns = max(1, reading.refused_since_ns - int(hours * 3600) * 10**9)
+                earlier["reading"] = tuple(
+                    reading._replace(refused_since_ns=since_ns if reading.refused_since_ns else 0)
+                )
             store.put_task(task._replace(**earlier))
         store.commit()
 
