@@ -9,12 +9,14 @@ import time
 from collections.abc import Mapping
 
 from model import CREDITS, EXCUSED, MOST_RUNS, PROMISES, ROUTES, RUNS, TASKS, Model, play
+from model_mutants import MUTANTS, Mutant, noticed
 from model_oracle import RUNS_TO_EQUALITY
 
 from prove.proof import Effort, Proof
 
 EXAMPLES_AT_A_TIME, STEPS = 50, 60
 LONG_SECONDS, SHORT_SECONDS = 600, 20
+MOST_SEEDS = 5  # for a mutant: each plays some hundred routes at most
 MOST_FAILURES = 3  # each takes minutes to shrink, and the first is likely to be the cause of the others
 
 CLAIM = f"""\
@@ -31,7 +33,10 @@ contents change with their times put back. There a witness reads the bytes of bo
 of the tool's reasons: what is recorded as `verified` or `equal` was at the destination byte for byte as the source was
 when it had that size, mtime and ctime; what `status.py --path` calls safe is there byte for byte at that moment.
 Excused is only a transfer node that still saw an older version of a file (limits.md), and copied that, of the very same
-size; or found it equal where no size of the copy was recorded."""
+size; or found it equal where no size of the copy was recorded.
+
+That the witness would see a fault is tried as well: the rules by which ended tasks are credited are made wrong in
+{len(MUTANTS)} ways, one at a time, and it must notice each."""
 
 
 def prove(effort: Effort) -> Proof:
@@ -53,7 +58,17 @@ def prove(effort: Effort) -> Proof:
         except Exception as error:
             title = f"{error} (again: python -m prove model --seed {seed})"
             failures.append("\n".join([title, *getattr(error, "__notes__", [])]))
-    return Proof("A model of a route", CLAIM, _figures(rounds), failures=tuple(failures))
+    figures = _figures(rounds)
+    if not effort.is_short:
+        unnoticed = [mutant.__name__ for mutant in MUTANTS if not _is_noticed(mutant, effort.seed)]
+        failures += [f"The witness does not notice {name}." for name in unnoticed]
+        noticed_words = f"{len(MUTANTS) - len(unnoticed)} of {len(MUTANTS)}"
+        figures = (*figures, ("wrong rules that the witness noticed", noticed_words))
+    return Proof("A model of a route", CLAIM, figures, failures=tuple(failures))
+
+
+def _is_noticed(mutant: Mutant, seed: int) -> bool:
+    return any(noticed(mutant, seed + number) for number in range(MOST_SEEDS))
 
 
 def _figures(rounds: int) -> tuple[tuple[str, str], ...]:
