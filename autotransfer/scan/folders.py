@@ -131,6 +131,11 @@ def read_names(
     return contents.listing(clock_ns(), is_complete=False)
 
 
+# The key of each folder's record is its whole path, and so cost grows with the square of the depth.
+MOST_LEVELS = 1000
+TOO_DEEP = "it lies more than 1,000 folders deep, where nothing is read"
+
+
 class _Contents:
     """Sorts the entries of one folder by what they are; see Listing."""
 
@@ -201,6 +206,10 @@ class _Contents:
     def listing(self, seen_at_ns: int, *, is_complete: bool) -> Listing:
         """Everything that was added; `is_complete`: whether that is all the folder holds."""
         self.errors += _remove_unsendable(self._rel_path, self.files, self.folders)
+        if self._rel_path.count("/") + 1 >= MOST_LEVELS:
+            for name in self.folders:
+                self.add_error(name, TOO_DEEP)
+            self.folders = []
         has_unsent = bool(self.errors or self.special_files or self.moved)
         if is_complete and self._rel_path and not (self.files or self.folders or has_unsent):
             self.files[FOLDER_ITSELF] = EMPTY_FOLDER

@@ -1,9 +1,14 @@
-"""Names that are two here and one at the destination: reported as long as it lasts, and no original is called safe."""
+"""Names that are two here and one at the destination, or nested too deep: reported as long as it lasts."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from evidence_kept import recorded_text
 from faulty import FaultCheck
+from shapes import remove
+from small_globus import SmallGlobus
 from suite import DST_ID, Route
 
 from emulator.http.server import Emulator
@@ -113,3 +118,31 @@ def assert_ends_when_renamed(route: Route, rel_path: str) -> None:
     here, there = ({path.read_bytes() for path in top.rglob("*") if path.is_file()} for top in (route.src, route.dst))
     assert here <= there
     route.run("status.py", "--path", str(route.src))
+
+
+@pytest.mark.fault(
+    "folders in each other, 1,003 levels deep",
+    sees="/d: it lies more than 1,000 folders deep, where nothing is read.",
+    status=3,
+    recorded="top verified",
+)
+def test_folders_that_are_too_deep_are_reported_and_all_else_arrives(
+    there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    folder = os.open(there.src, os.O_RDONLY)
+    for _ in range(1003):
+        os.mkdir("d", dir_fd=folder)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = deeper
+    os.close(folder)
+    there.write("top")
+    try:
+        result = there.run("main.py", "--wait", "60", status=None)
+
+        fault.check(result, recorded_text(there))
+        assert (there.dst / "top").exists()
+        again = there.summary_here(status=3)
+        assert (again["folders"], again["errors"], again["new"]) == (1001, 1, 0)
+    finally:
+        remove(there.src)
