@@ -106,14 +106,18 @@ class Submitter:
     def _fresh_id(self) -> str:
         """A submission_id that no task of ours has: one from a cache would make Globus drop a task as a duplicate."""
         submission_id = self._tasks.submission_id()
-        recent = [task for task in self._store.history(limit=RECENT_TASKS) if isinstance(task, Task)]
-        if any(task.submission_id == submission_id for task in (*self._store.ledger.open.values(), *recent)):
+        if any(task.submission_id == submission_id for task in self._known()):
             raise GlobusProblem(
                 "Globus gave the submission_id of an earlier task",
                 why=f"it is {submission_id}",
                 remedy=f"If a proxy answers in the place of Globus, it must not cache. {NOTHING_RECORDED} {NEXT_RUN}",
             )
         return submission_id
+
+    def _known(self) -> list[Task]:
+        """The open tasks, and the last that have ended."""
+        recent = [task for task in self._store.history(limit=RECENT_TASKS) if isinstance(task, Task)]
+        return [*self._store.ledger.open.values(), *recent]
 
     def post_all(self, *, is_again: bool = False) -> None:
         """Steps 2 and 3: post every prepared task, oldest first, and commit its task_id.
@@ -173,6 +177,12 @@ class Submitter:
         )
         refused_effect = NOTHING_LOST if is_again else NOTHING_RECORDED
         task_id = self._tasks.submit(data, effect=KEPT, refused_effect=refused_effect)
+        if any(known.task_id == task_id for known in self._known()):
+            raise OutcomeUnknown(
+                f"Globus accepted task {task.label!r} with the task_id of an earlier task",
+                why=f"it is {task_id}",
+                remedy=f"If a proxy answers in the place of Globus, it must not cache. {KEPT}",
+            )
         accepted = task.accepted(task_id, now_ns=self._clock_ns())
         self._store.put_task(accepted)
         self._store.commit()

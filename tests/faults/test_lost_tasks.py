@@ -205,6 +205,35 @@ def test_an_accepted_task_without_a_usable_task_id_is_found_under_its_label(
     assert recorded(there) == {"a": "verified"}
 
 
+@pytest.mark.fault(
+    "an accepted task has the task_id of another",
+    sees="Globus accepted task ... with the task_id of an earlier task: it is ... If a proxy answers in the place of "
+    "Globus, it must not cache. It is recorded; the next run will submit it again with the same submission_id",
+    status=6,
+    recorded="a verified, b in flight",
+)
+def test_a_task_id_is_believed_once(there: Route, service: SmallGlobus, fault: FaultCheck) -> None:
+    """By their counts alone, both would be delivered when the first is."""
+    there.write("a")
+    there.deliver_here()
+    earlier = service.newest.task_id
+
+    def from_a_cache(method: str, path: str, query: dict[str, str], body: Any) -> Any:
+        if path != "/v0.10/transfer":
+            return None
+        status, document = service._accept(body)
+        return status, {**document, "code": "Accepted", "task_id": earlier}
+
+    service.answer = from_a_cache
+    there.write("b")
+    fault.check(there.run("main.py", status=None), recorded_text(there))
+    service.answer = lambda *request: None
+    there.deliver_here()
+
+    assert len(service.tasks) == 2
+    assert recorded(there) == {"a": "verified", "b": "verified"}
+
+
 def test_a_task_id_in_capitals_is_the_same_task_id(there: Route, service: SmallGlobus) -> None:
     def shout(method: str, path: str, query: dict[str, str], body: Any) -> Any:
         if path == "/v0.10/transfer":
