@@ -225,9 +225,13 @@ def run_lock(
         )
         with explained_as(ConfigurationProblem, f"Cannot lock {path}", remedy=remedy):
             give_up_at = time.monotonic() + wait_seconds
+            is_said = not is_watched()
             while not _is_locked(lock_fd):
                 if time.monotonic() >= give_up_at:
                     raise _active(lock_fd, is_silent=is_silent, effect=effect)
+                if not is_said:
+                    warn("Waiting for an active run to end.")
+                    is_said = True
                 time.sleep(LOCK_POLL_SECONDS)
         with suppress(OSError):  # the pid is only for people; a full disk must not stop a run here
             os.ftruncate(lock_fd, 0)

@@ -31,7 +31,8 @@ REMEDIES = {
     "SETTLE_SECONDS.",
     "FILE_NOT_FOUND": "The source collection does not find them. If they are there, SRC_PATH is wrong: run "
     "test_config.py.",
-    "PERMISSION_DENIED": faults.REMEDIES["PERMISSION_DENIED"],
+    "PERMISSION_DENIED": "Give the user that the source collection acts as permission to read them; or, if their task "
+    "failed at the destination, the user there permission to write in DST_DIR.",
     "INVALID_PATH_NAME": "Rename them.",
     "QUOTA_EXCEEDED": faults.SPACE,
     "NO_SPACE_LEFT": faults.SPACE,
