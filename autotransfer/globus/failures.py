@@ -80,11 +80,17 @@ def _any(*conditions: Callable[[Api], bool]) -> Callable[[Api], bool]:
 
 
 def _needs_consent(error: Api) -> bool:
-    return isinstance(error.raw_json, dict) and bool(error.info.consent_required)
+    return _has_form(error) and bool(error.info.consent_required)
 
 
 def _needs_session(error: Api) -> bool:
-    return isinstance(error.raw_json, dict) and bool(error.info.authorization_parameters)
+    return _has_form(error) and bool(error.info.authorization_parameters)
+
+
+def _has_form(error: Api) -> bool:
+    """Whether the refusal says what it demands in a form that the SDK can read."""
+    body = error.raw_json
+    return isinstance(body, dict) and isinstance(body.get("authorization_parameters", {}), dict)
 
 
 # Observed for a hundred pending tasks: 409 ClientError.Conflict.TooManyPendingJobs.

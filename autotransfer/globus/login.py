@@ -163,8 +163,8 @@ class Login:
         """
         cause = refused.__cause__ if refused else None
         named = demand or (cause if isinstance(cause, globus_sdk.GlobusAPIError) else None)
-        found = to_gare(named) if named else None
         with explained("sign you in", effect="Nothing was changed.", again=self._again):
+            found = to_gare(named) if named else None
             self._app.login(auth_params=found.authorization_parameters if found else None, force=True)
 
     def prove(self) -> None:

@@ -44,6 +44,18 @@ PAGES: list[bytes] = [
     DEEP.encode(),
     b'{"a":%s}' % DEEP.encode(),
 ]
+# Without what the SDK repeats after a pause.
+REFUSED = (400, 401, 403, 404, 409, 410, 413, 422)
+REFUSAL = {
+    "code": "ClientError.NotFound",
+    "message": "Not found",
+    "request_id": "small",
+    "resource": "/x",
+    "error": "odd",
+    "required_scopes": ["a"],
+    "authorization_parameters": {"session_message": "again", "session_required_single_domain": ["example.org"]},
+    "errors": [{"code": "X", "message": "x"}],
+}
 EVIDENCE = {"verified", "equal", "transferred", "found"}
 TIMER_ID = "7a0c9d5e-0000-4000-8000-000000000001"
 
@@ -96,17 +108,19 @@ class BorderTargets:
     def timers(self, data: st.DataObject) -> None:
         """What timer.py shows of timers and of their tasks."""
         rng = random.Random(data.draw(st.integers(0, 1 << 60)))
-        with self._route(rng, is_person=False) as route:
+        with self._route(rng, is_person=rng.random() < 0.2) as route:
             documents = {"": {"jobs": [_timer(), _timer()]}, TIMER_ID: _timer()}
 
             def answer(method: str, path: str, query: dict[str, str], body: Any) -> Optional[Answer]:
-                if not path.startswith("/jobs"):
+                if not path.startswith(("/jobs", "/v2/oauth2/userinfo")):
                     return None
+                if path.startswith("/v2/"):
+                    return self._changed(rng, self._service._usual(method, path, query, body))
                 return self._changed(rng, (200, documents.get(path.split("/")[2], _timer())))
 
             self._service.answer = answer
-            for words in (("job", "list"), ("job", "list", "--verbose"), ("job", "status", TIMER_ID)):
-                self._run(route, "timer.py", *words, *rng.choice([(), ("--json",)]), statuses=TIMER_STATUSES)
+            for words in ("job list", "job list --verbose", f"job status {TIMER_ID}", "session whoami --verbose"):
+                self._run(route, "timer.py", *words.split(), *rng.choice([(), ("--json",)]), statuses=TIMER_STATUSES)
 
     @contextmanager
     def _route(self, rng: random.Random, *, is_person: bool) -> Iterator[Route]:
@@ -137,12 +151,15 @@ class BorderTargets:
 
     def _changed(self, rng: random.Random, answer: Answer) -> Answer:
         self.mutations += 1
+        status, document = answer
         if rng.random() < 0.1:
-            return answer[0], rng.choice(PAGES)
-        document = copy.deepcopy(answer[1])
+            return status, rng.choice(PAGES)
+        if rng.random() < 0.1:
+            status, document = rng.choice(REFUSED), REFUSAL
+        document = copy.deepcopy(document)
         for _ in range(rng.randint(1, 3)):
             document = _mutated(rng, document)
-        return answer[0], json.dumps(document).encode()
+        return status, json.dumps(document).encode()
 
     def _run(self, route: Route, *words: str, statuses: tuple[int, ...] = STATUSES) -> Result:
         words = words or ("main.py",)

@@ -260,6 +260,21 @@ def test_a_token_that_no_request_can_carry_is_not_kept(
     assert_all_arrives(there, service)
 
 
+@pytest.mark.fault(
+    "a refusal whose demands have another form than Globus gives them",
+    sees="did not show the collection ...: No (HTTP 403, code ClientError.Forbidden). Nothing was sent or recorded.",
+    status=6,
+    recorded="",
+)
+def test_a_refusal_whose_demands_have_another_form(there: Route, service: SmallGlobus, fault: FaultCheck) -> None:
+    there.write("a")
+    refusal = {"code": "ClientError.Forbidden", "message": "No", "authorization_parameters": True, "request_id": None}
+    service.answer = lambda method, path, query, body: (403, refusal) if "/endpoint/" in path else None
+
+    fault.check(there.run("main.py", status=None), recorded_text(there))
+    assert_all_arrives(there, service)
+
+
 # ---- lists that make no progress ---------------------------------------------------------------------------------
 
 

@@ -24,6 +24,8 @@ from urllib.parse import parse_qs, urlsplit
 EXISTS, SIZE, MTIME, CHECKSUM = range(4)
 TIMERS = "524230d7-ea86-4a52-8312-86065a9e0417"  # the client ID of the Timers service
 Answer = tuple[int, Any]
+IDENTITY = {"sub": "11111111-2222-4333-8444-555555555555", "name": "R. Researcher", "organization": "Example"}
+PERSON = {**IDENTITY, "preferred_username": "r@example.org", "email": "r@example.org", "identity_set": [IDENTITY]}
 
 
 class SmallTask:
@@ -152,8 +154,8 @@ class SmallGlobus:
         return Handler
 
     def _usual(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
-        if path == "/v2/oauth2/token":
-            return 200, _token(body)
+        if path.startswith("/v2/oauth2/"):
+            return 200, _token(body) if path.endswith("token") else PERSON
         _, version, *words = path.split("/")
         if version != "v0.10":
             return _refusal(404, "ClientError.NotFound", f"No such route {path}")
