@@ -15,6 +15,7 @@ import utils
 from autotransfer.common.errors import MEANINGS, ExitStatus, Problem, RunActive, UsageProblem
 from autotransfer.common.files import explained_as
 from autotransfer.common.paths import display
+from autotransfer.common.run_lock import NOTHING_DONE
 from autotransfer.common.service import remark
 from autotransfer.common.summary import LOG_UNWRITTEN, Notice
 from autotransfer.common.text import bar, counted, size_text
@@ -198,7 +199,7 @@ def _effect_of_waiting(chosen: argparse.Namespace) -> str:
         return "The names were not used: pass them to a later run."
     if chosen.full or chosen.wait is not None:
         return "Nothing was done: run this again once it has ended."
-    return utils.NOTHING_DONE
+    return NOTHING_DONE
 
 
 def _renew_report(settings: Settings, summary: Summary, status: int) -> None:

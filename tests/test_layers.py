@@ -61,7 +61,7 @@ ONLY_IN: dict[str, set[str]] = {
     "dbm": set(),
     "argparse": set(),
     "getpass": set(),
-    "fcntl": set(),
+    "fcntl": {"common.run_lock"},
     "signal": {"scan.pool", "monitoring.notify"},
     "socket": set(),
     "subprocess": {"monitoring.notify"},
@@ -255,7 +255,7 @@ def core_needs_the_sdk_alone(module: Module) -> Iterator[str]:
             yield f"{imported.module} is neither the standard library nor globus_sdk"
 
 
-def special_modules_stay_in_their_rooms(module: Module) -> Iterator[str]:
+def special_modules_stay_in_their_places(module: Module) -> Iterator[str]:
     for imported in imports(module):
         top = imported.module.partition(".")[0]
         if top in ONLY_IN and not ONLY_IN[top] & {module.module_name, module.package}:
@@ -390,7 +390,7 @@ def no_test_imports_a_script(module: Module) -> Iterator[str]:
 RULES: dict[Rule, list[Module]] = {
     imports_point_one_way: [*PRODUCT, *EMULATOR],
     core_needs_the_sdk_alone: PRODUCT,
-    special_modules_stay_in_their_rooms: PRODUCT,
+    special_modules_stay_in_their_places: PRODUCT,
     the_engine_neither_prints_nor_asks_nor_exits: PRODUCT,
     pure_rooms_touch_nothing: PRODUCT,
     product_and_emulator_are_strangers: [*PRODUCT, *TOP, *EMULATOR],
@@ -424,11 +424,11 @@ OFFENDERS = [
     (imports_point_one_way, "emulator.transfer.task", "from emulator.world import World"),
     (imports_point_one_way, "autotransfer.brand_new", "from autotransfer.common.errors import Problem"),
     (core_needs_the_sdk_alone, "autotransfer.run", "import requests"),
-    (special_modules_stay_in_their_rooms, "autotransfer.transfer.submit", "from globus_sdk import TransferData"),
-    (special_modules_stay_in_their_rooms, "autotransfer.datastore.tasks", "import sqlite3"),
-    (special_modules_stay_in_their_rooms, "autotransfer.globus.tasks", "import pickle"),
-    (special_modules_stay_in_their_rooms, "autotransfer.datastore.store", "import dbm.dumb"),
-    (special_modules_stay_in_their_rooms, "autotransfer.run", "import argparse"),
+    (special_modules_stay_in_their_places, "autotransfer.transfer.submit", "from globus_sdk import TransferData"),
+    (special_modules_stay_in_their_places, "autotransfer.datastore.tasks", "import sqlite3"),
+    (special_modules_stay_in_their_places, "autotransfer.globus.tasks", "import pickle"),
+    (special_modules_stay_in_their_places, "autotransfer.datastore.store", "import dbm.dumb"),
+    (special_modules_stay_in_their_places, "autotransfer.run", "import argparse"),
     (the_engine_neither_prints_nor_asks_nor_exits, "autotransfer.run", "def f():\n    print('done')"),
     (the_engine_neither_prints_nor_asks_nor_exits, "autotransfer.globus.login", "code = lambda: input('code: ')"),
     (the_engine_neither_prints_nor_asks_nor_exits, "autotransfer.datastore.store", "def f():\n    sys.exit(5)"),
