@@ -12,6 +12,8 @@ ARGS ?=
 TEST_OPTIONS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 PY = $(VENV)/bin/python
+# Marks an environment that was made here, so that distclean removes no other one.
+MADE_HERE = .made-by-make
 # The command line pins an SDK of its own, so it lives apart. Tests run it as users do.
 GLOBUS_CLI_PACKAGE = globus-cli>=3.40,<4
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
@@ -56,7 +58,8 @@ clean:  ## remove what the demo, the tests and the checks left
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean  ## clean, and remove the virtual environments (a crontab that names one stops working)
-	rm -rf $(VENV) $(VENV_CLI)
+	@for folder in "$(VENV)" "$(VENV_CLI)"; do if test -f "$$folder/$(MADE_HERE)"; then echo "rm -rf $$folder"; \
+	rm -rf "$$folder"; elif test -e "$$folder"; then echo "make: $$folder was not made here, so it stays" >&2; fi; done
 
 # --- setting up -------------------------------------------------------------------------------------------------------
 
@@ -107,7 +110,7 @@ define NEW_VENV
 	On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@test ! -e $(1) || test -f $(1)/pyvenv.cfg || { echo "make: $(1) exists and is no virtual environment. Name \
 	another folder with VENV= or VENV_CLI=" >&2; exit 1; }
-	@rm -rf $(1) && "$(PYTHON)" -m venv $(1) || { rm -rf $(1); exit 1; }
+	@rm -rf $(1) && "$(PYTHON)" -m venv $(1) && : > $(1)/$(MADE_HERE) || { rm -rf $(1); exit 1; }
 endef
 
 # Whoever names an interpreter means it: an environment made with another one is not quietly used.

@@ -193,6 +193,30 @@ def test_make_empties_no_folder_that_is_not_a_virtual_environment(make: str, tmp
     assert (tmp_path / "thesis.tex").exists()
 
 
+@pytest.mark.parametrize("is_environment", [False, True])
+def test_distclean_removes_what_was_made_here_and_nothing_else(make: str, tmp_path: Path, is_environment: bool) -> None:
+    copy, made, other = tmp_path / "copy", tmp_path / "made here", tmp_path / "thesis"
+    for folder in (copy, made, other):
+        folder.mkdir()
+    shutil.copy(ROOT / "Makefile", copy)
+    (made / ".made-by-make").touch()
+    (other / "chapter1").touch()
+    if is_environment:
+        (other / "pyvenv.cfg").touch()
+
+    done = run(make, "-C", copy, "distclean", f"VENV={other}", f"VENV_CLI={made}")
+
+    assert done.returncode == 0, done.stdout
+    assert f"{other} was not made here, so it stays" in done.stdout
+    assert ((other / "chapter1").exists(), made.exists()) == (True, False)
+
+
+def test_an_environment_that_is_made_here_is_marked(make: str, tmp_path: Path) -> None:
+    done = run(make, f"PYTHON={sys.executable}", f"VENV={tmp_path / 'venv'}", tmp_path / "venv/bin/python")
+
+    assert (tmp_path / "venv/.made-by-make").exists(), done.stdout
+
+
 def test_make_alone_lists_every_target(make: str) -> None:
     done = run(make).stdout
 
