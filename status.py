@@ -227,13 +227,23 @@ def _print_manifest(rows: Any, kind: str, service: str) -> int:
     )
     try:
         with stream:
-            manifest.write(rows, stream, kind, service=service)
+            manifest.write(rows, _Screen(stream) if sys.stdout.isatty() else stream, kind, service=service)
     except BrokenPipeError:
         pass  # the reader has read enough
     except OSError as error:
         remedy = "What was printed is not complete."
         raise ConfigurationProblem("Cannot print the manifest", why=reason(error), remedy=remedy) from None
     return int(ExitStatus.DONE)
+
+
+class _Screen:
+    """A stream whose lines a terminal shows and does not obey; what is a name's own newline becomes an escape, too."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> int:
+        return self._stream.write(paths.display(line.rstrip("\n")) + "\n")
 
 
 def _say(lines: list[str]) -> None:

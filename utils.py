@@ -8,12 +8,13 @@ import gc
 import logging
 import os
 import re
+import resource
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, NoReturn
 
 from autotransfer.common.config_files import LOCAL, SHIPPED, load
@@ -26,7 +27,7 @@ from autotransfer.common.errors import (
     reason,
 )
 from autotransfer.common.files import disk_remedy, explained_as, open_own
-from autotransfer.common.paths import display
+from autotransfer.common.paths import display_lines
 from autotransfer.common.run_lock import NOTHING_DONE, held_lock
 from autotransfer.common.service import service
 from autotransfer.common.settings import Settings
@@ -120,7 +121,7 @@ def has_terminal() -> bool:
 
 def typed(question: str) -> str:
     """What a person types in answer to a question, without blanks at its ends; "" if they end the input instead."""
-    _print(_plain(question), sys.stderr, end="")
+    _print(display_lines(question), sys.stderr, end="")
     return sys.stdin.readline().strip()
 
 
@@ -143,11 +144,13 @@ def ask_for_code(url: str, *, why: str = "") -> str:
 def say(text: str, *, has_colours: bool = False) -> None:
     """Print to standard output. A run never stops because something cannot be printed.
 
+    File names and messages of Globus may hold control sequences, which a terminal would obey: they are escaped.
+
     Args:
         has_colours: Whether the text holds our colours, which are kept. Every other control sequence is escaped.
     """
     parts = COLOUR.split(text) if has_colours else [text]
-    printed = "".join(part if has_colours and COLOUR.fullmatch(part) else _plain(part) for part in parts)
+    printed = "".join(part if has_colours and COLOUR.fullmatch(part) else display_lines(part) for part in parts)
     _report_unprinted(_print(printed, sys.stdout))
 
 
@@ -158,12 +161,7 @@ def _report_unprinted(why: str) -> None:
 
 def warn(text: str) -> None:
     """Print to standard error what a person must read; cron mails it."""
-    _print(_plain(text), sys.stderr)
-
-
-def _plain(text: str) -> str:
-    # File names and messages of Globus may hold control sequences, which a terminal would obey.
-    return text if text.isprintable() else "\n".join(map(display, text.split("\n")))
+    _print(display_lines(text), sys.stderr)
 
 
 def _print(text: str, stream: Any, *, end: str = "\n") -> str:
@@ -228,7 +226,7 @@ class _OneRecord(logging.Formatter):
     """Formats a record so that nothing in it resembles another one: further lines are indented, controls escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return "\n    ".join(map(display, super().format(record).split("\n")))
+        return display_lines(super().format(record)).replace("\n", "\n    ")
 
 
 class _LogWriter(logging.StreamHandler):  # type: ignore[type-arg]
@@ -296,6 +294,7 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     """Run a script's main and exit with its status. Users never see a traceback."""
     _read_names_as_utf8()
     os.umask(0o077)
+    _leave_no_core()
     # Until the log is open, logging would print a second time what `end` prints.
     logging.lastResort = logging.NullHandler()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -356,6 +355,12 @@ def _read_names_as_utf8() -> None:
     if sys.getfilesystemencoding() != "utf-8" and sys.executable:
         words = getattr(sys, "orig_argv", [sys.executable, *sys.argv])  # Python 3.9 does not keep its own
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *words[1:]])  # noqa: S606 - the same program, again
+
+
+def _leave_no_core() -> None:
+    """A core dump would hold the login. Only the soft limit falls: a command of the owner's can raise it again."""
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -72,6 +72,11 @@ def display(path: str) -> str:
     return "".join(one if one.isprintable() or one in JOINERS else _escape(one) for one in path)
 
 
+def display_lines(text: str) -> str:
+    """The same for a text of several lines, which stay lines."""
+    return text if text.isprintable() else "\n".join(map(display, text.split("\n")))
+
+
 def _escape(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode keeps it

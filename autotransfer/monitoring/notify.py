@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from autotransfer.common.errors import ConfigurationProblem, ExitStatus, Problem, reason
-from autotransfer.common.paths import display
+from autotransfer.common.paths import display, display_lines
 from autotransfer.common.service import remark
 from autotransfer.common.settings import Settings
 from autotransfer.common.summary import Notice, Summary
@@ -186,7 +186,7 @@ class Notifier:
             text = "\n".join((f"ended with status {outcome.status}", *texts))
             # While a blip may pass, the run has neither succeeded nor failed: the service counts the time itself.
             suffix = "/log" if self._alerts.is_waited_for else "/fail"
-        text = f"{text}\n{remark(self._settings.service.name)}".rstrip()
+        text = display_lines(f"{text}\n{remark(self._settings.service.name)}".rstrip())
         body = f"{self._settings.label} ({self._settings.config_file}) {text}"[:MOST_PING_CHARACTERS]
         url = f"{self._settings.ping_url.rstrip('/')}{suffix}"
         if why := post_within(url, body.encode("utf-8", "backslashreplace"), seconds=PING_SECONDS):
@@ -204,7 +204,7 @@ class Notifier:
         }
         try:
             with tempfile.TemporaryFile() as output:
-                why = _run(command, f"{text[:MOST_TEXT_CHARACTERS]}\n", environment, output)
+                why = _run(command, f"{display_lines(text)[:MOST_TEXT_CHARACTERS]}\n", environment, output)
         except (OSError, ValueError) as error:
             why = reason(error)
         if why:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import IO
+from typing import Protocol
 
 from autotransfer.common.errors import UsageProblem
 from autotransfer.common.service import GLOBUS_NAME
@@ -20,6 +20,12 @@ FORMATS = (CSV, JSON_LINES)
 SUFFIXES = {".csv": CSV, ".jsonl": JSON_LINES, ".ndjson": JSON_LINES}
 COLUMNS = ("path", "size_bytes", "mtime", "delivered_at", "task_id", "evidence", "schema", "service")
 PROGRESS_EVERY = 10_000
+
+
+class Lines(Protocol):
+    """What the rows are written to, each with one call."""
+
+    def write(self, line: str, /) -> object: ...
 
 
 def format_of(path: str, chosen: str | None) -> str:
@@ -43,7 +49,7 @@ def format_of(path: str, chosen: str | None) -> str:
 
 def write(
     rows: Iterable[DeliveredPath],
-    stream: IO[str],
+    stream: Lines,
     kind: str,
     *,
     service: str = GLOBUS_NAME,
@@ -66,13 +72,13 @@ def write(
     return count
 
 
-def _csv_writer(stream: IO[str]) -> Callable[[tuple[object, ...]], object]:
+def _csv_writer(stream: Lines) -> Callable[[tuple[object, ...]], object]:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     return writer.writerow
 
 
-def _json_writer(stream: IO[str]) -> Callable[[tuple[object, ...]], object]:
+def _json_writer(stream: Lines) -> Callable[[tuple[object, ...]], object]:
     encode = json.JSONEncoder(ensure_ascii=False).encode
     return lambda values: stream.write(encode(dict(zip(COLUMNS, values))) + "\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import sqlite3
@@ -11,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from faulty import FaultCheck
 from suite import Route
-from waiting import until
+from terminal import sign_in
+from waiting import until, until_held
 
 from emulator.http.server import Emulator
 
@@ -38,6 +41,63 @@ def test_something_else_in_the_place_of_our_file_is_named(
 
     assert kind in result.stderr
     assert kind in checked.stdout
+
+
+@pytest.mark.fault(
+    "tokens.db is a symbolic link",
+    sees="/tokens.db is a symbolic link, which is not followed here. Move it away",
+    status=5,
+    recorded="nothing",
+)
+def test_a_login_is_never_opened_through_a_link(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+    sign_in(route_of_a_person(route))
+    (route.folder / "elsewhere").mkdir()
+    kept = (route.code_path / "tokens.db").rename(route.folder / "elsewhere/tokens.db")
+    kept.chmod(0o644)
+    (route.code_path / "tokens.db").symlink_to(kept)
+    before = kept.read_bytes()
+
+    fault.check(route.run("main.py", "-v", status=None), route)
+
+    for words in (["timer.py", "session", "logout"], ["timer.py", "job", "list"]):
+        route.run(*words, status=5, says="tokens.db is a symbolic link")
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (before, 0o644)
+
+
+@pytest.mark.parametrize(("make", "kind"), [(Path.mkdir, "folder"), (os.mkfifo, "pipe"), (make_link, "symbolic link")])
+def test_something_else_in_the_place_of_the_login_is_named(
+    route: Route, make: Callable[[Path], None], kind: str
+) -> None:
+    path = route_of_a_person(route).code_path / "tokens.db"
+    make(path)
+
+    assert kind in route.run("main.py", status=5, says=f"{path} is a").stderr
+    assert not Path("/nonexistent/elsewhere").exists()
+
+
+def route_of_a_person(route: Route) -> Route:
+    route.configure(CLIENT_SECRET_FILE="")
+    route.write("a.txt")
+    return route
+
+
+def test_no_core_of_a_run_holds_the_login(route: Route, globus: Emulator) -> None:
+    route.write("a.txt")
+    hold = globus.world.add_fault("POST /v0.10/transfer", hold=True)
+
+    def any_size() -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+
+    process = route.start("main.py", preexec_fn=any_size)
+    until_held(hold, process)
+    limits = Path(f"/proc/{process.pid}/limits")
+    text = limits.read_text() if limits.exists() else ""
+    hold.release()
+    process.communicate(timeout=60)
+
+    if not text:
+        pytest.skip("this system does not show the limits of a process (/proc)")
+    assert re.search(r"^Max core file size +0 ", text, re.MULTILINE), text
 
 
 def test_a_database_of_another_program_is_not_adopted(lonely_route: Route) -> None:
