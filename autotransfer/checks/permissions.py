@@ -34,9 +34,11 @@ def refuse_open_files(settings: Settings) -> None:
         elif _others_can_write(folder) and not os.stat(folder).st_mode & stat.S_ISVTX:
             findings.append(f"{folder} can be written by others, who can replace {path}")
             commands.append(f"chmod go-w {shlex.quote(folder)}")
-    for path in (*map(settings.state_file, NAMES), settings.client_secret_file):
+    with_url = _files_with_a_url(settings)
+    for path in (*map(settings.state_file, NAMES), settings.client_secret_file, *with_url):
         if path and _others_can_read(path):
-            findings.append(f"{path} can be read or written by others")
+            holds = ", and it holds PING_URL" if path in with_url else ""
+            findings.append(f"{path} can be read or written by others{holds}")
             commands.append(f"chmod 600 {shlex.quote(path)}")
     if findings:
         raise ConfigurationProblem(
@@ -44,6 +46,14 @@ def refuse_open_files(settings: Settings) -> None:
             details=tuple(findings),
             remedy="\n".join(("Run:", *commands)),
         )
+
+
+def _files_with_a_url(settings: Settings) -> list[str]:
+    """The files of settings that hold PING_URL: who knows it can report to the watching service that all is well."""
+    if not settings.ping_url:
+        return []
+    is_local = settings.local_file and "PING_URL" not in settings.edited
+    return [path for path in (settings.local_file, "" if is_local else settings.config_file) if path]
 
 
 def _folders_of(settings: Settings) -> list[tuple[str, str]]:

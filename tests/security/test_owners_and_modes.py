@@ -107,6 +107,19 @@ def test_a_configuration_or_code_path_that_others_can_write_is_reported(route: R
     route.run("test_config.py", "--no-login", says="ok    permissions")
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640])
+def test_a_ping_url_that_others_can_read_is_reported(route: Route, mode: int) -> None:
+    route.config.chmod(mode)
+    route.run("test_config.py", "--no-login", says="ok    permissions")
+    route.configure(PING_URL="https://localhost/ping")
+
+    said = failed_permissions(route).stdout
+
+    assert f"{route.config} can be read or written by others, and it holds PING_URL" in said
+    subprocess.run(["sh", "-ec", said[said.index("chmod 600") :].split("\n")[0]], check=True)
+    route.run("test_config.py", "--no-login", says="ok    permissions")
+
+
 @as_root
 @pytest.mark.parametrize("what", ["route.py", "state"])
 def test_a_configuration_or_code_path_of_another_user_is_reported(route: Route, what: str) -> None:
