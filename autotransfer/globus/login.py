@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import stat
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable, Union
@@ -18,11 +17,12 @@ from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage, Tok
 from globus_sdk.transport import RetryCheckResult, RetryContext
 
 from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded
-from autotransfer.common.files import explained_as, what_to_do
+from autotransfer.common.files import explained_as, open_own, refuse_unusable, what_to_do
 from autotransfer.common.service import AUTH, TIMER, TRANSFER, difference, refuse_unknown_environment
 from autotransfer.common.settings import Settings
 from autotransfer.globus.answers import IDENTITY, document_in
 from autotransfer.globus.failures import NEXT_RUN, explained
+from autotransfer.globus.redirects import follow_none
 
 APP_NAME = "Globus Automated Transfer"
 TOKEN_FILE = "tokens.db"  # noqa: S105 - a file name
@@ -56,7 +56,7 @@ class Login:
         again: A sentence on who repeats a failed request, and when.
 
     Raises:
-        ConfigurationProblem: The secret or the token file cannot be read, or a service URL is not safe.
+        ConfigurationProblem: The secret or the token file cannot be used, or a service URL is not safe.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Login:
         sign_in_command: str = "test_config.py",
         again: str = NEXT_RUN,
     ) -> None:
+        follow_none()
         _refuse_unsafe_urls(os.environ)
         _refuse_mixed_services(os.environ, (AUTH, TRANSFER, TIMER) if wants_timers else (AUTH, TRANSFER))
         self._secret = client_secret(settings)
@@ -362,6 +363,7 @@ def service_time_seconds() -> float:
         GlobusProblem: Globus did not report it.
         ConfigurationProblem: A service URL is not safe.
     """
+    follow_none()
     _refuse_unsafe_urls(os.environ)
     _refuse_mixed_services(os.environ, (AUTH, TRANSFER))
     client = globus_sdk.AuthClient()
@@ -406,10 +408,9 @@ def _token_storage(path: str) -> SQLiteTokenStorage:
     )
     what, errors = f"Cannot open the stored login {path}", (OSError, sqlite3.Error, ValueError)
     with explained_as(ConfigurationProblem, what, remedy=remedy, errors=errors):
-        # Owner-only from the moment it exists, and made so again if its mode was looser.
-        if os.path.exists(path):
-            if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
-                os.chmod(path, 0o600)
+        # Owner-only from the moment it exists, and made so again if its mode was looser. SQLite would follow a link.
+        if refuse_unusable(path):
+            os.close(open_own(path, os.O_RDWR))
             if _is_unfinished(path):
                 os.unlink(path)
         return _InFile(path)
