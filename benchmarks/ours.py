@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -157,7 +158,7 @@ def emulator() -> Iterator[Mapping[str, str]]:
             if line.startswith("Serving"):
                 break
             name, _, value = line.strip().removeprefix("export ").partition("=")
-            variables[name] = value
+            variables[name] = "".join(shlex.split(value))
         else:
             raise Unfit(f"the emulator did not start: {variables}")
         yield variables

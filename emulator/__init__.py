@@ -2,8 +2,8 @@
 
 HTTP and the world are kept apart. A route unpacks a request, calls one method of the world, and renders the result.
 
-    http/       the services over HTTP: the server, what happens around every request (middleware), the private
-                prefix /_emulator/ (control), five files of routes
+    http/       the services over HTTP: the server, who is let in (gate), what happens around every request
+                (middleware), the private prefix /_emulator/ (control), five files of routes
     auth/       people, clients, codes, tokens, consents, scopes
     transfer/   collections, listings, submissions, tasks and their queue, bytes on their way
     timers/     timers, their schedules, what they run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,9 +24,11 @@ from .transfer.queue import Progress
 
 _DESCRIPTION = """\
 A local Globus: Auth and Transfer on 127.0.0.1, with folders of this computer as
-collections. Tasks really copy files. Any client id with any secret is accepted,
-and one person, researcher@example.org, consents to whatever is asked. Nothing
-reaches the real service, and nothing is remembered after the end.
+collections. Tasks really copy files, into collections that are given `write`.
+Who knows the URLs that it prints may do everything: keep them to yourself. Any
+client id with any secret is accepted, and one person, researcher@example.org,
+consents to whatever is asked. Nothing reaches the real service, and nothing is
+remembered after the end.
 """
 _EPILOG = """\
 Without COMMAND it serves until it is stopped, and prints the lines that aim the
@@ -34,18 +37,19 @@ exits with its status.
 
 examples:
   # two folders as two collections, in one terminal
-  python -m emulator --collection $SRC_ID=/data --collection $DST_ID=/tmp/archive
+  python -m emulator --collection $SRC_ID=/data --collection $DST_ID=/tmp/archive,write
 
   # one command inside it
-  python -m emulator --collection $SRC_ID=/ --collection $DST_ID=/ -- python main.py
+  python -m emulator --collection $SRC_ID=/data --collection $DST_ID=/tmp/archive,write -- python main.py
 
   # a Globus Connect Server collection, which asks for a data_access consent
-  python -m emulator --collection "$DST_ID=/tmp/archive,type=mapped,name=Lab archive"
+  python -m emulator --collection "$DST_ID=/tmp/archive,write,type=mapped,name=Lab archive"
 
-A DIR of "/" makes the paths of a collection those of this computer. A comma in
-DIR is part of it unless one of type=, name=, host= or folds= follows. Tests in other
-processes find more powers (clock, faults, outcomes) below /_emulator/.
+A DIR of "/" makes the paths of a collection those of this computer; it can only be
+read. A comma in DIR is part of it unless write or one of type=, name=, host= or
+folds= follows. Tests in other processes find more powers (clock, faults, outcomes) below /_emulator/.
 """
+_WRITE = "write"
 _OPTIONS = ("type", "name", "host", "folds")
 
 
@@ -60,33 +64,25 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_collection(text: str) -> Collection:
-    """The collection that ID=DIR[,type=…][,name=…][,host=…] describes.
+    """The collection that ID=DIR[,write][,type=…][,name=…][,host=…] describes.
 
     Raises:
         ValueError: Why it describes none.
     """
     collection_id, equals, rest = text.partition("=")
     if not equals or not rest:
-        raise ValueError(f"--collection {text!r} is not ID=DIR[,type=gcp|mapped|guest][,name=NAME]")
+        raise ValueError(f"--collection {text!r} is not ID=DIR[,write][,type=gcp|mapped|guest][,name=NAME]")
     try:
         collection_id = str(uuid.UUID(collection_id))
     except ValueError:
         raise ValueError(f"--collection {text!r}: {collection_id!r} is not a UUID") from None
-    directory, *parts = rest.split(",")
-    options: dict[str, str] = {}
-    last = ""
-    for part in parts:
-        key, has_value, value = part.partition("=")
-        if has_value and key in _OPTIONS:
-            options[key] = value
-            last = key
-        elif last:
-            options[last] += "," + part
-        else:
-            directory += "," + part
+    directory, options = _options(rest)
+    may_write = _WRITE in options
     root = Path(directory).expanduser()
     if not root.is_dir():
         raise ValueError(f"--collection {text!r}: {directory!r} is not a folder")
+    if may_write and root.resolve() == Path("/"):
+        raise ValueError(f"--collection {text!r}: a collection that shows / can only be read")
     if options.get("type", "gcp") not in ENTITY_TYPES:
         raise ValueError(f"--collection {text!r}: type must be gcp, mapped or guest")
     if options.get("folds", "") not in FOLDS:
@@ -98,7 +94,27 @@ def parse_collection(text: str) -> Collection:
         name=options.get("name", ""),
         host_id=options.get("host"),
         folds=options.get("folds", ""),
+        read_only=not may_write,
     )
+
+
+def _options(text: str) -> tuple[str, dict[str, str]]:
+    """The folder and what is said of it, in DIR[,write][,type=…][,name=…]."""
+    directory, *parts = text.split(",")
+    options: dict[str, str] = {}
+    last = ""
+    for part in parts:
+        key, has_value, value = part.partition("=")
+        if part == _WRITE:
+            options[_WRITE] = ""
+        elif has_value and key in _OPTIONS:
+            options[key] = value
+            last = key
+        elif last:
+            options[last] += "," + part
+        else:
+            directory += "," + part
+    return directory, options
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -113,7 +129,7 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="%(prog)s --collection ID=DIR[,type=gcp|mapped|guest][,name=NAME] ... [options] [-- COMMAND ...]",
+        usage="%(prog)s --collection ID=DIR[,write][,type=gcp|mapped|guest][,name=NAME] ... [options] [-- COMMAND ...]",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -121,9 +137,9 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         metavar="ID=DIR",
         action="append",
         default=[],
-        help="a UUID and the folder behind it; repeat for more. type is gcp (the default), mapped or guest; name is "
-        "what people call it; host is a guest's mapped collection; folds is case, nfc or case+nfc where its file "
-        "system takes names for one that differ in case or Unicode form",
+        help="a UUID and the folder behind it; repeat for more. Without write it can only be read. type is gcp (the "
+        "default), mapped or guest; name is what people call it; host is a guest's mapped collection; folds is case, "
+        "nfc or case+nfc where its file system takes names for one that differ in case or Unicode form",
     )
     parser.add_argument("--port", type=int, default=0, metavar="N", help="the port on 127.0.0.1 (default: a free one)")
     parser.add_argument(
@@ -176,8 +192,7 @@ def _serve(emulator: Emulator) -> int:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, end)
     for name, value in emulator.environment().items():
-        if name.startswith("GLOBUS_SDK_"):
-            print(f"export {name}={value}", flush=True)
+        print(f"export {name}={shlex.quote(value)}", flush=True)
     print("Serving until stopped (Ctrl-C). Run the lines above in another terminal.", file=sys.stderr)
     stop.wait()
     return 0

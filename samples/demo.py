@@ -166,12 +166,12 @@ class Globus:
             )
         self.environment: dict[str, str] = {}
         assert self._process.stdout is not None
-        while len(self.environment) < 3:
+        while "no_proxy" not in self.environment:  # the last one
             line = self._process.stdout.readline()
             if not line:
                 raise Unexpected(f"The emulator did not start: {log.read_text().strip()}")
             name, _, value = line.strip().removeprefix("export ").partition("=")
-            self.environment[name] = value
+            self.environment[name] = "".join(shlex.split(value))
             narrator.say(f"  {line.rstrip()}")
         self._url = self.environment["GLOBUS_SDK_SERVICE_URL_TRANSFER"].rstrip("/")
         # No proxy is used for loopback.
@@ -224,12 +224,12 @@ class Demo:
             self.narrator,
             [
                 f"{SRC_ID}={_shown(self.folder / 'instrument')},name=Beamline 7",
-                f"{DST_ID}={_shown(self.folder / 'archive')},type=mapped,name=Lab archive",
+                f"{DST_ID}={_shown(self.folder / 'archive')},write,type=mapped,name=Lab archive",
             ],
             self.folder / "emulator.log",
         )
         around = {name: value for name, value in os.environ.items() if not name.startswith("GLOBUS_")}
-        self.environment = {**around, **self.globus.environment, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        self.environment = {**around, **self.globus.environment}
         try:
             self.check_configuration()
             self.send_the_first_tree()

@@ -28,7 +28,7 @@ def auth_blueprint(world: World) -> Blueprint:
 
     @routes.get("/.well-known/openid-configuration")
     def discovery() -> Response:
-        return json_response(_discovery(request.host_url.rstrip("/")))
+        return json_response(_discovery(request.url_root.rstrip("/")))
 
     @routes.get("/jwk.json")
     def keys() -> Response:

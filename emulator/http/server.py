@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ from .auth_api_routes import auth_api_blueprint
 from .auth_routes import auth_blueprint
 from .control import control_blueprint
 from .file_routes import file_blueprint
+from .gate import Gate
 from .middleware import Middleware
 from .requests import json_response
 from .timer_routes import timer_blueprint
@@ -30,11 +33,19 @@ from .transfer_routes import transfer_blueprint
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-HOST = "127.0.0.1"  # never anything else: there is no authentication worth the name
+# Never anything else. Every user of the machine reaches it there, so each run has a secret, in the path of its URLs.
+HOST = "127.0.0.1"
+# The SDK's variables. Whatever is asked of a service that is not imitated ends here too, never at the real one.
+SERVICES = ("AUTH", "TRANSFER", "TIMER", "TIMERS", "GROUPS", "SEARCH", "FLOWS", "COMPUTE")
 _LOG = logging.getLogger(__name__)
 
+NO_PROXY = ("NO_PROXY", "no_proxy")
+
 # Where the real services have routes: whatever is asked for below and not built here is answered 501 by name.
-_IMITATED_PREFIXES = ("/v0.10/", "/v2/", "/jobs", "/p/", "/.well-known/")
+_IMITATED_PREFIXES = (
+    *("/v0.10/", "/v2/", "/jobs", "/p/", "/.well-known/"),
+    *("/v1/", "/v3/", "/flows", "/runs"),  # Search, Compute, Flows
+)
 
 
 def create_app(world: World) -> Flask:
@@ -135,6 +146,12 @@ class _Server(ThreadedWSGIServer):
                 pass  # the client was faster
 
 
+def _exempt_from_proxies(around: Mapping[str, str]) -> str:
+    """What both spellings of NO_PROXY say, and this host; programs read only one of them. "*" stands alone."""
+    hosts = [host.strip() for name in NO_PROXY for host in around.get(name, "").split(",")]
+    return "*" if "*" in hosts else ",".join(dict.fromkeys([*filter(None, hosts), HOST]))
+
+
 class Emulator:
     """A local Globus for the length of a with-statement.
 
@@ -149,18 +166,24 @@ class Emulator:
         self, collections: Iterable[Collection] = (), *, progress: str = "immediate", port: int = 0, **options: Any
     ) -> None:
         self.world = make_world(collections, progress, options)
-        self._server = _Server(port, Middleware(create_app(self.world), self.world), self.world.clock)
+        self._secret = secrets.token_urlsafe(24)
+        app = Middleware(create_app(self.world), self.world)
+        self._server = _Server(port, Gate(app, self._secret), self.world.clock)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def url(self) -> str:
-        """The base of every service, with a slash at the end."""
-        return f"http://{HOST}:{self._server.port}/"
+        """The base of every service, with a slash at the end. Its path is this run's secret."""
+        return f"http://{HOST}:{self._server.port}/{self._secret}/"
 
-    def environment(self) -> dict[str, str]:
-        """The environment variables that aim the SDK, and everything built on it, at this emulator."""
-        variables = {f"GLOBUS_SDK_SERVICE_URL_{name}": self.url for name in ("AUTH", "TRANSFER", "TIMER")}
-        return {**variables, "NO_PROXY": HOST}
+    def environment(self, around: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment variables that aim the SDK, and everything built on it, at this emulator.
+
+        Args:
+            around: The variables that hold already, by default this process's. What they exempt stays exempt.
+        """
+        exempt = _exempt_from_proxies(os.environ if around is None else around)
+        return {**{f"GLOBUS_SDK_SERVICE_URL_{name}": self.url for name in SERVICES}, **dict.fromkeys(NO_PROXY, exempt)}
 
     def start(self) -> None:
         """Serve, in a thread."""

@@ -279,6 +279,7 @@ class CopyJob:
             code = "FILE_NOT_FOUND" if isinstance(error, FileNotFoundError) else "NOT_A_SYMLINK"
             raise ItemFault(code, error.strerror or "", is_at_source=True) from None
         self._destination.make_parents(unit.destination)
+        self._destination.check_may_write()
         try:
             if os.path.islink(unit.destination):
                 os.unlink(unit.destination)
@@ -400,6 +401,7 @@ class CopyJob:
         if not self._flags["delete_destination_extra"] or not unit.below or not os.path.lexists(unit.destination):
             return
         if os.path.isdir(unit.destination) != is_directory:
+            self._destination.check_may_write()
             remove_tree(unit.destination)
 
     def _remove_extra(self) -> Iterator[int]:
@@ -410,11 +412,12 @@ class CopyJob:
                 continue
             while True:
                 try:
+                    self._destination.check_may_write()
                     for _ in remove_extra(tree.source, tree.destination, self._is_wanted_name):
                         yield 1
                     break
-                except OSError as error:
-                    fault = fault_of(error, is_at_source=False)
+                except (OSError, ItemFault) as error:
+                    fault = fault_of(error, is_at_source=False) if isinstance(error, OSError) else error
                     self._task.record_fault(fault.code, self._details(tree, fault), self._context.clock.now())
                 yield STALLED
 

@@ -36,6 +36,8 @@ def delete_steps(task: Task, collection: Collection, clock: Clock) -> Iterator[i
     task.subtasks_total = len(task.submission.items)
     flags = task.submission.flags
     for item in task.submission.items:
+        if collection.read_only:
+            raise DeletionFailed("PERMISSION_DENIED")
         paths = [collection.local_path(item.source_path)]
         if flags["interpret_globs"]:
             root = collection.local_path("/")

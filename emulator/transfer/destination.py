@@ -22,7 +22,7 @@ class Destination:
         Raises:
             ItemFault: Read-only, no permission, over the quota, or the very file that is to be copied.
         """
-        self._check_may_write()
+        self.check_may_write()
         if _is_file(destination, source):
             # Opening it for writing would empty it. What Globus does is not known; here no file is lost.
             raise ItemFault("ENDPOINT_ERROR", "Source and destination are the same file", is_at_source=False)
@@ -55,7 +55,7 @@ class Destination:
         missing = parent
         while not os.path.lexists(os.path.dirname(missing)):
             missing = os.path.dirname(missing)
-        self._check_may_write()
+        self.check_may_write()
         self._permissions.check_writable(missing)
         try:
             os.makedirs(parent, exist_ok=True)
@@ -70,7 +70,7 @@ class Destination:
         """
         if os.path.isdir(destination):
             return
-        self._check_may_write()
+        self.check_may_write()
         self._permissions.check_writable(destination)
         try:
             os.mkdir(destination)
@@ -79,7 +79,12 @@ class Destination:
         except OSError as error:
             raise fault_of(error, is_at_source=False) from None
 
-    def _check_may_write(self) -> None:
+    def check_may_write(self) -> None:
+        """Refuse to change anything in a collection that can only be read.
+
+        Raises:
+            ItemFault: It is one.
+        """
         if self._collection.read_only:
             raise ItemFault("PERMISSION_DENIED", "The collection is read-only", is_at_source=False)
 

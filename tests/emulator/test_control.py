@@ -314,11 +314,11 @@ def test_requests_at_the_same_time_are_all_served(globus: Emulator, bearer: Call
 
 
 def test_answers_are_http_1_1_with_length_and_date_also_for_doubled_slashes(globus: Emulator) -> None:
-    host = globus.url.split("/")[2]
+    _, _, host, secret, _ = globus.url.split("/")
     connection = http.client.HTTPConnection(host, timeout=60)
     try:
         for path in ("//.well-known//openid-configuration", "/jwk.json"):
-            connection.request("GET", path)
+            connection.request("GET", f"/{secret}{path}")
             reply = connection.getresponse()
             body = reply.read()
             assert (reply.status, reply.version) == (200, 11)
@@ -329,16 +329,19 @@ def test_answers_are_http_1_1_with_length_and_date_also_for_doubled_slashes(glob
 
 
 def test_a_body_in_chunks_is_read_whole(globus: Emulator) -> None:
-    reply = requests.post(f"{globus.url}_emulator/progress", data=iter([b'{"mode":', b'"polls:3"}']), timeout=60)
+    pieces = iter([b'{"mode":', b'"polls:3"}'])
+    headers = {"Content-Type": "application/json"}
+    reply = requests.post(f"{globus.url}_emulator/progress", data=pieces, headers=headers, timeout=60)
 
     assert reply.json() == {"mode": "polls:3"}
 
 
 def test_the_date_of_answers_follows_the_clock_and_a_fault_can_name_its_own(globus: Emulator) -> None:
     def dates() -> list[str]:
-        connection = http.client.HTTPConnection(globus.url.split("/")[2], timeout=60)
+        _, _, host, secret, _ = globus.url.split("/")
+        connection = http.client.HTTPConnection(host, timeout=60)
         try:
-            connection.request("GET", "/jwk.json")
+            connection.request("GET", f"/{secret}/jwk.json")
             return connection.getresponse().headers.get_all("Date", [])
         finally:
             connection.close()

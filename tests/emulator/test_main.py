@@ -9,39 +9,45 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = "5a0c9d5e-0000-4000-8000-000000000001"
+SERVICES = ("AUTH", "TRANSFER", "TIMER", "TIMERS", "GROUPS", "SEARCH", "FLOWS", "COMPUTE")
+AROUND = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"} | {"NO_PROXY": "example.org"}
 COMMAND = [sys.executable, "-m", "emulator"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, cwd=ROOT, env=AROUND, timeout=60, check=False
+    )
 
 
 def test_without_a_command_it_serves_until_it_is_stopped(tmp_path: Path) -> None:
     arguments = ["--collection", f"{SOURCE}={tmp_path},type=mapped,name=Big, blue disk"]
     with subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=AROUND
     ) as program:
         assert program.stdout is not None and program.stderr is not None
-        lines = [program.stdout.readline() for _ in range(3)]
-        found = [re.fullmatch(r"export (\w+)=(http://127\.0\.0\.1:\d+/)\n", line) for line in lines]
+        lines = list(iter(program.stdout.readline, "export no_proxy=example.org,127.0.0.1\n"))
+        found = [re.fullmatch(r"export (\w+)=(http://127\.0\.0\.1:\d+/[\w-]{32}/)\n", line) for line in lines]
         names = [match.group(1) for match in found if match]
         url = found[0].group(2) if found[0] else ""
 
         (collection,) = requests.get(url + "_emulator/state", timeout=60).json()["collections"]
         with socket.socket() as other, pytest.raises(OSError):
             other.settimeout(1)
-            other.connect(("127.0.0.2", int(url.rpartition(":")[2].strip("/"))))
+            other.connect(("127.0.0.2", urlsplit(url).port))
         program.send_signal(signal.SIGTERM)
         rest, words = program.communicate(timeout=60)
 
-    assert names == [f"GLOBUS_SDK_SERVICE_URL_{name}" for name in ("AUTH", "TRANSFER", "TIMER")]
+    assert names == [f"GLOBUS_SDK_SERVICE_URL_{name}" for name in SERVICES]
+    assert lines[-1] == "export NO_PROXY=example.org,127.0.0.1\n"
     assert (collection["id"], collection["type"], collection["name"]) == (SOURCE, "mapped", "Big, blue disk")
     assert (program.returncode, rest) == (0, "")
     assert len(words.splitlines()) == 1
@@ -51,13 +57,13 @@ def test_with_a_command_it_runs_that_and_gives_its_status(tmp_path: Path) -> Non
     script = (
         "import os, sys, urllib.request;"
         "url = os.environ['GLOBUS_SDK_SERVICE_URL_TRANSFER'];"
-        "print(os.environ['NO_PROXY'], urllib.request.urlopen(url + 'jwk.json').status, sys.argv[1:]);"
+        "print(os.environ['no_proxy'], urllib.request.urlopen(url + 'jwk.json').status, sys.argv[1:]);"
         "sys.exit(7)"
     )
 
     done = run("--collection", f"{SOURCE}={tmp_path}", "--", sys.executable, "-c", script, "--port", "x y")
 
-    assert (done.returncode, done.stdout, done.stderr) == (7, "127.0.0.1 200 ['--port', 'x y']\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "example.org,127.0.0.1 200 ['--port', 'x y']\n", "")
 
 
 def test_a_command_that_is_stopped_ends_it_too(tmp_path: Path) -> None:
@@ -78,6 +84,7 @@ def test_a_command_that_is_stopped_ends_it_too(tmp_path: Path) -> None:
         (["--collection", "mine=/tmp"], "UUID"),
         (["--collection", SOURCE], "ID=DIR"),
         (["--collection", f"{SOURCE}=/no/such/folder"], "not a folder"),
+        (["--collection", f"{SOURCE}=/,write"], "only be read"),
         (["--collection", f"{SOURCE}=/tmp,type=tape"], "gcp, mapped or guest"),
         (["--collection", f"{SOURCE}=/tmp", "--collection", f"{SOURCE}=/"], "same ID"),
         (["--collection", f"{SOURCE}=/tmp", "--progress", "polls:none"], "polls:N"),

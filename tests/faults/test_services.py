@@ -8,6 +8,7 @@ from small_globus import SmallGlobus
 from suite import Route
 
 from autotransfer.datastore.store import SERVICE, Store
+from emulator.http.server import Emulator
 
 LEFT_OVER = "GLOBUS_SDK_SERVICE_URL_TRANSFER"
 SEES = f"are from the service Globus, and this would ask the service local: {LEFT_OVER} is http://127.0.0.1:"
@@ -174,3 +175,19 @@ def test_an_environment_that_nobody_knows_is_never_recorded(there: Route, fault:
     there.environment = {"GLOBUS_SDK_ENVIRONMENT": ""}  # the SDK takes it for a name
     for words in (["main.py"], ["test_config.py", "--no-login"], ["timer.py", "job", "list"]):
         there.run(*words, status=5, says="GLOBUS_SDK_ENVIRONMENT is '', which globus-sdk does not know")
+
+
+@pytest.mark.fault(
+    "the emulator's variables are of an emulator that has ended, and another one listens there",
+    sees="The address of this emulator has a path, as it printed it (HTTP 403",
+    status=6,
+    recorded=NOTHING,
+)
+def test_the_address_of_another_emulator_is_refused(route: Route, globus: Emulator, fault: FaultCheck) -> None:
+    route.write("a.txt")
+    base = globus.url.rstrip("/").rpartition("/")[0]
+    route.environment = {name: f"{base}/an-older-secret/" for name in route.environment if "SERVICE_URL" in name}
+
+    fault.check(route.run("main.py", status=None), route)
+
+    assert globus.world.requests == []

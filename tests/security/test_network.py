@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from suite import ROOT, SRC_ID, Route
@@ -93,7 +94,8 @@ def own_addresses() -> list[tuple[socket.AddressFamily, str]]:
 
 
 def test_the_emulator_answers_on_loopback_only(globus: Emulator) -> None:
-    port = int(globus.url.rstrip("/").rpartition(":")[2])
+    port = urlsplit(globus.url).port
+    assert port is not None
     with socket.create_connection(("127.0.0.1", port), timeout=60):
         pass
     addresses = own_addresses()
@@ -119,7 +121,7 @@ def test_the_emulator_as_a_program_listens_on_loopback_only(tmp_path: Path) -> N
     )
 
     url = done.stdout.splitlines()[0]
-    port = f":{int(url.rstrip('/').rpartition(':')[2]):04X}"
+    port = f":{urlsplit(url).port:04X}"
     listeners = [line.split()[1] for line in done.stdout.splitlines() if " 0A " in line]
     mine = [address for address in listeners if address.endswith(port)]
     if not listeners:
