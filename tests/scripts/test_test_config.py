@@ -315,6 +315,7 @@ def test_a_secret_of_another_user_may_reach_this_one_by_its_group(route: Route) 
 def test_all_that_optional_settings_lack_is_reported_at_once_and_keeps_no_other_check_from_being_made(
     route: Route,
 ) -> None:
+    route.config.chmod(0o600)  # as is right for one with PING_URL
     (route.folder / "folder.html").mkdir()
     route.configure(
         METRICS_FILE=str(route.folder / "nowhere" / "route.prom"),
@@ -335,6 +336,7 @@ def test_all_that_optional_settings_lack_is_reported_at_once_and_keeps_no_other_
 
 
 def test_optional_settings_that_have_what_they_need_are_named_and_no_one_is_notified(route: Route) -> None:
+    route.config.chmod(0o600)  # as is right for one with PING_URL
     told = route.folder / "told.txt"
     route.configure(
         METRICS_FILE=str(route.folder / "route.prom"),
