@@ -12,8 +12,9 @@ ARGS ?=
 TEST_OPTIONS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 PY = $(VENV)/bin/python
-# Marks an environment that was made here, so that distclean removes no other one.
-MADE_HERE = .made-by-make
+# A file that names this checkout in each environment that was made here: no other folder is ever removed, and no link.
+MARK = .made-by-make
+is_ours = { test ! -L "$${folder%/}" && test "$$(cat "$$folder/$(MARK)" 2>/dev/null)" = "$(CURDIR)"; }
 # The command line pins an SDK of its own, so it lives apart. Tests run it as users do.
 GLOBUS_CLI_PACKAGE = globus-cli>=3.40,<4
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
@@ -58,8 +59,8 @@ clean:  ## remove what the demo, the tests and the checks left
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean  ## clean, and remove the virtual environments (a crontab that names one stops working)
-	@for folder in "$(VENV)" "$(VENV_CLI)"; do if test -f "$$folder/$(MADE_HERE)"; then echo "rm -rf $$folder"; \
-	rm -rf "$$folder"; elif test -e "$$folder"; then echo "make: $$folder was not made here, so it stays" >&2; fi; done
+	@for folder in "$(VENV)" "$(VENV_CLI)"; do if $(is_ours); then echo "rm -rf $$folder"; rm -rf "$$folder"; \
+	elif test -e "$$folder"; then echo "make: $$folder was not made here, so it stays" >&2; fi; done
 
 # --- setting up -------------------------------------------------------------------------------------------------------
 
@@ -100,7 +101,7 @@ $(VENV_CLI)/.ready: $(VENV_CLI)/bin/python
 	@$(VENV_CLI)/bin/python $(PIP_INSTALL) "$(GLOBUS_CLI_PACKAGE)"
 	@touch $@
 
-# A folder that is no virtual environment is never emptied; a half-made one is.
+# Only what was made here is emptied, as when it was half made, or when its interpreter is gone.
 define NEW_VENV
 	@command -v "$(PYTHON)" >/dev/null || { echo "make: there is no $(PYTHON). Install Python 3.9 or newer, or name \
 	yours: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -108,9 +109,10 @@ define NEW_VENV
 	Name a newer one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments. \
 	On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@test ! -e $(1) || test -f $(1)/pyvenv.cfg || { echo "make: $(1) exists and is no virtual environment. Name \
-	another folder with VENV= or VENV_CLI=" >&2; exit 1; }
-	@rm -rf $(1) && "$(PYTHON)" -m venv $(1) && : > $(1)/$(MADE_HERE) || { rm -rf $(1); exit 1; }
+	@folder="$(1)"; { test ! -e "$$folder" && test ! -L "$${folder%/}"; } || $(is_ours) || { echo "make: $(1) exists and \
+	was not made here. Remove it, or name another folder with VENV= or VENV_CLI=" >&2; exit 1; }
+	@rm -rf "$(1)" && mkdir -p "$(1)" && echo "$(CURDIR)" > "$(1)/$(MARK)" && "$(PYTHON)" -m venv "$(1)" || \
+	{ rm -rf "$(1)"; exit 1; }
 endef
 
 # Whoever names an interpreter means it: an environment made with another one is not quietly used.

@@ -183,38 +183,74 @@ def test_make_names_an_interpreter_that_is_missing_or_too_old(make: str, tmp_pat
     assert not (tmp_path / "venv").exists()
 
 
-def test_make_empties_no_folder_that_is_not_a_virtual_environment(make: str, tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("years of work")
-
-    done = run(make, "install", f"PYTHON={sys.executable}", f"VENV={tmp_path}")
-
-    assert done.returncode
-    assert "is no virtual environment" in done.stdout
-    assert (tmp_path / "thesis.tex").exists()
-
-
 @pytest.mark.parametrize("is_environment", [False, True])
-def test_distclean_removes_what_was_made_here_and_nothing_else(make: str, tmp_path: Path, is_environment: bool) -> None:
-    copy, made, other = tmp_path / "copy", tmp_path / "made here", tmp_path / "thesis"
-    for folder in (copy, made, other):
-        folder.mkdir()
-    shutil.copy(ROOT / "Makefile", copy)
-    (made / ".made-by-make").touch()
-    (other / "chapter1").touch()
-    if is_environment:
-        (other / "pyvenv.cfg").touch()
+def test_make_empties_no_folder_that_it_has_not_made(make: str, tmp_path: Path, is_environment: bool) -> None:
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "chapter1").touch()
+    if is_environment:  # whose interpreter is gone
+        (folder / "pyvenv.cfg").touch()
+    (tmp_path / "link").symlink_to(folder)
 
-    done = run(make, "-C", copy, "distclean", f"VENV={other}", f"VENV_CLI={made}")
+    for name in ("thesis", "link", "link/"):
+        done = run(make, "install", f"PYTHON={sys.executable}", f"VENV={tmp_path}/{name}")
+
+        assert done.returncode
+        assert "exists and was not made here" in done.stdout
+        assert (folder / "chapter1").exists() and (tmp_path / "link").is_symlink()
+
+
+MARK = ".made-by-make"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the Makefile, in a folder in which it has made nothing."""
+    copy = (tmp_path / "checkout").resolve()
+    copy.mkdir()
+    shutil.copy(ROOT / "Makefile", copy)
+    return copy
+
+
+@pytest.mark.parametrize("kind", ["folder", "environment", "of another checkout", "link", "link/"])
+def test_distclean_removes_what_was_made_here_and_nothing_else(
+    make: str, tmp_path: Path, checkout: Path, kind: str
+) -> None:
+    made, other = tmp_path / "made here", tmp_path / "thesis"
+    for folder in (made, other):
+        folder.mkdir()
+        (folder / "chapter1").touch()
+    (made / MARK).write_text(f"{checkout}\n")
+    if kind == "environment":
+        (other / "pyvenv.cfg").touch()
+    elif kind != "folder":
+        (other / MARK).write_text(f"{checkout}/another\n" if kind == "of another checkout" else f"{checkout}\n")
+        (tmp_path / "link").symlink_to(other)
+    named = f"{tmp_path}/{kind}" if kind.startswith("link") else str(other)
+
+    done = run(make, "-C", checkout, "distclean", f"VENV={named}", f"VENV_CLI={made}")
 
     assert done.returncode == 0, done.stdout
-    assert f"{other} was not made here, so it stays" in done.stdout
-    assert ((other / "chapter1").exists(), made.exists()) == (True, False)
+    assert f"{named} was not made here, so it stays" in done.stdout
+    assert ((other / "chapter1").exists(), os.path.lexists(named), made.exists()) == (True, True, False)
 
 
-def test_an_environment_that_is_made_here_is_marked(make: str, tmp_path: Path) -> None:
-    done = run(make, f"PYTHON={sys.executable}", f"VENV={tmp_path / 'venv'}", tmp_path / "venv/bin/python")
+def test_an_environment_that_was_half_made_here_is_made_anew_and_one_that_cannot_be_made_leaves_nothing(
+    make: str, tmp_path: Path, checkout: Path
+) -> None:
+    broken = tmp_path / "python"
+    broken.write_text(f'#!/bin/sh\n[ "$1" = -c ] || exit 1\nexec {sys.executable} "$@"\n')
+    broken.chmod(0o755)
+    folder = tmp_path / "venv"
+    words = (make, "-C", checkout, f"VENV={folder}", folder / "bin/python")
 
-    assert (tmp_path / "venv/.made-by-make").exists(), done.stdout
+    assert run(*words, f"PYTHON={broken}").returncode and not folder.exists()
+    folder.mkdir()
+    (folder / MARK).write_text(f"{checkout}\n")
+    done = run(*words, f"PYTHON={sys.executable}")
+
+    assert (folder / "bin/python").exists(), done.stdout
+    assert (folder / MARK).read_text() == f"{checkout}\n"
 
 
 def test_make_alone_lists_every_target(make: str) -> None:
