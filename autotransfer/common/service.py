@@ -29,7 +29,7 @@ class Service(NamedTuple):
 
     Args:
         name: GLOBUS_NAME, LOCAL_NAME for any loopback address, else the SDK's environment or the host.
-        variable, value: What makes it so in this process; "" for Globus itself.
+        variable, value: What makes it so in this process; "" for Globus itself. A URL is cut to its address.
     """
 
     name: str
@@ -57,6 +57,12 @@ def remark(name: str) -> str:
     return "" if name == GLOBUS_NAME else f"Service: {name}, not Globus."
 
 
+def address_of(url: str) -> str:
+    """The URL without what may be secret: the path, as in the emulator's, and a name and password."""
+    scheme, has_host, rest = url.partition("://")
+    return f"{scheme}://{re.split('[/?#]', rest)[0].rpartition('@')[2]}/" if has_host else url
+
+
 def service(environment: Mapping[str, str], part: str = TRANSFER) -> Service:
     """The service that the SDK will ask.
 
@@ -70,8 +76,8 @@ def service(environment: Mapping[str, str], part: str = TRANSFER) -> Service:
         found = HOST.match(url)
         host = (found.group(1) if found else url).lower().rstrip(".")
         if LOOPBACK.fullmatch(host):
-            return Service(LOCAL_NAME, variable, url)
-        return GLOBUS if host in OWN_HOSTS else Service(host, variable, url)
+            return Service(LOCAL_NAME, variable, address_of(url))
+        return GLOBUS if host in OWN_HOSTS else Service(host, variable, address_of(url))
     name = environment.get(ENVIRONMENT_VARIABLE) or PRODUCTION
     return GLOBUS if name == PRODUCTION else Service(name, ENVIRONMENT_VARIABLE, name)
 

@@ -7,6 +7,8 @@ from typing import Any, Callable
 import globus_sdk
 from globus_sdk.transport import RequestsTransport
 
+from autotransfer.common.service import address_of
+
 
 class Redirected(Exception):
     """The answer names another address."""
@@ -24,7 +26,7 @@ def follow_none() -> None:
     def unredirected(transport: RequestsTransport, *given: Any, **options: Any) -> Any:
         answer = request(transport, *given, **{**options, "allow_redirects": False})
         if 300 <= answer.status_code < 400:
-            target = str(answer.headers.get("Location", "")).partition("?")[0][:200] or "another address"
+            target = address_of(str(answer.headers.get("Location", "")))[:200] or "another address"
             why = Redirected(f"HTTP {answer.status_code} leads to {target}, where nothing is sent")
             raise globus_sdk.NetworkError("redirected", why)
         return answer

@@ -6,7 +6,7 @@ import pytest
 from faulty import FaultCheck, assert_recovers
 from small_globus import SmallGlobus
 from suite import Route
-from terminal import sign_in
+from terminal import on_a_terminal, sign_in
 
 from emulator.http.server import Emulator
 
@@ -70,6 +70,40 @@ def test_no_request_follows_a_redirect(
     lead_away(globus, service, request_, status)
 
     route.run_here("main.py", "-v", status=6, says=SEES.format(status))
+
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ("POST /v2/oauth2/token", ["job", "list"]),
+        ("GET /jobs/", ["job", "list"]),
+        ("POST /v2/timer", ["job", "transfer", "--interval", "8h"]),
+    ],
+)
+def test_timers_follow_none_either(
+    route: Route, globus: Emulator, service: SmallGlobus, request_: str, words: list[str]
+) -> None:
+    lead_away(globus, service, request_)
+
+    route.run_here("timer.py", *words, status=6, says=SEES.format(308).partition(": ")[2])
+
+    assert service.requests == []
+
+
+def test_neither_a_code_nor_a_token_to_be_revoked_goes_elsewhere(
+    route: Route, globus: Emulator, service: SmallGlobus
+) -> None:
+    route.configure(CLIENT_SECRET_FILE="")
+    lead_away(globus, service, "POST /v2/oauth2/token")
+    shown = on_a_terminal(route, "timer.py", "session", "login")
+    assert shown.status == 6 and SEES.format(308) in shown.stdout, shown
+    globus.world.clear_faults()
+    sign_in(route, "timer.py", "session", "login")
+    lead_away(globus, service, "POST /v2/oauth2/token/revoke")
+
+    route.run_here("timer.py", "session", "revoke", status=6, says=SEES.format(308))
 
     assert service.requests == []
 

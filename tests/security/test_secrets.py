@@ -61,6 +61,13 @@ def test_no_secret_is_written_when_all_goes_wrong_loudly(
         world.clear_faults()
     route.run("test_config.py", "--no-login", status=None)
     route.run("timer.py", "job", "list", "-v", status=None)
+    assert secrets_kept.leaks([globus.url], []), "the emulator's address is one of them"
+    for left_over in ("AUTH", "TRANSFER"):
+        variable = f"GLOBUS_SDK_SERVICE_URL_{left_over}"
+        route.environment = {variable: globus.url}
+        for words in (["main.py", "-v"], ["set_time.py", "now"], ["test_config.py"], ["status.py"]):
+            route.run(*words, status=None)
+    assert f"{variable} is {globus.url[:17]}" in "".join(secrets_kept.outputs)
 
     assert len(secrets_kept.secrets) > before
     assert SECRET in secrets_kept.secrets

@@ -37,7 +37,7 @@ exec /usr/sbin/cron -f
 """
 SENDMAIL = """\
 #!/bin/sh
-cat > {mail}/.coming-$$
+sed '/^X-Cron-Env: <GLOBUS_SDK_SERVICE_URL/d' > {mail}/.coming-$$ # the emulator's address is a secret
 mv {mail}/.coming-$$ {mail}/$$
 """
 
@@ -83,7 +83,7 @@ class RealCron:
     """
 
     def __init__(self, route: Route, crontab: str, folder: Path) -> None:
-        self._box = folder / "box"
+        self._box = folder / "secret-box"  # the crontab has the emulator's address
         self._mail = folder / "mail"
         self._said = folder / "cron.out"
         self._route = route

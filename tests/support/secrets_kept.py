@@ -1,7 +1,8 @@
 """Watches, through all tests, that no secret is written where it does not belong.
 
-A secret is every token, code and client secret that an emulator in this process gives out, and the secret of a route's
-service account. They belong into tokens.db and the secret's own file; not into any output, log, datastore or page.
+A secret is every token, code and client secret that an emulator in this process gives out, the path of its address, and
+the secret of a route's service account. They belong into tokens.db and the secret's own file; not into any output, log,
+datastore or page.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from emulator.auth.state import AuthState
+from emulator.http.server import Emulator
 
 # An access or refresh token of an emulator in another process, and a signed statement of who logged in.
 LOOKS_SECRET = re.compile(r"\bAg[\w-]{40}\b|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")
 WORD = re.compile(r"[\w-]{20,}")
+SIGN_IN = re.compile(r"^(Code: \S+|http://127\.0\.0\.1:\d+/[\w-]+/v2/oauth2/authorize\?\S+)", re.MULTILINE)
 MAY_HOLD = re.compile(r"tokens\.db(-\w+)?|.*secret.*")
 MOST_BYTES = 50_000_000
 
@@ -33,10 +36,10 @@ def keep(secret: str | None) -> None:
 
 
 def wrote(text: str | bytes | None) -> None:
-    """Note what a process printed. What a person typed at the question for the code, their terminal showed."""
+    """Note what a process printed, but for the sign-in page's link and the code that the person typed."""
     if text:
         shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-        outputs.append(re.sub(r"^Code: \S+", "Code:", shown, flags=re.MULTILINE))
+        outputs.append(SIGN_IN.sub("", shown))
 
 
 def found_in(text: str) -> set[str]:
@@ -83,6 +86,7 @@ def watch() -> None:
     _after(AuthState, "authorize", lambda code: [code])
     _after(AuthState, "register_client", lambda client: [client.secret, *_as_sent(client.id, client.secret)])
     _after(AuthState, "id_token", lambda signed: [signed])
+    _after(Emulator, "environment", lambda variables: [variables["GLOBUS_SDK_SERVICE_URL_AUTH"].split("/")[3]])
     communicate = subprocess.Popen.communicate
 
     def and_note(self: subprocess.Popen[Any], *arguments: Any, **options: Any) -> tuple[Any, Any]:

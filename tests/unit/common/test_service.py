@@ -12,6 +12,7 @@ from autotransfer.common.service import (
     TIMER,
     TRANSFER,
     URL_VARIABLE,
+    address_of,
     difference,
     remark,
     service,
@@ -49,7 +50,21 @@ def test_a_service_is_known_by_its_host_or_environment(environment: dict[str, st
 
     assert found.name == name
     assert found.is_globus == (name == "Globus") == (not found.variable) == (not remark(name))
-    assert not found.variable or found.cause == f"{found.variable} is {environment[found.variable]}"
+    assert not found.variable or found.cause == f"{found.variable} is {address_of(environment[found.variable])}"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://127.0.0.1:1234/the-secret/", "http://127.0.0.1:1234/"),
+        ("https://user:password@example.org/path@x", "https://example.org/"),
+        ("https://example.org?code=secret", "https://example.org/"),
+        ("/sign-in", "/sign-in"),
+        ("sandbox", "sandbox"),
+    ],
+)
+def test_the_address_of_a_url_holds_no_secret(url: str, address: str) -> None:
+    assert address_of(url) == address
 
 
 def test_the_hosts_of_globus_are_those_of_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
