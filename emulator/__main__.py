@@ -6,11 +6,13 @@ import argparse
 import os
 import shlex
 import signal
+import stat
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -191,6 +193,9 @@ def _serve(emulator: Emulator) -> int:
 
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, end)
+    with suppress(OSError, ValueError):  # no file of ours, or none at all
+        if stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
+            os.fchmod(sys.stdout.fileno(), 0o600)  # the secret is not for who may read a new file here
     for name, value in emulator.environment().items():
         print(f"export {name}={shlex.quote(value)}", flush=True)
     print("Serving until stopped (Ctrl-C). Run the lines above in another terminal.", file=sys.stderr)

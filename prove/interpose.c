@@ -112,7 +112,8 @@ static int name_at(int directory_fd, const char *path, char *name)
     return name_path(whole, name);
 }
 
-/* A request line becomes METHOD:/path, with * for every id in it; what does not begin one is a body. */
+/* A request line becomes METHOD:/path, without the path's first part, the emulator's secret, and with * for every id in
+   it; what does not begin one is a body. */
 static void name_request(int fd, const char *bytes, size_t length, char *name)
 {
     static const char *const methods[] = {"GET ", "POST ", "PUT ", "DELETE ", "PATCH "};
@@ -121,6 +122,8 @@ static void name_request(int fd, const char *bytes, size_t length, char *name)
         if (length <= from || memcmp(bytes, methods[each], from))
             continue;
         to = (size_t)snprintf(name, NAME_BYTES, "%.*s:", (int)from - 1, bytes);
+        const char *rest = memchr(bytes + from + 1, '/', length - from - 1);
+        from = rest ? (size_t)(rest - bytes) : from;
         while (from < length && to < NAME_BYTES - 8 && !strchr(" ?\r", bytes[from])) {
             if (bytes[from - 1] == '/' && length - from > 36 && bytes[from + 8] == '-' && bytes[from + 13] == '-') {
                 name[to++] = '*';

@@ -165,6 +165,9 @@ class CopyJob:
 
     def _root(self, unit: _Unit) -> Iterator[int]:
         item = self._items[unit.item]
+        keeps_links = self._task.submission.recursive_symlinks == "keep"
+        if item.is_symlink or keeps_links or self._flags["delete_destination_extra"]:
+            self._destination.check_may_write()  # all else asks before each change
         self._permissions.check_searchable(unit.source, is_at_source=True)
         if item.is_symlink:
             yield from self._link(unit)
@@ -279,7 +282,6 @@ class CopyJob:
             code = "FILE_NOT_FOUND" if isinstance(error, FileNotFoundError) else "NOT_A_SYMLINK"
             raise ItemFault(code, error.strerror or "", is_at_source=True) from None
         self._destination.make_parents(unit.destination)
-        self._destination.check_may_write()
         try:
             if os.path.islink(unit.destination):
                 os.unlink(unit.destination)
@@ -401,7 +403,6 @@ class CopyJob:
         if not self._flags["delete_destination_extra"] or not unit.below or not os.path.lexists(unit.destination):
             return
         if os.path.isdir(unit.destination) != is_directory:
-            self._destination.check_may_write()
             remove_tree(unit.destination)
 
     def _remove_extra(self) -> Iterator[int]:
@@ -412,12 +413,11 @@ class CopyJob:
                 continue
             while True:
                 try:
-                    self._destination.check_may_write()
                     for _ in remove_extra(tree.source, tree.destination, self._is_wanted_name):
                         yield 1
                     break
-                except (OSError, ItemFault) as error:
-                    fault = fault_of(error, is_at_source=False) if isinstance(error, OSError) else error
+                except OSError as error:
+                    fault = fault_of(error, is_at_source=False)
                     self._task.record_fault(fault.code, self._details(tree, fault), self._context.clock.now())
                 yield STALLED
 

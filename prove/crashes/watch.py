@@ -66,15 +66,16 @@ class Watch:
                 self._busy -= 1
 
     def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
-        if request == "GET /v0.10/submission_id":
+        # The first part of the path is the emulator's secret.
+        request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'].partition('/v0.10/')[2]}"
+        if request == "GET submission_id":
             age = self._tree.age
             chunks = list(self._application(environ, start_response))
             given = json.loads(b"".join(chunks)).get("value")  # none is given to half a request
             with self._lock:
                 self._ages.setdefault(given, age)
             return chunks
-        if request != "POST /v0.10/transfer":
+        if request != "POST transfer":
             return list(self._application(environ, start_response))
         length = int(environ.get("CONTENT_LENGTH") or 1)  # its sender may have died in the middle of the headers
         body = environ["wsgi.input"].read(length)

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -37,11 +38,29 @@ def test_each_run_has_a_secret_of_its_own(globus: Emulator) -> None:
     assert ours != theirs and len(ours) >= 32
 
 
+def test_a_file_with_the_address_is_for_its_owner_alone(tmp_path: Path) -> None:
+    variables = tmp_path / "globus.env"
+    variables.touch(0o644)
+    words = ["--collection", f"{SRC_ID}={tmp_path}", "--collection", f"{DST_ID}={tmp_path}"]
+    with variables.open("w") as stdout:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "emulator", *words], cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE
+        )
+    assert program.stderr is not None and program.stderr.readline().startswith(b"Serving")
+    program.terminate()
+    program.communicate(timeout=60)
+
+    assert "GLOBUS_SDK_SERVICE_URL_AUTH" in variables.read_text()
+    assert variables.stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize(
     "headers",
     [
         {"Host": "evil.example"},
         {"Host": "127.0.0.1.evil.example"},
+        {"Host": "127.0.0.1:1"},
+        {"Host": "user@127.0.0.1"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:1"},
@@ -53,6 +72,14 @@ def test_a_page_of_another_site_is_refused_even_with_the_secret(globus: Emulator
 
     assert answer.status_code == 403
     assert str(globus.world.queue.progress) == "immediate"
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
+def test_every_name_of_loopback_is_served_and_so_are_its_own_pages(globus: Emulator, name: str) -> None:
+    host = f"{name}:{urlsplit(globus.url).port}"
+
+    for headers in ({"Host": host}, {"Host": host, "Origin": f"http://{host}"}):
+        assert requests.get(f"{globus.url}_emulator/state", headers=headers, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data", FORM, f"{FORM}; x={JSON}", "", None])
@@ -156,14 +183,18 @@ def folders(tmp_path: Path) -> Iterator[Folders]:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("removes", [False, True])
-def test_a_task_never_changes_a_folder_without_write(folders: Folders, item: dict[str, Any], removes: bool) -> None:
-    (folders.open / "link").symlink_to("/etc/passwd")
-    (folders.open / "new").write_text("new")
-    (folders.open / "old").unlink()
-    options = {"delete_destination_extra": True} if removes and item.get("recursive") else {}
+@pytest.mark.parametrize("options", [{}, {"delete_destination_extra": True}, {"recursive_symlinks": "keep"}], ids=str)
+def test_a_task_never_changes_a_folder_without_write(
+    folders: Folders, item: dict[str, Any], options: dict[str, Any]
+) -> None:
+    for name in ("link", "old"):
+        (folders.open / name).unlink(missing_ok=True)
+        (folders.open / name).symlink_to("/etc/passwd")
+    if not options.get("recursive_symlinks"):
+        (folders.open / "old").unlink()
+        (folders.open / "new").write_text("new")
 
-    assert folders.transfer(SRC_ID, item, **options) != "SUCCEEDED"
+    assert folders.transfer(SRC_ID, item, **(options if item.get("recursive") else {})) != "SUCCEEDED"
 
     assert {path.name: path.read_text() for path in folders.kept.iterdir()} == {"old": "old"}
 
