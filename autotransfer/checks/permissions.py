@@ -37,8 +37,8 @@ def refuse_open_files(settings: Settings) -> None:
     with_url = _files_with_a_url(settings)
     for path in (*map(settings.state_file, NAMES), settings.client_secret_file, *with_url):
         if path and _others_can_read(path):
-            holds = ", and it holds PING_URL" if path in with_url else ""
-            findings.append(f"{path} can be read or written by others{holds}")
+            secret = ", and PING_URL is a secret" if path in with_url else ""
+            findings.append(f"{path} can be read or written by others{secret}")
             commands.append(f"chmod 600 {shlex.quote(path)}")
     if findings:
         raise ConfigurationProblem(
@@ -49,7 +49,7 @@ def refuse_open_files(settings: Settings) -> None:
 
 
 def _files_with_a_url(settings: Settings) -> list[str]:
-    """The files of settings that hold PING_URL: who knows it can report to the watching service that all is well."""
+    """The files of settings that may hold PING_URL, with which anyone can report that all is well."""
     if not settings.ping_url:
         return []
     is_local = settings.local_file and "PING_URL" not in settings.edited

@@ -186,8 +186,8 @@ class Notifier:
             text = "\n".join((f"ended with status {outcome.status}", *texts))
             # While a blip may pass, the run has neither succeeded nor failed: the service counts the time itself.
             suffix = "/log" if self._alerts.is_waited_for else "/fail"
-        text = display_lines(f"{text}\n{remark(self._settings.service.name)}".rstrip())
-        body = f"{self._settings.label} ({self._settings.config_file}) {text}"[:MOST_PING_CHARACTERS]
+        text = f"{text}\n{remark(self._settings.service.name)}".rstrip()
+        body = display_lines(f"{self._settings.label} ({self._settings.config_file}) {text}")[:MOST_PING_CHARACTERS]
         url = f"{self._settings.ping_url.rstrip('/')}{suffix}"
         if why := post_within(url, body.encode("utf-8", "backslashreplace"), seconds=PING_SECONDS):
             self._warn(f"PING_URL was not reached: {display(why)}")

@@ -30,7 +30,23 @@ NO_SCRIPTS = {"__init__", "config", "config_local", "utils"}  # config_local: an
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py") if path.stem not in NO_SCRIPTS)
 # What a document's commands may use beside the suite's own.
 SYSTEM_COMMANDS = {
-    *("cd", "cp", "crontab", "export", "flock", "git", "mkdir", "mv", "rm", "sed", "source", "tail", "touch", "unset"),
+    *(
+        "cd",
+        "chmod",
+        "cp",
+        "crontab",
+        "export",
+        "flock",
+        "git",
+        "mkdir",
+        "mv",
+        "rm",
+        "sed",
+        "source",
+        "tail",
+        "touch",
+        "unset",
+    ),
 }
 PYTHON = re.compile(r"(.*/)?python3?(\.\d+)?")
 STANDARD_MODULES = {"venv", "pip", "pytest", "mypy", "ruff"}

@@ -81,6 +81,22 @@ def route_of_a_person(route: Route) -> Route:
     return route
 
 
+@pytest.mark.fault(
+    "PING_URL is in a configuration that others can read",
+    sees="are open to other users of this machine...and PING_URL is a secret...chmod 600 ",
+    status=5,
+    recorded="nothing",
+)
+def test_a_ping_url_that_others_can_read_is_reported(lonely_route: Route, fault: FaultCheck) -> None:
+    lonely_route.config.chmod(0o644)
+    lonely_route.configure(PING_URL="https://localhost/ping")
+
+    fault.check(lonely_route.run("test_config.py", "--no-login", status=None), lonely_route)
+
+    lonely_route.config.chmod(0o600)
+    lonely_route.run("test_config.py", "--no-login", status=None, says="ok    permissions")
+
+
 def test_no_core_of_a_run_holds_the_login(route: Route, globus: Emulator) -> None:
     route.write("a.txt")
     hold = globus.world.add_fault("POST /v0.10/transfer", hold=True)

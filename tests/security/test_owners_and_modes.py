@@ -115,7 +115,7 @@ def test_a_ping_url_that_others_can_read_is_reported(route: Route, mode: int) ->
 
     said = failed_permissions(route).stdout
 
-    assert f"{route.config} can be read or written by others, and it holds PING_URL" in said
+    assert f"{route.config} can be read or written by others, and PING_URL is a secret" in said
     subprocess.run(["sh", "-ec", said[said.index("chmod 600") :].split("\n")[0]], check=True)
     route.run("test_config.py", "--no-login", says="ok    permissions")
 
