@@ -161,7 +161,7 @@ def document_in(response: globus_sdk.GlobusHTTPResponse, form: Form) -> dict[str
     document = shaped(response.data, form)
     if not isinstance(document, dict):
         begin = " ".join(response.text[: 2 * MOST_QUOTED].split())[:MOST_QUOTED]
-        kind = response.content_type or "no content type"
+        kind = words(response.content_type) or "no content type"
         raise ValueError(f"HTTP {response.http_status} with {kind} that begins {begin!r}")
     return document
 

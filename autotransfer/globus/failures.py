@@ -232,7 +232,7 @@ def explained(
         cause = _innermost(error.underlying_exception)
         raise kind(
             f"Globus did not {doing}: it cannot be reached",
-            why=f"{type(cause).__name__}: {' '.join(str(cause).split())}",
+            why=f"{type(cause).__name__}: {words(str(cause))}",
             remedy=_joined(effect, CERTIFICATE if isinstance(cause, ssl.SSLError) else NETWORK, again),
         ) from error
     except jwt.exceptions.PyJWTError as error:
