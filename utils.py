@@ -38,6 +38,7 @@ LOG_FORMAT = "%(asctime)sZ %(process)d %(levelname)s %(message)s"
 log = logging.getLogger("autotransfer")
 RUN_AGAIN = "Nothing was done: run this again once it has ended, or with --wait SECONDS, which waits for that."
 COLOUR = re.compile(r"(\033\[[0-9;]*m)")
+_unprinted: list[str] = []  # why what was printed to standard output did not get there
 
 
 class Parser(argparse.ArgumentParser):
@@ -142,7 +143,7 @@ def ask_for_code(url: str, *, why: str = "") -> str:
 
 
 def say(text: str, *, has_colours: bool = False) -> None:
-    """Print to standard output. A run never stops because something cannot be printed.
+    """Print to standard output. A run never stops because something cannot be printed; a status 0 becomes 5.
 
     File names and messages of Globus may hold control sequences, which a terminal would obey: they are escaped.
 
@@ -156,6 +157,7 @@ def say(text: str, *, has_colours: bool = False) -> None:
 
 def _report_unprinted(why: str) -> None:
     if why:
+        _unprinted.append(why)
         warn(f"{_script_name()}: Cannot print: {why}. What was done is kept.")
 
 
@@ -344,7 +346,8 @@ def _leave(status: int) -> NoReturn:
             sys.stdout.flush()
     except OSError as error:
         _report_unprinted(_give_up(sys.stdout, error))
-    sys.exit(status)
+    # A script that reads the answer must not take half of it, or none, for all.
+    sys.exit(status or (int(ConfigurationProblem.exit_status) if _unprinted else 0))
 
 
 def _read_names_as_utf8() -> None:

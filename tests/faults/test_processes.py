@@ -240,7 +240,7 @@ def test_what_cannot_be_told_still_has_its_exit_status(ready: Route, fault: Faul
 @pytest.mark.fault(
     "stdout is a full disk",
     sees="Cannot print: no space left on device. What was done is kept.",
-    status=0,
+    status=5,
     recorded=ON_ITS_WAY,
 )
 def test_a_full_disk_under_stdout_is_reported_on_stderr(ready: Route, fault: FaultCheck) -> None:

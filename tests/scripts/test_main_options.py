@@ -198,9 +198,20 @@ def test_an_output_that_cannot_be_written_does_not_stop_the_run(route: Route, wo
 
     done = _shell(route, words, 'exec "$@" > /dev/full')
 
-    assert done.returncode == 0
+    assert done.returncode == 5
     assert done.stderr.splitlines() == ["main.py: Cannot print: no space left on device. What was done is kept."]
     assert len(route.sent()) == (words[-1] != "--help")
+
+
+@pytest.mark.parametrize("words", [["status.py"], ["status.py", "--json"], ["status.py", "--path", "a.txt"]])
+def test_an_answer_that_cannot_be_printed_is_none(route: Route, words: list[str]) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    route.write("a.txt")
+    route.deliver_here()
+
+    assert _shell(route, words, 'exec "$@" > /dev/full').returncode == 5
+    assert _shell(route, words, '"$@" > /dev/null').returncode == 0
 
 
 def test_an_error_output_that_cannot_be_written_does_not_change_the_status(route: Route) -> None:
