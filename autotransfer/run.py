@@ -326,6 +326,7 @@ class Run:
             self._tasks(),
             self.summary,
             recheck=path_reader,
+            set_time_command=self._settings.set_time_command,
             stuck_hours=self._settings.stuck_hours,
             clock_ns=self._clock_ns,
             commit=(lambda: None) if self._is_dry else self._store.commit,

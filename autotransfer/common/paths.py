@@ -6,6 +6,7 @@ A `rel_path` is relative to SRC_DIR, its components joined by "/", without a sla
 from __future__ import annotations
 
 import os
+import shlex
 
 from autotransfer.common.errors import UsageProblem
 
@@ -97,6 +98,17 @@ def from_collection(root: str, path: str) -> str | None:
     if not path.startswith(prefix):
         return "" if path + "/" == prefix else None
     return path[len(prefix) :].rstrip("/")
+
+
+def shell_word(path: str) -> str:
+    """A path as a shell takes it, for commands in messages: $'...' where it holds what no terminal shows."""
+    if path.isprintable():
+        return shlex.quote(path)
+    shown = (
+        chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}"
+        for byte in path.encode("utf-8", "surrogateescape")
+    )
+    return f"$'{''.join(shown)}'"
 
 
 def typed(src_dir: str, path: str, *, cwd: str, effect: str = "") -> str:

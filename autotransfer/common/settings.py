@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from autotransfer.common import setting_checks as checks
 from autotransfer.common.errors import ConfigurationProblem
+from autotransfer.common.paths import shell_word
 from autotransfer.common.service import GLOBUS, Service
 from autotransfer.common.times import interval_seconds
 
@@ -217,6 +218,11 @@ class Settings(NamedTuple):
     def route(self) -> dict[str, str]:
         """What the datastore's records are about: from where to where."""
         return {"SRC_ID": self.src_id, "SRC_DIR": self.src_dir, "DST_ID": self.dst_id, "DST_DIR": self.dst_dir}
+
+    def set_time_command(self, rel_path: str, moment: str = "never") -> str:
+        """The command that has a path sent again, or counted as delivered (`now`); it works in any folder."""
+        route = "" if self.local_file else f" --config={shell_word(self.config_file)}"
+        return f"set_time.py {moment} --path={shell_word(os.path.join(self.src_dir, rel_path))}{route}"
 
     def state_file(self, name: str) -> str:
         """The path of one of our own files in CODE_PATH."""

@@ -10,14 +10,13 @@ do, because disks of one laboratory use the same ones. Names are enough where on
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, Optional
 
 from autotransfer.common.errors import ConfigurationProblem
 from autotransfer.common.files import explained_as
-from autotransfer.common.paths import FOLDER_ITSELF, display, join, split
+from autotransfer.common.paths import FOLDER_ITSELF, join, split
 from autotransfer.common.settings import Settings
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.record import Folder
@@ -147,10 +146,8 @@ def source_policy(settings: Settings, trie: PathTrie, mounts: Optional[dict[str,
         is_mounted = _is_right(settings, trie, root_fd, rel_path, before)
         if is_mounted is None:
             folder, name = split(_first_absent(root_fd, rel_path))
-            path = display(join(settings.src_dir, rel_path))
-            missing.setdefault(folder, {})[name] = (
-                f"{DISK_MISSING}. Mount it. If it is gone for good, run `set_time.py now --path={shlex.quote(path)}`"
-            )
+            given_up = settings.set_time_command(rel_path, "now")
+            missing.setdefault(folder, {})[name] = f"{DISK_MISSING}. Mount it. If it is gone for good, run `{given_up}`"
         elif is_mounted:
             present.add(rel_path)
     return wanted._replace(missing=missing, mounts=frozenset(present))

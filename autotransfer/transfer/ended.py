@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 
 from autotransfer.common import faults
@@ -45,6 +44,7 @@ class EndedTasks:
 
     Args:
         recheck: Reads what a path is now, so that what changed under way is not taken for delivered.
+        set_time_command: Returns the command of set_time.py for a path, for messages.
         commit: Makes what was recorded durable.
     """
 
@@ -55,6 +55,7 @@ class EndedTasks:
         summary: Summary,
         *,
         recheck: Recheck,
+        set_time_command: Callable[[str], str],
         clock_ns: Callable[[], int],
         commit: Callable[[], None],
     ) -> None:
@@ -62,6 +63,7 @@ class EndedTasks:
         self._tasks = tasks
         self._summary = summary
         self._recheck = recheck
+        self._set_time_command = set_time_command
         self._clock_ns = clock_ns
         self._commit = commit
         self._pages_left = PAGES_A_RUN
@@ -297,7 +299,7 @@ class EndedTasks:
                 rel_path,
                 f"{task.title} did not send {path}: Globus could not read it ({code}). "
                 f"{REMEDIES.get(code, FIX_PERMISSIONS)} It will be retried with growing delays, or at once after "
-                f"`set_time.py never --path={shlex.quote(path)}`.",
+                f"`{self._set_time_command(rel_path)}`.",
                 cause=code,
             )
 

@@ -33,6 +33,7 @@ class Reconciler:
     Args:
         tasks: How to ask Globus.
         recheck: Returns what a path is now, so that what changed in transit does not count as delivered.
+        set_time_command: Returns the command of set_time.py for a path, for messages.
         may_act: Whether a stuck task may be canceled; not in a dry run.
     """
 
@@ -43,6 +44,7 @@ class Reconciler:
         summary: Summary,
         *,
         recheck: Recheck,
+        set_time_command: Callable[[str], str],
         stuck_hours: float,
         clock_ns: Callable[[], int],
         commit: Callable[[], None],
@@ -55,7 +57,9 @@ class Reconciler:
         self._clock_ns = clock_ns
         self._commit = commit
         self._may_act = may_act
-        self._ended = EndedTasks(store, tasks, summary, recheck=recheck, clock_ns=clock_ns, commit=commit)
+        self._ended = EndedTasks(
+            store, tasks, summary, recheck=recheck, set_time_command=set_time_command, clock_ns=clock_ns, commit=commit
+        )
 
     def reconcile_all(self) -> list[dict[str, Any]]:
         """Reconcile every open task that Globus has accepted; returns the documents of those still under way.

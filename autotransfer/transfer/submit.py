@@ -5,7 +5,6 @@ Wherever a run is interrupted, a batch becomes exactly one task.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -262,7 +261,7 @@ class Submitter:
                 PATH_REFUSED,
                 item.rel_path,
                 f"Globus accepts no task with {path}: {problem.why}. It was not sent. It will be retried with growing "
-                f"delays, or at once after `set_time.py never --path={shlex.quote(path)}`.",
+                f"delays, or at once after `{self._settings.set_time_command(item.rel_path)}`.",
                 cause=problem.code,
             )
 

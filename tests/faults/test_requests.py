@@ -73,7 +73,7 @@ def test_a_request_that_is_too_large_is_halved(route: Route, globus: Emulator, f
     "a request that is too large though it holds one item",
     sees="Globus accepts no task with a.dat: A request may hold at most 300 bytes; this one holds ... (HTTP 413, code "
     "RequestTooLarge, request_id ...). It was not sent. It will be retried with growing delays, or at once after "
-    "`set_time.py never --path=a.dat`.",
+    "`set_time.py never --path=.../a.dat --config=...`.",
     status=3,
     recorded="1 path to be sent again",
 )

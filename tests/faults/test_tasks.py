@@ -74,7 +74,7 @@ def task_id(globus: Emulator) -> str:
             "a task finished with a skipped file",
             {"outcome": "skip", "path": "*/b.dat", "code": "PERMISSION_DENIED"},
             sees="Task ... did not send b.dat: Globus could not read it (PERMISSION_DENIED). Fix its permissions. It "
-            "will be retried with growing delays, or at once after `set_time.py never --path=b.dat`.",
+            "will be retried with growing delays, or at once after `set_time.py never --path=.../b.dat --config=...`.",
             recorded="1 path delivered, 1 path under way; 1 task succeeded",
         ),
     ],

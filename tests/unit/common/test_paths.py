@@ -18,6 +18,7 @@ from autotransfer.common.paths import (
     is_within,
     join,
     on_collection,
+    shell_word,
     split,
 )
 
@@ -141,3 +142,8 @@ def test_everything_is_below_the_root_of_the_disk() -> None:
     assert below("/", "/etc", cwd="/") == "etc"
     assert below("/", "/etc/hostname", cwd="/") == "etc/hostname"
     assert below("/", "/", cwd="/etc") == ""
+
+
+@given(st.text())
+def test_a_path_in_a_command_is_printable(path: str) -> None:
+    assert shell_word(path).isprintable()

@@ -238,3 +238,11 @@ def test_the_table_is_the_type() -> None:
     assert all(row.group and row.meaning for row in TABLE)
     assert all(row.check(row.default) is None for row in TABLE if row.default is not None)
     assert all(row.check(None) for row in TABLE)
+
+
+def test_a_command_in_a_message_names_the_path_and_the_route_in_full() -> None:
+    own = check_settings(REQUIRED, config_file="/opt/config.py", local_file="/opt/config_local.py")
+    other = check_settings(REQUIRED, config_file="/etc/run 7.py")
+
+    assert own.set_time_command("a/f 1") == "set_time.py never --path='/data/run7/a/f 1'"
+    assert other.set_time_command("a", "now") == "set_time.py now --path=/data/run7/a --config='/etc/run 7.py'"
