@@ -61,7 +61,7 @@ def main() -> int:
     elif failed:
         utils.say(f"\n{len(failed)} of {len(made)} checks failed. Fix them from the top, then run this again.")
     else:
-        utils.say(f"\nA run would work. For one every five minutes, add this line with `crontab -e`:\n\n{line}")
+        utils.say(f"\n{_cron_words(made)} add this line with `crontab -e`:\n\n{line}")
     return int(failed[0].exit_status if failed else ExitStatus.DONE)
 
 
@@ -76,6 +76,15 @@ def command(script: str, config: str | None) -> str:
 def crontab_line(config: str | None) -> str:
     """The line for the crontab; there a percent sign ends the command unless it is escaped."""
     return "*/5 * * * * " + command("main.py", config).replace("%", "\\%")
+
+
+def _cron_words(made: list[Check]) -> str:
+    unset = " and ".join(check.variable for check in made if check.variable)
+    if not unset:
+        return "A run would work. For one every five minutes,"
+    return (
+        f"A run would work here, but not under cron, which does not set {unset}. Once the route needs no such variable,"
+    )
 
 
 def _lines(check: Check) -> str:

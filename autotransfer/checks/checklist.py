@@ -65,6 +65,7 @@ class Check(NamedTuple):
         why: The reason in the system's own words, or a remark; may have several lines.
         remedy: What to do; empty if nothing has to be done.
         exit_status: What test_config.py ends with if this is the first check that fails.
+        variable: The variable of this shell that it rests on, which cron does not set.
     """
 
     name: str
@@ -73,14 +74,16 @@ class Check(NamedTuple):
     why: str = ""
     remedy: str = ""
     exit_status: ExitStatus = ExitStatus.DONE
+    variable: str = ""
 
 
 class Found(NamedTuple):
-    """What a check that passed found, with an optional remark and advice."""
+    """What a check that passed found, with an optional remark, advice, and variable of this shell that it rests on."""
 
     what: str
     why: str = ""
     remedy: str = ""
+    variable: str = ""
 
 
 class Checks:
@@ -152,7 +155,7 @@ class Checks:
                 yield Check(name, False, problem.what, why, problem.remedy, problem.exit_status)
             else:
                 self._passed.add(name)
-                yield Check(name, True, *found)
+                yield Check(name, True, found.what, found.why, found.remedy, variable=found.variable)
 
     # ---- on this machine -----------------------------------------------------------------------------------------
 
@@ -254,7 +257,8 @@ class Checks:
         service = self._settings.service
         if service.is_globus:
             return Found(f"version {login.SDK_VERSION}")
-        return Found(f"version {login.SDK_VERSION}. {remark(service.name)} {service.cause}.")
+        what = f"version {login.SDK_VERSION}. {remark(service.name)} {service.cause}."
+        return Found(what, variable=service.variable)
 
     def _check_clock(self) -> Found:
         from autotransfer.globus.login import service_time_seconds
@@ -286,6 +290,7 @@ class Checks:
                 f"signed in as {identity}",
                 f"The secret came from {SECRET_VARIABLE}, which a crontab's commands do not see.",
                 "Put the secret into a file that only this user can read, and name it in CLIENT_SECRET_FILE.",
+                variable=SECRET_VARIABLE,
             )
         return Found(f"signed in as {identity}")
 

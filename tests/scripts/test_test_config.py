@@ -72,7 +72,7 @@ def person(route: Route) -> Route:
 def test_all_checks_hold_and_nothing_is_left_behind(route: Route) -> None:
     route.write("a.txt")
 
-    result = route.run("test_config.py", status=0, says="A run would work")
+    result = route.run("test_config.py", status=0, says="A run would work here, but not under cron, which does not set")
 
     assert [line.split()[:2] for line in result.stdout.splitlines()[: len(ALL)]] == [["ok", name] for name in ALL]
     assert result.stderr == ""
@@ -551,6 +551,7 @@ def test_a_secret_from_the_environment_works_with_the_remark_that_cron_has_none(
     result = route.run("test_config.py", status=0)
 
     assert "which a crontab's commands do not see" in result.stdout
+    assert "under cron, which does not set GLOBUS_SDK_SERVICE_URL_TRANSFER and GLOBUS_CLIENT_SECRET." in result.stdout
     assert "from the environment" not in result.stdout
 
 
