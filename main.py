@@ -396,7 +396,7 @@ def _sides(summary: Summary) -> list[str]:
         (summary.waiting, "waiting for a task to end"),
         (summary.backing_off, "backing off after failures"),
         (summary.failing, "failed more than once"),
-        (summary.vanished, "gone from disk"),
+        (summary.vanished, "gone from disk or now a symlink" if summary.links else "gone from disk"),
         (summary.links, "symlink skipped" if summary.links == 1 else "symlinks skipped"),
         (summary.special_files, "special file skipped" if summary.special_files == 1 else "special files skipped"),
         (summary.errors, "not sent because of errors"),

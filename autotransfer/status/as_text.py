@@ -120,9 +120,9 @@ def _counts(counts: dict[str, int]) -> str:
         (counts["waiting"], "waiting for a task to end"),
         (counts["backing_off"], "backing off after failures"),
         (counts["failing"], "failed more than once"),
-        (counts["vanished"], "gone from disk"),
-        (counts["links"], "skipped as symlinks"),
-        (counts["special_files"], "skipped as special files"),
+        (counts["vanished"], "gone from disk or now a symlink" if counts["links"] else "gone from disk"),
+        (counts["links"], "symlink skipped" if counts["links"] == 1 else "symlinks skipped"),
+        (counts["special_files"], "special file skipped" if counts["special_files"] == 1 else "special files skipped"),
         (counts["errors"], "not sent because of errors"),
     ):
         if count:
@@ -299,9 +299,13 @@ EVIDENCE_NOTES = {
     "twin": "with names of which two may be one at the destination, or below folders with such names",
     "touched": "with another ctime than when they were delivered; their contents may have changed",
     "skipped": "skipped (by EXCLUDE)",
-    "symlinks": "symlinks, which are not sent",
-    "special_files": "special files (devices, sockets, pipes), which are not sent",
+    "symlinks": "symlink{s}, not sent",
+    "special_files": "special file{s} (devices, sockets, pipes), not sent",
 }
+
+
+def _noted(count: int, name: str) -> str:
+    return f"{count:,} {EVIDENCE_NOTES[name].format(s='' if count == 1 else 's')}"
 
 
 def _folder(answered: FolderAnswer, paint: Paint) -> list[str]:
@@ -318,7 +322,7 @@ def _folder(answered: FolderAnswer, paint: Paint) -> list[str]:
 def _folder_amounts(answered: FolderAnswer) -> Iterator[str]:
     """What is in which state."""
     for name, count in answered.weak.items():
-        yield f"Not proved: {count:,} {EVIDENCE_NOTES[name]}."
+        yield f"Not proved: {_noted(count, name)}."
     for amount, words in ((answered.in_flight, "in flight"), (answered.unsent, "not sent yet")):
         if amount.files:
             yield f"{_amount(amount)} {words}."
@@ -338,10 +342,10 @@ def _folder_gaps(answered: FolderAnswer) -> Iterator[str]:
         yield f"{answered.vanished_files:,} that were recorded are gone from disk."
     for name, count in answered.evidence.items():
         if name in EVIDENCE_NOTES and name not in answered.weak:
-            yield f"Accepted: {count:,} {EVIDENCE_NOTES[name]}."
+            yield f"Accepted: {_noted(count, name)}."
     for name, count in answered.skipped.items():
         if name not in answered.weak:
-            yield f"Accepted: {count:,} {EVIDENCE_NOTES[name]}."
+            yield f"Accepted: {_noted(count, name)}."
 
 
 def _folder_word(answered: FolderAnswer) -> tuple[str, str]:

@@ -65,7 +65,8 @@ def write(
     moments = _Moments()
     for path, size_bytes, mtime_ns, delivered_at_ns, task_id, evidence in rows:
         delivered_at = moments.to_the_second(delivered_at_ns)
-        put((path, size_bytes, moments.exact(mtime_ns), delivered_at, task_id, evidence, SCHEMA, service))
+        mtime = "" if path.endswith("/") else moments.exact(mtime_ns)  # that of an empty folder is not recorded
+        put((path, size_bytes, mtime, delivered_at, task_id, evidence, SCHEMA, service))
         count += 1
         if on_progress is not None and count % PROGRESS_EVERY == 0:
             on_progress(count)

@@ -249,6 +249,8 @@ def _headline(judged: Verdict, state: State) -> str:
         waiting.append(f"{counted(judged.pending.files, 'file')}, {size_text(judged.pending.size_bytes)} waiting")
     if held_files:
         waiting.append(f"{held_files:,} held back for a later run")
+    if unsent := state.last_run.counts["errors"] if state.last_run else 0:
+        waiting.append(f"{unsent:,} not sent because of errors")
     if kind == DELIVERED:
         return f"Everything delivered as of {local_text(judged.as_of_ns)}: {delivered}.{_since(state.last_run)}"
     if kind == WAITING:

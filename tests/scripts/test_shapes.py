@@ -244,6 +244,18 @@ def test_chains_and_loops_of_links_end(route: Route, policy: str) -> None:
     assert route.summary(status=None)["submitted"] == 0
 
 
+def test_a_link_that_is_no_longer_followed_is_not_called_gone(route: Route) -> None:
+    route.configure(SYMLINKS="follow")
+    route.write("file")
+    (route.src / "link").symlink_to("file")
+    route.deliver_here()
+    route.configure(SYMLINKS="ignore")
+
+    said = route.run("main.py", "-v").stdout
+
+    assert "1 gone from disk or now a symlink. 1 symlink skipped." in said
+
+
 def test_a_name_that_globus_takes_for_another_one_is_reported_and_never_counts_as_delivered(route: Route) -> None:
     """U+FFFD in front marks the bytes of a name that is not UTF-8, so what has such a name itself is out of reach."""
     route.write("data/x", "the other file")

@@ -6,16 +6,19 @@ import csv
 import io
 import json
 import os
+import re
 import sqlite3
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from suite import DAY_SECONDS, DST_ID, LONG_AGO, Route
+from suite import DAY_SECONDS, DST_ID, LONG_AGO, ROOT, Route
 from terminal import on_a_terminal
 from waiting import until_held
 
+from autotransfer.common.paths import display
 from emulator.http.server import Emulator
 
 
@@ -66,6 +69,29 @@ def test_tasks_in_flight_are_shown_with_progress_and_their_page(route: Route, gl
     assert f"https://app.globus.org/activity/{task.task_id}/overview" in result.stdout
     assert (shown["task_id"], shown["size_bytes"], shown["state"]) == (task.task_id, 5000, "submitted")
     assert 0 < shown["progress"]["part"] <= 1
+
+
+@pytest.mark.parametrize("name", ["a b.dat", "it's 5 $HOME `x` \\.dat", "tab\there\n'\\x41.dat", "\u65e5\u202e.dat"])
+def test_the_command_in_a_message_works_as_it_is_from_any_folder(route: Route, globus: Emulator, name: str) -> None:
+    route.write(f"deep/deep/{name}")  # what the same path means from within `deep`, where it is relative
+    route.deliver_here()
+    route.write(f"deep/{name}")
+    globus.world.add_outcome("skip", path="*/src/deep/*.dat", code="PERMISSION_DENIED")
+    route.summary_here()
+    said = route.run_here("main.py", status=3).stderr
+    (command,) = re.findall(r"`set_time\.py (.*)`\.$", said, re.M)
+
+    process = subprocess.run(
+        ["bash", "-c", f"{sys.executable} {ROOT}/set_time.py {command}"],
+        cwd=route.src / "deep",
+        env=route.bare_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert process.returncode == 0, process.stderr
+    assert f"Last-transfer time of {display(f'deep/{name}')} is now never" in process.stdout
 
 
 def test_failing_paths_are_named_with_globus_s_code_and_a_remedy(route: Route, globus: Emulator) -> None:
@@ -286,7 +312,7 @@ def test_a_folder_with_something_that_is_never_sent_is_proved_only_where_that_is
         "good": 0,
     }
     assert "Not proved: 1 skipped (by EXCLUDE)." in said["folder"].stdout
-    assert "Not proved: 1 symlinks, which are not sent." in said["link"].stdout
+    assert "Not proved: 1 symlink, not sent." in said["link"].stdout
     route.run_here("status.py", "--path", "name", "--path", "folder", "--accept", "skipped,symlinks")
     route.run_here("status.py", "--path", "link", "--path", "special", "--accept", "symlinks,special_files")
 
@@ -362,6 +388,7 @@ def test_the_manifest_holds_every_delivered_path_in_both_formats(route: Route, t
     assert [row["path"] for row in rows] == ["empty/", 'run/a,"b".txt', "run/日.h5"]
     assert [{name: str(value) for name, value in line.items()} for line in lines] == rows
     assert all(row["task_id"] for row in rows)
+    assert [row["mtime"][:4] for row in rows] == ["", "2023", "2023"]  # that of an empty folder is not recorded
 
 
 def test_a_manifest_into_a_full_disk_or_a_missing_folder_fails_in_words(route: Route) -> None:

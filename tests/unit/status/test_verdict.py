@@ -212,3 +212,13 @@ def test_a_shortened_name_keeps_its_end_and_its_width(columns: int) -> None:
 
     assert width(short) <= columns
     assert short == name if width(name) <= columns else name.endswith(short[3:]) and short.startswith("...")
+
+
+def test_what_cannot_be_sent_is_not_called_nothing() -> None:
+    skipped = (Notice("path_skipped", "bad", "Skipped bad."),)
+
+    judged = verdict(state(run(status=3, notices=skipped, counts={"errors": 2})))
+
+    assert judged.kind == ATTENTION
+    assert "2 not sent because of errors." in judged.headline
+    assert "Nothing is waiting" not in judged.headline
