@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import autotransfer  # noqa: F401 - first: what it does is for all modules after it
 import utils
 from autotransfer.common.errors import MEANINGS, ExitStatus, Problem, RunActive, UsageProblem
 from autotransfer.common.files import explained_as

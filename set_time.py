@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import autotransfer  # noqa: F401 - first: what it does is for all modules after it
 import utils
 from autotransfer.common import paths
 from autotransfer.common.errors import ExitStatus, UsageProblem

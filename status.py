@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import autotransfer  # noqa: F401 - first: what it does is for all modules after it
 import utils
 from autotransfer.common import files, paths
 from autotransfer.common.errors import ConfigurationProblem, ExitStatus, reason

@@ -8,6 +8,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
+import autotransfer  # noqa: F401 - first: what it does is for all modules after it
 import utils
 from autotransfer.checks.checklist import Check, Checks
 from autotransfer.common.errors import ExitStatus

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import autotransfer  # noqa: F401 - first: what it does is for all modules after it
 import utils
 from autotransfer.common.errors import ExitStatus, UsageProblem
 from autotransfer.common.service import TIMER, remark, service

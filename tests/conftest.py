@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import checkout_kept
 import pytest
 import secrets_kept
 from programs import skipped_line
@@ -95,8 +96,30 @@ def pytest_configure() -> None:
             signal.signal(number, answer)
 
 
+CHECKOUT = pytest.StashKey[checkout_kept.State]()
+LEFT = pytest.StashKey[list[str]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):  # one process of several
+        session.config.stash[CHECKOUT] = checkout_kept.state()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the whole, not a test, when a test has left something in the checkout: which one is not known."""
+    before = session.config.stash.get(CHECKOUT, None)
+    if before is None:
+        return
+    left = session.config.stash[LEFT] = list(checkout_kept.faults(before))
+    if left and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which tests were skipped for want of which program, right before the line that sums up."""
+    """Say what is left in the checkout, and which tests were skipped for want of which program, at the very end."""
+    for fault in terminalreporter.config.stash.get(LEFT, []):
+        terminalreporter.write_line(f"FAILED: {fault}", red=True)
     skipped = terminalreporter.stats.get("skipped", [])
     line = skipped_line(report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple))
     if line:

@@ -66,7 +66,8 @@ ONLY_IN: dict[str, set[str]] = {
     "socket": set(),
     "subprocess": {"monitoring.notify"},
     "urllib": {"monitoring.ping", "transfer.listed_paths"},
-    "importlib": {"checks.optional", "common.version"},  # they ask about packages, and import none
+    # The first two ask about packages, and import none; autotransfer itself replaces compiled files that are damaged.
+    "importlib": {"checks.optional", "common.version", ""},
 }
 # Packages of the extras: the one module that may import each, when it is asked for what needs it.
 EXTRAS = {"distributed": "scan.pool", "jinja2": "status.html.page"}
@@ -124,6 +125,7 @@ EMULATOR_MAKERS = MAKERS | {"dataclass", "field", "lru_cache", "functools.lru_ca
 SETTINGS_MAKERS = MAKERS | {"setting", "_rows", "checks.number", "checks.whole", "checks.one_of", "checks.some_of"}
 OWN_MAKERS = {
     "utils": MAKERS | {"os.path.dirname", "os.path.realpath"},
+    "autotransfer": MAKERS | {"_cannot_write_whole"},  # it must act before other modules are imported
     "autotransfer.common.settings": SETTINGS_MAKERS,
 }
 PLAIN_STATEMENTS = (
