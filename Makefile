@@ -1,7 +1,8 @@
 # Everything that is done in a checkout. `make` alone lists it. Needs Python 3.9 or newer and make, nothing else.
 #
 # Each target sets itself up: a virtual environment in $(VENV) with what pyproject.toml asks for, and nothing of the
-# project itself, because the scripts run from the checkout. A stamp in it, newer than pyproject.toml, says it is ready.
+# project itself, because the scripts run from the checkout. What the scripts need has the versions and checksums of
+# requirements.txt. A stamp in it, newer than these two files, says it is ready.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,11 +20,11 @@ is_ours = { test ! -L "$${folder%/}" && test "$$(cat "$$folder/$(MARK)" 2>/dev/n
 GLOBUS_CLI_PACKAGE = globus-cli>=3.40,<4
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-fast prove bench check install clean distclean interpreter
+.PHONY: help demo test test-fast prove bench check install requirements clean distclean interpreter
 .DELETE_ON_ERROR:
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  Another interpreter:  make test PYTHON=python3.13 VENV=.venv-3.13"
 	@echo "  Some of the tests:    make test ARGS='-k settle -x'"
@@ -54,6 +55,10 @@ install: $(VENV)/.ready-core  ## what the scripts need to run from here, and the
 	@echo "Then paste this line into your crontab (crontab -e):"
 	@$(PY) -c 'import test_config as c; print("  " + c.crontab_line(None))'
 
+requirements: $(VENV)/.ready-dev  ## renew requirements.txt: the newest versions of what the scripts need; then run all tests
+	@$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.9 --generate-hashes --no-annotate \
+	--custom-compile-command "make requirements" pyproject.toml -o requirements.txt
+
 clean:  ## remove what the demo, the tests and the checks left
 	rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
@@ -70,24 +75,25 @@ define INSTALL
 	@echo "Setting up $(VENV) with what the project needs ($@) ..." >&2
 	@rm -rf $(VENV)/metadata && mkdir -p $(VENV)/metadata/autotransfer/common && : > $(VENV)/metadata/README.md
 	@for file in $(METADATA); do cp $$file $(VENV)/metadata/$$file || exit 1; done
+	@$(PY) $(PIP_INSTALL) --require-hashes -r requirements.txt
 	@$(PY) $(PIP_INSTALL) "$(VENV)/metadata$(1)"
 	@rm -rf $(VENV)/metadata
 	@touch $(addprefix $(VENV)/.ready-,$(2))
 endef
 
-$(VENV)/.ready-core: pyproject.toml $(PY) | interpreter
+$(VENV)/.ready-core: pyproject.toml requirements.txt $(PY) | interpreter
 	$(call INSTALL,,core)
 
-$(VENV)/.ready-emulator: pyproject.toml $(PY) | interpreter
+$(VENV)/.ready-emulator: pyproject.toml requirements.txt $(PY) | interpreter
 	$(call INSTALL,[emulator],core emulator)
 
-$(VENV)/.ready-bench: pyproject.toml $(PY) | interpreter
+$(VENV)/.ready-bench: pyproject.toml requirements.txt $(PY) | interpreter
 	$(call INSTALL,[bench],core emulator bench)
 
-$(VENV)/.ready-test: pyproject.toml $(PY) | interpreter
+$(VENV)/.ready-test: pyproject.toml requirements.txt $(PY) | interpreter
 	$(call INSTALL,[test],core emulator test)
 
-$(VENV)/.ready-dev: pyproject.toml $(PY) | interpreter
+$(VENV)/.ready-dev: pyproject.toml requirements.txt $(PY) | interpreter
 	$(call INSTALL,[dev],core emulator test dev)
 
 $(PY):

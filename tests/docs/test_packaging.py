@@ -143,6 +143,21 @@ def test_the_workflow_runs_on_every_python_and_sdk_that_the_metadata_name() -> N
         assert re.search(rf"^{re.escape(stamp)}:", MAKEFILE, re.MULTILINE), target
 
 
+def test_what_is_installed_has_one_version_and_its_checksums() -> None:
+    """For each Python that the metadata name; pip refuses the whole file if one checksum is missing."""
+    text = text_of("requirements.txt").replace("\\\n", "")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    names = {line.partition("==")[0] for line in lines}
+    (dependency,) = listed("dependencies")
+    lowest, below = re.findall(r"[\d.]+", dependency)
+    (sdk,) = (line for line in lines if line.startswith("globus-sdk=="))
+    version = tuple(map(int, sdk.partition("==")[2].split()[0].split(".")))
+
+    assert {"globus-sdk", "requests", "pyjwt", "cryptography"} <= names
+    assert all(re.fullmatch(r"[\w-]+==\S+ (; [^-]+)?( *--hash=sha256:[0-9a-f]{64})+ *", line) for line in lines)
+    assert tuple(map(int, lowest.split("."))) <= version < (int(below),)
+
+
 def test_the_report_of_a_bug_asks_for_what_is_needed() -> None:
     template = text_of(".github/ISSUE_TEMPLATE/bug.yml")
     ids = [part["id"] for part in loaded(".github/ISSUE_TEMPLATE/bug.yml")["body"] if "id" in part]
