@@ -69,7 +69,7 @@ FAIL_ON_QUOTA_ERRORS = False
 # The tasks that Globus e-mails you about: any of "succeeded", "failed", "inactive".
 NOTIFY = []
 
-# Hours after which Globus cancels a task; 0: its own rule (a day without progress).
+# Hours after which Globus cancels a task; 0: its own rule (one to three days without progress).
 DEADLINE_HOURS = 0
 
 # Hours after which a task that has faults and no progress, or is not shown, is canceled and its files retried.

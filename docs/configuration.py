@@ -64,7 +64,8 @@ NOTES = {
     ),
     "SRC_PATH": "If a guest collection shares `/data`, then `/data/run7` is `/run7` there. Empty: as `SRC_DIR`.",
     "CLIENT_SECRET_FILE": (
-        "Only the user of the crontab may be able to read it. See [service accounts](operating.md#service-accounts)."
+        "Keep it readable for the user of the crontab alone: `test_config.py` reports one that others can read, but "
+        "runs use it all the same. See [service accounts](operating.md#service-accounts)."
     ),
     "EXCLUDE": (
         "A pattern is compared with the name of each file and folder, at any depth, never with paths. `*` stands "
@@ -76,13 +77,16 @@ NOTES = {
         "only in the ctime. What else moves it: `chmod`, `chown`, an added or removed hard link, a restore. All files "
         "whose ctime moved are compared by checksum, so both ends read them; what is equal is not copied. A `chown -R` "
         "of `SRC_DIR` therefore has all of it read. What was sent by a version before this setting has no ctime "
-        "recorded; it counts as unchanged until it is sent again. A full scan takes 3 % longer."
+        "recorded; it counts as unchanged until it is sent again."
     ),
     "SETTLE_SECONDS": (
         "Set it above the longest pause of the program that writes the files. A file that was sent half-written is "
         "sent again once it has changed. Below 3, see [coarse timestamps](limits.md#what-is-not-noticed)."
     ),
-    "SYMLINKS": "Links to folders are never followed.",
+    "SYMLINKS": (
+        "Links to folders are never followed. Once links are ignored again, their records are dropped: followed a "
+        "second time, they are compared by checksum."
+    ),
     "SYNC_LEVEL": (
         '`"exists"`: the copy is missing; `"size"`: it has another size; `"mtime"`: another size, or the source '
         'is newer; `"checksum"`: another content. A change that the level could miss goes by checksum all '

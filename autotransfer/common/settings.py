@@ -144,7 +144,7 @@ class Settings(NamedTuple):
     deadline_hours: float = setting(
         0,
         checks.number(0, 24 * 365),
-        "Hours after which Globus cancels a task; 0: its own rule (a day without progress).",
+        "Hours after which Globus cancels a task; 0: its own rule (one to three days without progress).",
     )
     stuck_hours: float = setting(
         24,
