@@ -48,12 +48,12 @@ EMULATOR_MAY_IMPORT: dict[str, list[str]] = {
     "__main__": ["clock", "errors", "auth", "transfer", "world", "http"],
 }
 TABLES = {CORE: MAY_IMPORT, "emulator": EMULATOR_MAY_IMPORT}
-# Modules that only certain packages may import. jwt comes with globus_sdk; login and failures name sqlite3 to catch the
-# errors of the SDK's token storage.
+# Modules that only certain packages may import. jwt comes with globus_sdk; token_storage and failures name sqlite3
+# to catch the errors of the SDK's token storage.
 ONLY_IN: dict[str, set[str]] = {
     "globus_sdk": {"globus"},
     "jwt": {"globus"},
-    "sqlite3": {"datastore.shelf", "datastore.store", "globus.login", "globus.failures"},
+    "sqlite3": {"datastore.shelf", "datastore.store", "globus.token_storage", "globus.failures"},
     "shelve": {"datastore.shelf"},
     "pickle": {"datastore.pickles"},
     "ctypes": {"scan.linux"},

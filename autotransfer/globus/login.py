@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
-import sqlite3
-from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Callable, Union
+from typing import Any, Callable
 
 import globus_sdk
 from globus_sdk.gare import GlobusAuthorizationParameters, to_gare
 from globus_sdk.globus_app import GlobusApp
 from globus_sdk.login_flows import LoginFlowManager
-from globus_sdk.token_storage import MemoryTokenStorage, SQLiteTokenStorage, TokenStorageData
+from globus_sdk.token_storage import SQLiteTokenStorage
 from globus_sdk.transport import RetryCheckResult, RetryContext
 
 from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem, SignInNeeded
-from autotransfer.common.files import explained_as, open_own, refuse_unusable, what_to_do
-from autotransfer.common.service import AUTH, TIMER, TRANSFER, difference, refuse_unknown_environment
+from autotransfer.common.files import explained_as
+from autotransfer.common.service import AUTH, TIMER, TRANSFER
 from autotransfer.common.settings import Settings
 from autotransfer.globus.answers import IDENTITY, document_in
 from autotransfer.globus.failures import NEXT_RUN, explained
 from autotransfer.globus.redirects import follow_none
+from autotransfer.globus.service_urls import refuse_mixed_services, refuse_unsafe_urls
+from autotransfer.globus.token_storage import InMemory, in_file
 
 APP_NAME = "Globus Automated Transfer"
 TOKEN_FILE = "tokens.db"  # noqa: S105 - a file name
@@ -31,15 +30,6 @@ SECRET_VARIABLE = "GLOBUS_CLIENT_SECRET"  # noqa: S105 - a variable's name
 # The next run tries again anyway, so a run gives up after 4 attempts, not after the SDK's 6.
 MAX_RETRIES = 3
 SDK_VERSION = globus_sdk.__version__
-
-# No more than this is accepted, since clients differ in how they read the rest of a URL.
-LOCAL = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[\w./~-]*)?", re.ASCII)
-TOKEN = re.compile(r"[!-~]+")
-HTTPS = re.compile(r"https://[\w.-]+(:\d+)?(/[\w./~-]*)?", re.ASCII)
-
-# With it the SDK can be made to trust anyone who answers; source: globus_sdk.config, "GLOBUS_SDK_VERIFY_SSL".
-VERIFY_VARIABLE = "GLOBUS_SDK_VERIFY_SSL"
-TRUSTS = ("y", "yes", "t", "true", "on", "1")
 
 # Shows the link to a person, and returns the code that they enter.
 AskForCode = Callable[[str], str]
@@ -69,10 +59,10 @@ class Login:
         again: str = NEXT_RUN,
     ) -> None:
         follow_none()
-        _refuse_unsafe_urls(os.environ)
-        _refuse_mixed_services(os.environ, (AUTH, TRANSFER, TIMER) if wants_timers else (AUTH, TRANSFER))
+        refuse_unsafe_urls(os.environ)
+        refuse_mixed_services(os.environ, (AUTH, TRANSFER, TIMER) if wants_timers else (AUTH, TRANSFER))
         self._secret = client_secret(settings)
-        self._storage = _InMemory() if self._secret else _token_storage(settings.state_file(TOKEN_FILE))
+        self._storage = InMemory() if self._secret else in_file(settings.state_file(TOKEN_FILE))
         self._sign_in_command = sign_in_command
         self._again = again
         self._native: _NativeClient | None = None
@@ -273,37 +263,6 @@ class Login:
             return globus_sdk.UserApp(APP_NAME, login_client=self._native, config=config)
 
 
-def _sendable(stored: Mapping[str, TokenStorageData]) -> Mapping[str, TokenStorageData]:
-    """The tokens of an answer, unless no request can carry them: all runs would fail until they expire.
-
-    Raises:
-        ValueError: One is not plain text.
-    """
-    for tokens in stored.values():
-        for token in (tokens.access_token, tokens.refresh_token or "none"):
-            if not isinstance(token, str) or not TOKEN.fullmatch(token):
-                raise ValueError("the answer holds a token that is not plain text")
-    return stored
-
-
-class _InMemory(MemoryTokenStorage):
-    """For a service account."""
-
-    def store_token_data_by_resource_server(
-        self, token_data_by_resource_server: Mapping[str, TokenStorageData]
-    ) -> None:
-        super().store_token_data_by_resource_server(_sendable(token_data_by_resource_server))
-
-
-class _InFile(SQLiteTokenStorage):
-    """The SDK's SQLite storage, which is transactional; its JSON storage is rewritten in place."""
-
-    def store_token_data_by_resource_server(
-        self, token_data_by_resource_server: Mapping[str, TokenStorageData]
-    ) -> None:
-        super().store_token_data_by_resource_server(_sendable(token_data_by_resource_server))
-
-
 class _NativeClient(globus_sdk.NativeAppAuthClient):
     """Keeps a refresh token where its use is answered without a new one, which is optional (RFC 6749, section 6)."""
 
@@ -364,8 +323,8 @@ def service_time_seconds() -> float:
         ConfigurationProblem: A service URL is not safe.
     """
     follow_none()
-    _refuse_unsafe_urls(os.environ)
-    _refuse_mixed_services(os.environ, (AUTH, TRANSFER))
+    refuse_unsafe_urls(os.environ)
+    refuse_mixed_services(os.environ, (AUTH, TRANSFER))
     client = globus_sdk.AuthClient()
     client.retry_config.max_retries = MAX_RETRIES
     with explained("report the time"):
@@ -398,60 +357,3 @@ def client_secret(settings: Settings) -> str | None:
 
 def _flow(client_id: str, ask: AskForCode) -> LoginFlowManager:
     return _AskAPerson(globus_sdk.NativeAppAuthClient(client_id, app_name=APP_NAME), ask)
-
-
-def _token_storage(path: str) -> SQLiteTokenStorage:
-    """The file of a person's tokens, open."""
-    remedy = (
-        f"{what_to_do(path)} If the file is damaged, delete it and run test_config.py: only the login is in it. "
-        "Nothing was sent or recorded."
-    )
-    what, errors = f"Cannot open the stored login {path}", (OSError, sqlite3.Error, ValueError)
-    with explained_as(ConfigurationProblem, what, remedy=remedy, errors=errors):
-        # Owner-only from the moment it exists, and made so again if its mode was looser. SQLite would follow a link.
-        if refuse_unusable(path):
-            os.close(open_own(path, os.O_RDWR))
-            if _is_unfinished(path):
-                os.unlink(path)
-        return _InFile(path)
-
-
-def _is_unfinished(path: str) -> bool:
-    """Whether the first write was cut off, as by a full disk. The SDK creates its tables only in a new file."""
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
-    finally:
-        connection.close()
-
-
-def _refuse_unsafe_urls(environment: Union[os._Environ[str], dict[str, str]]) -> None:
-    for variable, url in environment.items():
-        if not variable.startswith("GLOBUS_SDK_SERVICE_URL_") or not url:
-            continue
-        if not LOCAL.fullmatch(url) and not HTTPS.fullmatch(url):
-            raise ConfigurationProblem(
-                f"{variable} is {url}, which would send the login unencrypted, or is not a plain URL",
-                remedy="Use https, or unset it to reach Globus itself. Nothing was sent or recorded.",
-            )
-    trusted = environment.get(VERIFY_VARIABLE, "yes")
-    if trusted.lower() not in TRUSTS and not os.path.isfile(trusted):
-        raise ConfigurationProblem(
-            f"{VERIFY_VARIABLE} is {trusted!r}, which would send the login to anyone who answers",
-            remedy="Unset it, or name a file of certificates to trust. Nothing was sent or recorded.",
-        )
-
-
-def _refuse_mixed_services(environment: Union[os._Environ[str], dict[str, str]], parts: tuple[str, ...]) -> None:
-    """One variable left over from a rehearsal would have a local program get the real login, or refuse it."""
-    refuse_unknown_environment(environment, parts)
-    found = difference(environment, parts)
-    if found is None:
-        return
-    local, other = found
-    raise ConfigurationProblem(
-        f"{local.variable} is {local.value}, but other requests would go to the service {other.name}",
-        why="a login is for one service",
-        remedy=f"Unset {local.variable}; for a rehearsal set all variables that the emulator prints. Nothing was sent "
-        "or recorded.",
-    )
