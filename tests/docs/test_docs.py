@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from documents import code_spans, rows, section
 from suite import ROOT, Route
 
 from autotransfer.common.errors import MEANINGS
@@ -61,30 +62,6 @@ STAND_IN = re.compile(r"\.\.\.|Globus did not | in line |\bPATH\b|\bCODE\b|\bN\b
 
 
 # ---- reading a document ------------------------------------------------------------------------------------------
-
-
-def section(title: str, text: str = README) -> str:
-    """What stands under a heading, down to the next one of its level or above."""
-    match = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
-    assert match, f"there is no heading {title!r}"
-    rest = text[match.end() :]
-    following = re.search(rf"^#{{1,{len(match.group(1))}}} ", rest, re.MULTILINE)
-    return rest[: following.start()] if following else rest
-
-
-def rows(text: str) -> list[list[str]]:
-    """The cells of all tables in a text, without their heads."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    rulers = {number for number, line in enumerate(lines) if re.fullmatch(r"[|\s-]+", line)}
-    heads = {number - 1 for number in rulers}
-    body = [line for number, line in enumerate(lines) if number not in rulers | heads]
-    return [[cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in body]
-
-
-def code_spans(text: str) -> list[str]:
-    """What stands in `backquotes`, outside code blocks."""
-    plain = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
-    return re.findall(r"`([^`\n]+)`", plain)
 
 
 def commands(text: str) -> Iterator[list[str]]:
@@ -173,7 +150,7 @@ def _wrong_for_python(arguments: list[str]) -> Iterator[str]:
 
 
 def test_the_table_of_required_settings_names_them_all() -> None:
-    assert [row[0].strip("`") for row in rows(section("Required"))] == [
+    assert [row[0].strip("`") for row in rows(section("Required", README))] == [
         setting.name for setting in TABLE if setting.default is None
     ]
 
@@ -207,7 +184,7 @@ def test_the_meaning_of_a_setting_is_one_line(setting: Setting) -> None:
 
 
 def test_the_table_of_exit_statuses_is_that_of_the_code() -> None:
-    table = {int(row[0]): row[1] for row in rows(section("Exit statuses"))}
+    table = {int(row[0]): row[1] for row in rows(section("Exit statuses", README))}
 
     assert table == {int(status): meaning for status, meaning in MEANINGS.items()}
 
@@ -231,7 +208,7 @@ def _examples(shown: str) -> list[str]:
 
 
 def test_the_package_contents_exist_and_leave_nothing_out() -> None:
-    listed = {name for row in rows(section("Package contents")) for name in code_spans(row[0])}
+    listed = {name for row in rows(section("Package contents", README)) for name in code_spans(row[0])}
     patterns = ("*.py", "*.md", "*.toml", "*.cff", "Makefile", "LICENSE", "NOTICE")
     files = {path.name for pattern in patterns for path in ROOT.glob(pattern)}
     files -= {"config_local.py"}  # an owner's
@@ -241,7 +218,7 @@ def test_the_package_contents_exist_and_leave_nothing_out() -> None:
 
 
 def test_the_package_contents_name_every_package_behind_the_scripts() -> None:
-    (described,) = [row[1] for row in rows(section("Package contents")) if row[0] == "`autotransfer/`"]
+    (described,) = [row[1] for row in rows(section("Package contents", README)) if row[0] == "`autotransfer/`"]
 
     assert set(code_spans(described)) == {path.parent.name for path in ROOT.glob("autotransfer/*/__init__.py")}
 
@@ -351,7 +328,7 @@ def anchors(text: str) -> set[str]:
 def test_the_readme_leads_to_every_page() -> None:
     pages = {f"docs/{path.name}" for path in ROOT.glob("docs/*.md")}
 
-    assert pages - set(re.findall(r"\]\(([^)#\s]+)", section("Documentation"))) == set()
+    assert pages - set(re.findall(r"\]\(([^)#\s]+)", section("Documentation", README))) == set()
 
 
 # ---- messages ----------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """What users read is written in the usual words: the left column of the project's table of words stays out of it.
 
 Read are the string literals of the product (no docstrings but those of the scripts), the comments of config.py,
-README.md, docs/, samples/ and the page of status.py --html. Where a word is the right one after all, MEANT_SO says so.
-Pages that programs write are read where their texts stand, in benchmarks/ and prove/.
+the documents at the top, docs/, samples/ and the page of status.py --html. Where a word is the right one after all,
+MEANT_SO says so. Pages that programs write are read where their texts stand, in benchmarks/ and prove/.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ WORDS = {
     "So, at the head of a sentence": ("therefore; which is why", r"(?:\A|[.!?] )(?-i:So [a-z])"),
 }
 # File, and a pattern for the passage in which the word is the right one.
-MEANT_SO: tuple[tuple[str, str], ...] = ()
+MEANT_SO: tuple[tuple[str, str], ...] = (("CHANGELOG.md", r"`(?:pausing|resting|left_out)`"),)  # former names
 
 
 def python_texts(path: Path) -> Iterator[str]:
@@ -76,7 +76,7 @@ def texts() -> Iterator[tuple[str, str]]:
         for path in (ROOT / top).glob("**/*.py" if top else "*.py")
     ]
     pages = [
-        ROOT / "README.md",
+        *ROOT.glob("*.md"),
         *(path for path in (ROOT / "docs").glob("*.md") if f"docs/{path.name}" not in GENERATED),
         *(ROOT / "autotransfer").rglob("page.html"),
         *(ROOT / "autotransfer").rglob("page.js"),
