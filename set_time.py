@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
         "--service",
         metavar="NAME",
         default="",
-        help="say that this service (Globus, local ...) settles the route from now on, in the place of another; drops "
+        help="say that this service (Globus, local ...) serves the route from now on, in the place of another; drops "
         "all records",
     )
     parser.add_argument(

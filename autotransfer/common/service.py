@@ -25,7 +25,7 @@ LOOPBACK = re.compile(
 
 
 class Service(NamedTuple):
-    """A service that settles routes.
+    """A service that serves routes.
 
     Args:
         name: GLOBUS_NAME, LOCAL_NAME for any loopback address, else the SDK's environment or the host.
@@ -68,7 +68,7 @@ def service(environment: Mapping[str, str], part: str = TRANSFER) -> Service:
 
     Args:
         environment: The process's variables.
-        part: The part of Globus that is meant; Transfer settles routes.
+        part: The part of Globus that is meant; Transfer serves routes.
     """
     variable = URL_VARIABLE + part
     url = environment.get(variable, "")

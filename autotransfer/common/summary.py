@@ -57,7 +57,7 @@ class Summary:
     """The counts of one run, by the names of the log's closing line and of `--json`.
 
     Attributes:
-        service: The name of the service that settles the route.
+        service: The name of the service that serves the route.
         scan: "full", "quick", or "paths" when only what a change feed named was read.
         folders, files: Found by the scan; files include empty folders.
         named, outside: Names from a change feed, and those of them that lead out of SRC_DIR.

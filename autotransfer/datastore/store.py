@@ -53,7 +53,7 @@ MOVED = "MOVED"
 BLIND = "BLIND"
 LISTS = "LISTS"
 
-# the name of the service that settles the route (see common/service); older datastores have none;
+# the name of the service that serves the route (see common/service); older datastores have none;
 SERVICE = "SERVICE"
 
 # what set_time.py has the next run send (files, bytes);
@@ -218,7 +218,7 @@ class Store:
         self.shelf["ROUTE"] = route
 
     def refuse_other_service(self, service: Service) -> None:
-        """Make sure that the service that answers now is the one that has settled the route so far, if any has.
+        """Make sure that the service that answers now is the one that has served the route so far, if any has.
 
         Raises:
             ConfigurationProblem: It is another one, as when a variable was left over from a rehearsal.

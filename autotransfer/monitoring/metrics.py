@@ -118,7 +118,7 @@ def _of_run(run: RunMark, counts: Mapping[str, int], succeeded_at: float) -> Ite
 
 def _of_state(state: State) -> Iterator[Metric]:
     judged = verdict(state)
-    yield _by("service_info", "The service that settles the route: Globus, or another.", "service", {state.service: 1})
+    yield _by("service_info", "The service that serves the route: Globus, or another.", "service", {state.service: 1})
     total = state.records.total
     amounts = {
         "delivered": judged.delivered,

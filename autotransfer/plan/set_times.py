@@ -70,7 +70,7 @@ def set_times(
     Raises:
         UsageProblem: A scope does not exist, or is never sent. Nothing was committed.
         ConfigurationProblem: The datastore is about another route and the scope is not all of SRC_DIR, or another
-            service has settled it.
+            service has served it.
     """
     is_whole = "" in scopes
     if not is_whole or new_service != settings.service.name:

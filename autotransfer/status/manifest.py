@@ -58,7 +58,7 @@ def write(
     """Write the rows to a stream that does not translate line ends; returns their number.
 
     Args:
-        service: The name of the service that has settled the route, for each row.
+        service: The name of the service that has served the route, for each row.
     """
     count = 0
     put = _csv_writer(stream) if kind == CSV else _json_writer(stream)

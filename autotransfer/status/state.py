@@ -213,7 +213,7 @@ class State(NamedTuple):
         bad_tasks: Those of the last tasks that did not succeed within the last week, newest first.
         records: All of them, added up.
         reset: What set_time.py has the next run send.
-        service: The name of the service that has settled it.
+        service: The name of the service that has served it.
         restored: That the datastore was restored, and no run has noticed it yet, in words; else "".
     """
 

@@ -36,7 +36,13 @@ WORDS = {
         r"\b(?:an?|the|one|each|second|first|another|no) looks?\b(?!-)|\bglances?\b|\bsights?\b|\ba see\b",
     ),
     "vouched": ("assumed", r"\bvouch(?:e[ds])?\b"),
-    "settle a task": ("reconcile", r"\bsettl(?:es?|ing) (?:\w+ )?tasks?\b|\btasks? (?:is|are|was|were) settled\b"),
+    "settle a task, a route": (
+        "reconcile; serve",
+        r"\bsettl(?:es?|ed|ing) (?:\w+ )?(?:tasks?|routes?)\b|\btasks? (?:is|are|was|were) settled\b",
+    ),
+        "reconcile; serve",
+        r"\bsettl(?:es?|ed|ing) (?:\w+ )?(?:tasks?|routes?)\b|\btasks? (?:is|are|was|were) settled\b",
+    ),
     "also not": ("nor; not ... either", r"\balso not\b"),
     "it only takes time": ("it is only slower", r"\bit only takes time\b"),
     "So, at the head of a sentence": ("therefore; which is why", r"(?:\A|[.!?] )(?-i:So [a-z])"),
@@ -122,7 +128,7 @@ def test_what_is_read_is_what_users_read() -> None:
         ("gives how many", "gives how many"),
         ("Take a second look", "a look, a glance, a sight"),
         ("It failed. So nothing was sent.", "So, at the head of a sentence"),
-        ("when it settles the task", "settle a task"),
+        ("when it settles the task", "settle a task, a route"),
     ],
 )
 def test_each_use_is_found(text: str, word: str) -> None:
