@@ -41,8 +41,16 @@ class TrialFolder:
         Raises:
             GlobusProblem: Not even "/" can be listed.
         """
+        return self.nearest_names(most=1)[0]
+
+    def nearest_names(self, *, most: int) -> tuple[str, list[str]]:
+        """The same folder, and at most `most` of the names in it.
+
+        Raises:
+            GlobusProblem: Not even "/" can be listed.
+        """
         folder = self._dst_dir
-        while not self._is_there(folder):
+        while (names := self._names(folder, most)) is None:
             if folder == "/":
                 raise GlobusProblem(
                     f"DST_DIR {self._dst_dir} cannot be created",
@@ -50,7 +58,7 @@ class TrialFolder:
                     remedy="Correct DST_DIR: its path as the destination collection shows it in the Globus web app.",
                 )
             folder = folder.rpartition("/")[0] or "/"
-        return folder
+        return folder, names
 
     def make(self, folder: str) -> str:
         """Make it in a folder of the destination; returns its path there.
@@ -62,7 +70,7 @@ class TrialFolder:
         try:
             self._collections.make_folder(self._collection_id, path)
         except GlobusProblem:
-            if not self._is_there(path):  # if it is there, only the answer was lost
+            if self._names(path, 1) is None:  # if it is there, only the answer was lost
                 raise
         return path
 
@@ -70,6 +78,6 @@ class TrialFolder:
         """Have Globus delete it."""
         self._collections.remove_folder(self._collection_id, path)
 
-    def _is_there(self, folder: str) -> bool:
+    def _names(self, folder: str, most: int) -> list[str] | None:
         path = on_collection(folder, "", is_folder=True)
-        return self._collections.names(self._collection_id, path, most=1) is not None
+        return self._collections.names(self._collection_id, path, most=most)

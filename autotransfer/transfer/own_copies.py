@@ -69,8 +69,7 @@ def refuse_to_begin_inside(
     """
     made = TrialFolder(folders, settings.dst_id, settings.dst_dir)
     try:
-        nearest = made.nearest_folder()
-        names = set(folders.names(settings.dst_id, nearest, most=MOST_NAMES) or ())
+        nearest, found = made.nearest_names(most=MOST_NAMES)
     except Unreachable:
         raise
     except GlobusProblem:  # some destinations can be written to and not listed
@@ -78,6 +77,7 @@ def refuse_to_begin_inside(
     below = [word for word in settings.dst_dir[len(nearest) :].split("/") if word]  # still to be created
     if any(map(excludes, below)):
         return
+    names = set(found)
     suspects = [place for place in store.trie.below("") if _is_alike(store.trie.folder(place).all_names(), names)]
     inside = _place_of(made, nearest, root_fd, suspects) if suspects else None
     if inside is not None:

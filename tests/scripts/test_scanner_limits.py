@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from suite import DAY_SECONDS, LONG_AGO, ROOT, Route
 
+from autotransfer.datastore import pickles
 from autotransfer.datastore.store import Store
 from emulator.http.server import Emulator
 
@@ -177,7 +178,7 @@ def test_a_damaged_note_of_the_last_full_scan_is_one_clear_problem(lonely_route:
     lonely_route.configure(SCAN="quick")
     lonely_route.run_here("set_time.py", "now")
     with Store(str(lonely_route.code_path / "datastore")) as store:
-        store.shelf["FULL_SCAN"] = value
+        store.shelf.table[b"FULL_SCAN"] = pickles.dump(value)
         store.commit()
 
     lonely_route.run("main.py", status=5, says="its entry FULL_SCAN has not the form that it should have")
