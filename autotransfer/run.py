@@ -248,9 +248,8 @@ class Run:
         if not prepared:
             self._store.commit()
             return
-        may_verify = self._check_collections()
         is_first = any(batch.number == 1 for batch in prepared) and any(batch.has_folders for batch in prepared)
-        self._refuse_own_copies(root_fd, plan.own_copies.found, is_first=is_first)
+        may_verify = self._check_ends(root_fd, plan.own_copies.found, is_first=is_first)
         submitter = self._submitter()
         submitter.prepare(prepared, verifies=self._settings.verify_checksum and may_verify)
         submitter.post_all()
@@ -281,29 +280,18 @@ class Run:
             done_bytes += size_bytes if task is None else min(size_bytes, moved_bytes.get(task.task_id, 0))
         self._watcher.waiting(done_bytes, sum(waited_for.values()), len(open_tasks))
 
-    def _check_collections(self) -> bool:
-        """Make sure that both collections are ready; returns whether both let transfers verify checksums."""
-        from autotransfer.globus.collections import Collections, not_ready
-
-        login = self._signed_in()
-        collections = Collections(login.transfer)
-        ends = [collections.get(self._settings.src_id), collections.get(self._settings.dst_id)]
-        for end in ends:
-            if problem := not_ready(end):
-                raise problem
-        if login.is_service_account:  # a person gave this consent at sign-in
-            login.want_data_access([end.id for end in ends if end.wants_data_access])
-        return all(end.may_verify for end in ends)
-
-    def _refuse_own_copies(self, root_fd: int, suspects: list[str], *, is_first: bool) -> None:
-        from autotransfer.globus.collections import Collections
+    def _check_ends(self, root_fd: int, suspects: list[str], *, is_first: bool) -> bool:
+        """Make sure that both collections are ready, and apart; returns whether both let transfers verify checksums."""
+        from autotransfer.globus.collections import Collections, ready_ends
         from autotransfer.transfer.own_copies import refuse_own_copies, refuse_to_begin_inside
 
+        ends = ready_ends(self._signed_in(), self._settings)
         folders = Collections(self._signed_in().transfer)
         if is_first:
             excludes = policy(self._settings).excludes()
             refuse_to_begin_inside(self._settings, self._store, root_fd, folders, excludes=excludes)
         refuse_own_copies(self._settings, self._store, root_fd, folders, suspects)
+        return all(end.may_verify for end in ends)
 
     def _signed_in(self) -> Login:
         if self._login is None:

@@ -7,8 +7,10 @@ from typing import NamedTuple
 import globus_sdk
 
 from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem
+from autotransfer.common.settings import Settings
 from autotransfer.globus.answers import COLLECTION, LISTING, document_in, rows_in, words
 from autotransfer.globus.failures import NEXT_RUN, explained
+from autotransfer.globus.login import Login
 
 
 class Collection(NamedTuple):
@@ -139,3 +141,19 @@ def not_ready(collection: Collection) -> Problem | None:
             "again.",
         )
     return None
+
+
+def ready_ends(login: Login, settings: Settings) -> tuple[Collection, Collection]:
+    """Both collections of a route, which take transfers now.
+
+    Raises:
+        ConfigurationProblem, SignInNeeded, GlobusProblem: One does not.
+    """
+    collections = Collections(login.transfer)
+    ends = collections.get(settings.src_id), collections.get(settings.dst_id)
+    for end in ends:
+        if problem := not_ready(end):
+            raise problem
+    if login.is_service_account:  # a person gave this consent at sign-in
+        login.want_data_access([end.id for end in ends if end.wants_data_access])
+    return ends
