@@ -256,6 +256,7 @@ def test_times_as_marked_over_other_names_are_found_blind(
 
     assert full.blind_folder == ("a" if is_blind else None)
     assert (store.shelf.get(FULL_SCAN) is None) == is_blind
+    assert (store.folder_times.columns("") is None) == is_blind
 
 
 def test_times_that_were_marked_under_other_rules_prove_nothing(tmp_path: Path, store: Store, root: int) -> None:

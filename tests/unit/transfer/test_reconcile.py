@@ -45,7 +45,7 @@ class Reconciling:
             stuck_hours=STUCK_HOURS,
             clock_ns=lambda: self.now_ns,
             commit=self.commit,
-            may_act=may_act,
+            **({} if may_act else {"may_act": False}),
         )
 
     def commit(self) -> None:
