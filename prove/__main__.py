@@ -24,7 +24,7 @@ from pathlib import Path
 from prove.page import page
 from prove.proof import Effort, Proof, Result
 
-PARTS = ("crashes", "power", "model", "faults", "shapes", "security", "fuzzing", "years", "cron")
+PARTS = ("crashes", "power", "model", "faults", "shapes", "security", "fuzzing", "mutants", "years", "cron")
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / ".prove"
 

@@ -145,6 +145,21 @@ def test_what_globus_delivered_keeps_its_record(setting: Setting) -> None:
     assert setting.store.trie.folder("").delivered == kept
 
 
+@pytest.mark.parametrize(("lag_ns", "kept"), [(0, VERIFIED), (1, ASSUMED)])
+def test_a_file_whose_ctime_moved_is_not_what_globus_delivered(setting: Setting, lag_ns: int, kept: int) -> None:
+    setting.write("a")
+    created_ns = (setting.src / "a").stat().st_ctime_ns
+    os.utime(setting.src / "a", ns=(created_ns, created_ns))
+    status = (setting.src / "a").stat()
+    recorded = status.st_ctime_ns - status.st_mtime_ns + lag_ns
+    record = Delivered(status.st_mtime_ns, 5, MTIME_NS, 1, VERIFIED, recorded)
+    setting.record("", delivered={"a": record})
+    setting.set(settings={"COMPARE": "ctime"})
+
+    found = setting.store.trie.folder("").delivered["a"]
+    assert (found.evidence, found.ctime_lag_ns) == (kept, recorded - lag_ns)
+
+
 def test_an_empty_folder_counts_by_its_own_time(setting: Setting) -> None:
     (setting.src / "empty").mkdir()
     os.utime(setting.src / "empty", ns=(MTIME_NS, MTIME_NS))

@@ -218,6 +218,16 @@ def test_times_are_kept_only_of_what_has_been_at_rest_for_longer_than_a_time_ste
     assert list(store.folder_times.of("a")) == ["below"]
 
 
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_times_kept_before_are_dropped_once_the_folder_is_not_as_recorded(
+    tmp_path: Path, store: Store, root: int, is_listed: bool
+) -> None:
+    make_folders(tmp_path, store, "", 1)
+    marking(tmp_path, store).note("000", listed(root, "000") if is_listed else unchanged(0))
+
+    assert store.folder_times.of("") == {"000": None}
+
+
 def test_no_times_are_kept_where_they_are_not_used(tmp_path: Path, store: Store) -> None:
     marking(tmp_path, store, SCAN="full").note("", unchanged(9))
 

@@ -188,6 +188,24 @@ def test_paths_need_a_person_only_after_their_second_failure() -> None:
     assert finding.what == "1 path failed more than once (DENIED)."
 
 
+@pytest.mark.parametrize(("state_of_task", "failing"), [("submitted", 2), ("prepared", 2), ("reading", 0)])
+def test_what_failed_before_and_is_under_way_again_counts_until_its_task_has_ended(
+    state_of_task: str, failing: int
+) -> None:
+    task = TASK._replace(state=state_of_task, failing=2)
+    findings = verdict(state(run(), open_tasks=(task,))).findings
+
+    whats = ["2 paths failed more than once (2 in flight again)."] if failing else []
+    assert [finding.what for finding in findings] == whats
+
+
+@pytest.mark.parametrize("why", ["new", "modified", "older", "retried"])
+def test_what_a_run_found_and_did_not_submit_is_pending_whatever_the_reason(why: str) -> None:
+    judged = verdict(state(run(counts={why: 3, "bytes": 30, "sent_files": 1, "sent_bytes": 10})))
+
+    assert judged.unsubmitted == Amount(2, 20)
+
+
 def test_progress_is_that_of_bytes_or_of_files_whichever_is_further() -> None:
     come = progress(TASK._replace(progress=(100, 1, 4, 0, 0), progress_at_ns=TASK.submitted_at_ns + 50 * NS_PER_SECOND))
 
