@@ -124,6 +124,13 @@ def retry(*, not_before_ns: int = 0, size_bytes: int = 5) -> Retry:
         ({"retries": {"a": retry(not_before_ns=NOW_NS + 1, size_bytes=4)}}, "retrying"),
         ({"in_flight": {"a": InFlight(MTIME_NS, 5, 1)}}, "in_flight"),
         ({"in_flight": {"a": InFlight(MTIME_NS, 4, 1)}}, "waiting"),
+        (
+            {
+                "in_flight": {"a": InFlight(MTIME_NS, 5, 1)},
+                "delivered": {"a": Delivered(MTIME_NS - 1, 4, 1, 1, VERIFIED)},
+            },
+            "in_flight",
+        ),
         ({"carried_by": 1}, "waiting"),
         ({"delivered": {"a": Delivered(MTIME_NS, 5, 1, 1, VERIFIED, 77)}}, "touched"),
     ],
