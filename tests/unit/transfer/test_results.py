@@ -408,3 +408,12 @@ def test_of_a_folder_that_is_gone_only_what_is_in_flight_is_kept_and_can_be_foun
 
     assert forget_gone(trie, "", root, ["g"]) == (0, set())
     assert list(trie.below("g")) == []
+
+
+def test_a_folder_below_that_another_task_carries_stays_carried() -> None:
+    trie = trie_with({"a": {"x": 1}, "a/b": {"y": 2}}, covers={"a": 1, "a/b": 2})
+
+    ended(trie, ("a", True), files={"a/x": FILE, "a/b/y": FILE}).close(verified)
+
+    assert (trie.folder("a").carried_by, trie.folder("a/b").carried_by) == (0, 2)
+    assert list(trie.folder("a/b").in_flight) == ["y"]
