@@ -236,6 +236,13 @@ def test_only_what_is_in_scope_changes_and_nothing_counts_twice(setting: Setting
     assert setting.store.shelf[RESET] == (5, 25)
 
 
+def test_a_new_record_deep_in_the_tree_is_found_from_its_top(setting: Setting) -> None:
+    setting.write("run/deep/a")
+    setting.set("run/deep/a")
+
+    assert [setting.store.trie.folder(rel_path).folders for rel_path in ("", "run")] == [{"run"}, {"deep"}]
+
+
 def test_nothing_to_send_is_left_for_no_feed(setting: Setting) -> None:
     setting.write("a")
     setting.store.shelf[RESCAN] = ""
