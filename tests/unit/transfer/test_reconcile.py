@@ -174,15 +174,15 @@ def test_one_task_that_cannot_be_shown_delays_no_other(reconciling: Reconciling)
     for name in "abcd":
         reconciling.submit(name)
     reconciling.globus.documents = {
-        "task-1": dict(ACTIVE),
-        "task-2": GlobusProblem("it failed", code="odd"),
+        "task-2": dict(ACTIVE),
+        "task-1": GlobusProblem("it failed", code="odd"),
         "task-3": {"status": "ACTIVE", "nice_status": 5},
         "task-4": {"status": "SUCCEEDED"},
     }
     reconciling.globus.pages = [ValueError("a row")]
 
-    assert [document["task_id"] for document in reconciling.run()] == ["task-1"]
-    assert [subject for _, subject, _ in reconciling.notices] == ["task-2", "task-3", "task-4"]
+    assert [document["task_id"] for document in reconciling.run()] == ["task-2"]
+    assert [subject for _, subject, _ in reconciling.notices] == ["task-1", "task-3", "task-4"]
 
 
 def test_a_task_that_ends_as_it_is_canceled_is_closed_in_the_same_run(reconciling: Reconciling) -> None:
