@@ -25,7 +25,7 @@ A_FILE = {"where": 0, "name": "a", "size": 6, "moment": Moment("long ago", 0)}
 
 def test_whatever_happens_what_was_written_arrives() -> None:
     seed = int(os.environ.get("MODEL_SEED") or random.SystemRandom().randrange(10**6))
-    examples, steps = int(os.environ.get("MODEL_EXAMPLES", 12)), int(os.environ.get("MODEL_STEPS", 50))
+    examples, steps = int(os.environ.get("MODEL_EXAMPLES", 8)), int(os.environ.get("MODEL_STEPS", 50))
     print(f"To repeat it: MODEL_SEED={seed} MODEL_EXAMPLES={examples} MODEL_STEPS={steps}")
     print("To play only what failed: MODEL_BLOB=, with the bytes that @reproduce_failure has, without b and quotes")
     blob = os.environ.get("MODEL_BLOB", "")

@@ -16,10 +16,12 @@ State = Mapping[str, "tuple[int, int] | None"]
 
 
 def state(root: Path = ROOT) -> State:
-    """What git calls new or changed, also what it ignores, with mtime and size; empty where git does not know."""
-    listed = subprocess.run(
-        ["git", "status", "--porcelain", "-z", "--ignored", "--no-renames"], cwd=root, capture_output=True, check=False
-    )
+    """What git calls new or changed, also what it ignores, with mtime and size; empty where there is no git to ask."""
+    words = ["git", "status", "--porcelain", "-z", "--ignored", "--no-renames"]
+    try:
+        listed = subprocess.run(words, cwd=root, capture_output=True, check=False)
+    except FileNotFoundError:
+        return {}
     names = [os.fsdecode(line[3:]) for line in listed.stdout.split(b"\0") if line]
     return {name: _stamp(root / name) for name in names if not name.startswith(CACHES) and "__pycache__" not in name}
 
