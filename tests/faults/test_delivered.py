@@ -193,7 +193,7 @@ def test_a_submission_id_that_cannot_be_used(
 
 @pytest.mark.fault(
     "status.py --path over a folder with an excluded file, a symlink and an assumed file",
-    sees="run/: not proved for all of it. ... Not proved: 1 assumed ... 1 symlink, not sent. ... 1 skipped.",
+    sees="run/: not proved for all of it. ... 1 assumed ... 1 symlink, not sent. ... 1 skipped (by EXCLUDE).",
     status=3,
     recorded="run/a verified, run/old assumed",
 )
