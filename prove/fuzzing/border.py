@@ -115,7 +115,7 @@ class BorderTargets:
                 if not path.startswith(("/jobs", "/v2/oauth2/userinfo")):
                     return None
                 if path.startswith("/v2/"):
-                    return self._changed(rng, self._service._usual(method, path, query, body))
+                    return self._changed(rng, self._service.usual(method, path, query, body))
                 return self._changed(rng, (200, documents.get(path.split("/")[2], _timer())))
 
             self._service.answer = answer
@@ -145,7 +145,7 @@ class BorderTargets:
         def answer(method: str, path: str, query: dict[str, str], body: Any) -> Optional[Answer]:
             if not is_spoiled(method, path) or rng.random() < 0.3:
                 return None
-            return self._changed(rng, self._service._usual(method, path, query, body))
+            return self._changed(rng, self._service.usual(method, path, query, body))
 
         self._service.answer = answer
 

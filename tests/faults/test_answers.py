@@ -251,7 +251,7 @@ def test_a_token_that_no_request_can_carry_is_not_kept(
     def answer(method: str, path: str, query: dict[str, str], body: Any) -> Optional[Answer]:
         if not path.endswith("/token"):
             return None
-        status, usual = service._usual(method, path, query, body)
+        status, usual = service.usual(method, path, query, body)
         return status, {**usual, "access_token": token}
 
     service.answer = answer

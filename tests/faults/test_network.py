@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import wire
 from faulty import FaultCheck, assert_recovers
+from small_globus import SmallGlobus
+from struck import spare, strike
 from suite import Result, Route
 from waiting import until
 
@@ -37,10 +39,26 @@ def answer(status: int, code: str = "ServiceUnavailable", **more: Any) -> dict[s
     return {"status": status, "json": body, **more}
 
 
+@pytest.fixture
+def hasty_there(there: Route, monkeypatch: pytest.MonkeyPatch) -> Route:
+    """A route aimed at the second service; what is called here does not pause for long."""
+    pause = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: pause(min(seconds, 0.02)))
+    return there
+
+
+def check_there(hasty_there: Route, service: SmallGlobus, fault: FaultCheck, *, tasks: int = 1) -> None:
+    """Run with the fault, and then without."""
+    fault.check(hasty_there.run_here("main.py", status=None), hasty_there)
+
+    spare(service)
+    assert_recovers(hasty_there, tasks=tasks, service=service)
+
+
 FAILURES = [(500, "Internal"), (502, "BadGateway"), (503, "ServiceUnavailable"), (504, "GatewayTimeout")]
 
 
-@pytest.mark.parametrize(
+NO_ANSWER = pytest.mark.parametrize(
     ("where", "what"),
     [
         row(
@@ -225,6 +243,9 @@ FAILURES = [(500, "Internal"), (502, "BadGateway"), (503, "ServiceUnavailable"),
         ),
     ],
 )
+
+
+@NO_ANSWER
 def test_an_answer_that_is_none_is_reported_and_the_next_runs_deliver_once(
     hasty: Route, globus: Emulator, fault: FaultCheck, where: str, what: dict[str, Any]
 ) -> None:
@@ -237,12 +258,25 @@ def test_an_answer_that_is_none_is_reported_and_the_next_runs_deliver_once(
     assert_recovers(hasty)
 
 
-@pytest.mark.fault(
+@NO_ANSWER
+def test_an_answer_that_is_none_there_is_reported_and_the_next_runs_deliver_once(
+    hasty_there: Route, service: SmallGlobus, fault: FaultCheck, where: str, what: dict[str, Any]
+) -> None:
+    hasty_there.write("a.dat")
+    strike(service, where, **what)
+
+    check_there(hasty_there, service, fault)
+
+
+REFUSED_AGAIN = pytest.mark.fault(
     "the connection is reset after the submission is processed, and its repetition is refused (429)",
     sees=f"Globus did not accept task ...: Not now (HTTP 429, code RateLimitExceeded, request_id oRk4lxkbD). {KEPT}",
     status=6,
     recorded=PREPARED,
 )
+
+
+@REFUSED_AGAIN
 def test_a_refused_repetition_of_a_lost_submission_makes_no_second_task(
     hasty: Route, globus: Emulator, fault: FaultCheck
 ) -> None:
@@ -258,7 +292,28 @@ def test_a_refused_repetition_of_a_lost_submission_makes_no_second_task(
     assert_recovers(hasty, tasks=2)
 
 
-@pytest.mark.parametrize(
+@REFUSED_AGAIN
+def test_a_refused_repetition_there_of_a_lost_submission_makes_no_second_task(
+    hasty_there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    service.is_held = True
+    hasty_there.write("a.dat")
+    strike(service, SUBMITTING, times=1, reset="after")
+    lose = service.answer
+    strike(service, SUBMITTING, **answer(429, "RateLimitExceeded"))
+    refuse = service.answer
+    service.answer = lambda *request: lose(*request) or refuse(*request)
+
+    fault.check(hasty_there.run_here("main.py", status=None), hasty_there)
+
+    spare(service)
+    hasty_there.write("b.dat")
+    hasty_there.run_here("main.py")
+    service.is_held = False
+    assert_recovers(hasty_there, tasks=2, service=service)
+
+
+LIMITED = pytest.mark.parametrize(
     "what",
     [
         pytest.param(
@@ -275,6 +330,9 @@ def test_a_refused_repetition_of_a_lost_submission_makes_no_second_task(
         for status, code in ((429, "RateLimitExceeded"), (503, "ServiceUnavailable"))
     ],
 )
+
+
+@LIMITED
 def test_a_rate_limit_ends_the_asking(hasty: Route, globus: Emulator, fault: FaultCheck, what: dict[str, Any]) -> None:
     """It is about all requests, so one task is asked about and no other."""
     hasty.configure(MAX_ITEMS_PER_TASK=1)
@@ -294,7 +352,38 @@ def test_a_rate_limit_ends_the_asking(hasty: Route, globus: Emulator, fault: Fau
     assert_recovers(hasty, tasks=3)
 
 
-@pytest.mark.fault("429 with Retry-After, once", sees="", status=0, recorded="1 path under way")
+@LIMITED
+def test_a_rate_limit_there_ends_the_asking(
+    hasty_there: Route, service: SmallGlobus, fault: FaultCheck, what: dict[str, Any]
+) -> None:
+    hasty_there.configure(MAX_ITEMS_PER_TASK=1)
+    for name in "abc":
+        hasty_there.write(name)
+    hasty_there.run_here("main.py")
+    service.requests.clear()
+    strike(service, "GET /v0.10/*", **what)
+
+    fault.check(hasty_there.run_here("main.py", status=None), hasty_there)
+
+    assert len({request for request in service.requests if "/v0.10/" in request}) == 1
+    spare(service)
+    assert_recovers(hasty_there, tasks=3, service=service)
+
+
+ONCE = pytest.mark.fault("429 with Retry-After, once", sees="", status=0, recorded="1 path under way")
+
+
+@ONCE
+def test_a_short_retry_after_there_is_waited_for_within_the_run(
+    hasty_there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    hasty_there.write("a.dat")
+    strike(service, SUBMITTING, times=1, **answer(429, "RateLimitExceeded", headers={"Retry-After": "1"}))
+
+    check_there(hasty_there, service, fault)
+
+
+@ONCE
 def test_a_short_retry_after_is_waited_for_within_the_run(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     route.write("a.dat")
     globus.world.add_fault(SUBMITTING, **answer(429, "RateLimitExceeded", headers={"Retry-After": "1"}))
@@ -307,7 +396,7 @@ def test_a_short_retry_after_is_waited_for_within_the_run(route: Route, globus: 
     assert_recovers(route)
 
 
-@pytest.mark.parametrize(
+UNSHOWN = pytest.mark.parametrize(
     ("where", "what"),
     [
         row(
@@ -326,6 +415,9 @@ def test_a_short_retry_after_is_waited_for_within_the_run(route: Route, globus: 
         )
     ],
 )
+
+
+@UNSHOWN
 def test_a_task_that_cannot_be_asked_for_stays_under_way(
     hasty: Route, globus: Emulator, fault: FaultCheck, where: str, what: dict[str, Any]
 ) -> None:
@@ -337,6 +429,17 @@ def test_a_task_that_cannot_be_asked_for_stays_under_way(
 
     globus.world.clear_faults()
     assert_recovers(hasty)
+
+
+@UNSHOWN
+def test_a_task_that_cannot_be_asked_for_there_stays_under_way(
+    hasty_there: Route, service: SmallGlobus, fault: FaultCheck, where: str, what: dict[str, Any]
+) -> None:
+    hasty_there.write("a.dat")
+    hasty_there.run_here("main.py")
+    strike(service, where, **what)
+
+    check_there(hasty_there, service, fault)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
+from small_globus import SmallGlobus
 from suite import Result, Route
 
 from autotransfer.common.text import counted
@@ -92,10 +93,13 @@ def recorded_words(route: Route) -> str:
     return "; ".join(filter(None, (paths, tasks))) or NOTHING
 
 
-def assert_recovers(route: Route, *, tasks: int = 1) -> None:
-    """The fault is over: the next runs deliver everything, in so many tasks all told; no path in two at once."""
+def assert_recovers(route: Route, *, tasks: int = 1, service: Optional[SmallGlobus] = None) -> None:
+    """The fault is over: the next runs deliver everything, in so many tasks all told; no path in two at once.
+
+    Args:
+        service: The second service, of a route that is aimed at it.
+    """
     __tracebackhide__ = True
-    assert route.globus is not None
     for _ in range(MOST_RUNS):
         summary = route.summary_here("--wait", "30", status=None)
         if summary["status"] == summary["submitted"] == summary["retrying"] == summary["in_flight_tasks"] == 0:
@@ -103,10 +107,12 @@ def assert_recovers(route: Route, *, tasks: int = 1) -> None:
     else:
         raise AssertionError(f"not at rest after {MOST_RUNS} runs: {summary}")
     assert route.tree(route.dst) == route.tree(), route.calls()
-    submission_ids = Counter(document["submission_id"] for document in route.sent())
+    sent = [task.posted for task in service.tasks.values()] if service else route.sent()
+    submission_ids = Counter(document["submission_id"] for document in sent)
     assert set(submission_ids.values()) <= {1}
-    assert len(route.sent()) == tasks, route.calls()
-    assert route.globus.world.conflicts == []
+    assert len(sent) == tasks, service.requests if service else route.calls()
+    assert service is None or service.overlaps == []
+    assert route.globus is None or route.globus.world.conflicts == []
 
 
 def assert_no_traceback_in_logs(folder: Path) -> None:

@@ -4,8 +4,9 @@ Transfer and the token endpoint of Auth on loopback, by `http.server` alone. A t
 asked for. What a test wants to be odd it puts into the attributes: what the transfer node sees, where the destination
 stores a name, what the ended task's document and lists say, which requests are refused.
 
-Shapes: the SDK's recorded responses (`globus_sdk.testing`). Refusals of unknown tasks: 404 `ClientError.NotFound`, as
-observed (terraref/computing-pipeline, issue 425).
+Shapes: the SDK's recorded responses (`globus_sdk.testing`). Observed: 404 `ClientError.NotFound` for an unknown task
+(terraref/computing-pipeline, issue 425); 409 `Conflict` for identical paths (brockpalen/archivetar, pull request 65);
+the fatal errors CANCELED (the SDK's tests against the service, 2017) and EXPIRED, "deadline expired".
 """
 
 from __future__ import annotations
@@ -18,14 +19,22 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 from urllib.parse import parse_qs, urlsplit
 
 EXISTS, SIZE, MTIME, CHECKSUM = range(4)
 TIMERS = "524230d7-ea86-4a52-8312-86065a9e0417"  # the client ID of the Timers service
-Answer = tuple[int, Any]
+Answer = tuple[int, Any]  # a status, and a document, bytes or Raw
+DROPPED: Answer = (0, b"")  # no answer: the connection is closed
 IDENTITY = {"sub": "11111111-2222-4333-8444-555555555555", "name": "R. Researcher", "organization": "Example"}
 PERSON = {**IDENTITY, "preferred_username": "r@example.org", "email": "r@example.org", "identity_set": [IDENTITY]}
+
+
+class Raw(NamedTuple):
+    """A document or bytes, and headers in the place of the usual ones."""
+
+    content: Any
+    headers: dict[str, str]
 
 
 class SmallTask:
@@ -82,6 +91,7 @@ class SmallGlobus:
         row_sizes: Whether the rows of successful transfers have sizes.
         page_size: Rows a page of a list.
         collection: What collections say beside the usual.
+        overlaps: Paths that were accepted while another open task had them.
     """
 
     def __init__(self) -> None:
@@ -94,6 +104,7 @@ class SmallGlobus:
         self.row_sizes = True
         self.page_size = 1000
         self.collection: dict[str, Any] = {"disable_verify": False}
+        self.overlaps: list[set[tuple[str, str]]] = []
         self.requests: list[str] = []
         self._lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -141,24 +152,30 @@ class SmallGlobus:
                 query = {name: values[-1] for name, values in parse_qs(url.query).items()}
                 with service._lock:
                     service.requests.append(f"{method} {url.path}")
-                    answer = service.answer(method, url.path, query, body) or service._usual(
+                    answer = service.answer(method, url.path, query, body) or service.usual(
                         method, url.path, query, body
                     )
-                content = answer[1] if isinstance(answer[1], bytes) else json.dumps(answer[1]).encode()
+                if answer[0] == 0:
+                    self.close_connection = True
+                    return
+                content, headers = answer[1] if isinstance(answer[1], Raw) else (answer[1], {})
+                content = content if isinstance(content, bytes) else json.dumps(content).encode()
+                usual = {"Content-Type": "application/json", "Content-Length": str(len(content))}
                 self.send_response(answer[0])
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
+                for name, value in {**usual, **headers}.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 
         return Handler
 
-    def _usual(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
+    def usual(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
+        """The answer to a request when nothing stands in for it."""
         if path.startswith("/v2/oauth2/"):
             return 200, _token(body) if path.endswith("token") else PERSON
         _, version, *words = path.split("/")
         if version != "v0.10":
-            return _refusal(404, "ClientError.NotFound", f"No such route {path}")
+            return refusal(404, "ClientError.NotFound", f"No such route {path}")
         if words == ["submission_id"]:
             return 200, {"value": str(uuid.uuid4())}
         if words[0] == "endpoint" and len(words) == 2:
@@ -173,10 +190,14 @@ class SmallGlobus:
             return 200, self._task_list(query)
         if words[0] == "task":
             return self._task(words[1:], query)
-        return _refusal(404, "ClientError.NotFound", f"No such route {path}")
+        return refusal(404, "ClientError.NotFound", f"No such route {path}")
 
     def _accept(self, posted: dict[str, Any]) -> Answer:
         known = [task for task in self.tasks.values() if task.posted["submission_id"] == posted["submission_id"]]
+        carried = [_paths(task.posted) for task in self.tasks.values() if task.is_open and task not in known]
+        if _paths(posted) in carried:
+            return refusal(409, "Conflict", "A transfer with identical paths has not yet completed")
+        self.overlaps += [paths & _paths(posted) for paths in carried if paths & _paths(posted)]
         task = known[0] if known else SmallTask(posted)
         self.tasks[task.task_id] = task
         code, status = ("Duplicate", 200) if known else ("Accepted", 202)
@@ -222,9 +243,9 @@ class SmallGlobus:
     def _task(self, words: list[str], query: dict[str, str]) -> Answer:
         task = self.tasks.get(words[0])
         if task is None:
-            return _refusal(404, "ClientError.NotFound", f"No task found with id '{words[0]}'")
+            return refusal(404, "ClientError.NotFound", f"No task found with id '{words[0]}'")
         if words[1:] == ["cancel"]:
-            task.document.update(status="FAILED", fatal_error={"code": "CANCELED", "description": "canceled"})
+            self.fail(task, "CANCELED", "canceled")
             return 200, {"DATA_TYPE": "result", "code": "Canceled", "message": "canceled", "request_id": "small"}
         if not words[1:]:
             if task.is_open and not self.is_held:
@@ -233,7 +254,7 @@ class SmallGlobus:
         rows = {"successful_transfers": task.successful, "skipped_errors": task.skipped}[words[1]]
         marker = query.get("marker") or "0"
         if not marker.isdecimal():
-            return _refusal(400, "ClientError.BadRequest", "The marker is not one of this list")
+            return refusal(400, "ClientError.BadRequest", "The marker is not one of this list")
         start = int(marker)
         end = start + self.page_size
         more = end if end < len(rows) else None
@@ -243,14 +264,31 @@ class SmallGlobus:
         """A folder as the destination keeps it. The refusal: as the SDK recorded it for a path that is not there."""
         place = self.stored(path.rstrip("/"))
         if not os.path.isdir(place):
-            return _refusal(404, "ClientError.NotFound", f"Directory '{path}' not found on endpoint")
+            return refusal(404, "ClientError.NotFound", f"Directory '{path}' not found on endpoint")
         entries = [{"DATA_TYPE": "file", "name": name} for name in sorted(os.listdir(place))[:limit]]
         return 200, {"DATA_TYPE": "file_list", "path": path, "length": len(entries), "DATA": entries}
 
     # --- copying
 
+    def fail(self, task: SmallTask, code: str, description: str, *, items: int = 0) -> None:
+        """End a task as FAILED when so many more of its items are copied."""
+        self.copy(task, items)
+        fatal = {"code": code, "description": description}
+        task.document.update(status="FAILED", completion_time=_now(), is_ok=None, nice_status=None, fatal_error=fatal)
+
     def _carry_out(self, task: SmallTask) -> None:
-        for item in task.posted["DATA"]:
+        self.copy(task)
+        task.document.update(
+            status="SUCCEEDED",
+            completion_time=_now(),
+            nice_status=None,
+            subtasks_skipped_errors=len(task.skipped),
+        )
+        self.after(task)
+
+    def copy(self, task: SmallTask, most: Optional[int] = None) -> None:
+        """Copy the task's items, or the first so many of them."""
+        for item in task.posted["DATA"][:most]:
             source, destination = str(item["source_path"]), str(item["destination_path"])
             if not item.get("recursive"):
                 self._copy(task, source, destination)
@@ -263,13 +301,6 @@ class SmallGlobus:
                     os.makedirs(self.stored(os.path.join(destination, below)), exist_ok=True)
                 else:
                     self._copy(task, path, os.path.join(destination, below))
-        task.document.update(
-            status="SUCCEEDED",
-            completion_time=time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
-            nice_status=None,
-            subtasks_skipped_errors=len(task.skipped),
-        )
-        self.after(task)
 
     def _copy(self, task: SmallTask, source: str, destination: str) -> None:
         seen = self.seen(source)
@@ -292,6 +323,14 @@ class SmallGlobus:
         document["bytes_transferred"] += state.st_size
         row = {"DATA_TYPE": "successful_transfer", "source_path": source, "destination_path": destination}
         task.successful.append({**row, "size": state.st_size} if self.row_sizes else row)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+
+
+def _paths(posted: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(str(item["source_path"]), str(item["destination_path"])) for item in posted["DATA"]}
 
 
 def _files_below(top: str, seen: Callable[[str], Optional[str]]) -> Iterator[tuple[str, str]]:
@@ -348,5 +387,6 @@ def _collection(collection_id: str) -> dict[str, Any]:
     }
 
 
-def _refusal(status: int, code: str, message: str) -> Answer:
-    return status, {"code": code, "message": message, "request_id": "small", "resource": "/"}
+def refusal(status: int, code: str, message: str, **more: Any) -> Answer:
+    """A refusal in the form of Transfer, as the SDK recorded it."""
+    return status, {"code": code, "message": message, "request_id": "small", "resource": "/", **more}
