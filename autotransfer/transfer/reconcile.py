@@ -157,9 +157,10 @@ class Reconciler:
         if not status.trouble:
             self._summary.watch(task.number, None)
             return
+        canceled = f"without progress it will be canceled after {self._stuck_hours:g} hours, and they will be retried"
         text = (
-            f"{task.title} is stalled: {status.trouble}. It carries {counted(task.files, 'path')}; without "
-            f"progress it will be canceled after {self._stuck_hours:g} hours, and they will be retried. Its events: "
+            f"{task.title} is stalled: {status.trouble}. It carries {counted(task.files, 'path')}; "
+            f"{canceled if status.may_cancel else 'it is not canceled'}. Its events: "
             f"{WEB_APP}/{task.task_id}/event_log{faults.remedy(status.code)}"
         )
         self._summary.watch(task.number, Notice(TASK_STALLED, task.task_id, text, status.code))

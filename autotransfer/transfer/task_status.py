@@ -48,6 +48,7 @@ class TaskStatus(NamedTuple):
         has_history: Whether Globus still keeps its lists (`history_deleted` is not true).
         verified: Whether it verified checksums, as far as the document says.
         ended_at_ns: When it ended by Globus's clock; 0 if that is not known.
+        may_cancel: Whether it is canceled if the trouble lasts: not one that somebody else holds and may let go on.
     """
 
     state: str
@@ -59,6 +60,7 @@ class TaskStatus(NamedTuple):
     has_history: bool = True
     verified: bool = True
     ended_at_ns: int = 0
+    may_cancel: bool = False
 
 
 def task_status(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_hours: float) -> TaskStatus:
@@ -78,8 +80,9 @@ def task_status(task: Task, document: Mapping[str, Any], *, now_ns: int, stuck_h
     since_ns = min(task.progress_at_ns, now_ns) if progress == task.progress else now_ns
     code, trouble = _trouble(document)
     is_late = now_ns - since_ns >= stuck_hours * HOUR * NS_PER_SECOND
-    may_cancel = status == "ACTIVE" and bool(trouble) and not document.get("is_paused")
-    return TaskStatus(STUCK if is_late and may_cancel else RUNNING, progress, trouble, code=code)
+    may_cancel = status == "ACTIVE" and code not in ("", "PAUSED")
+    state = STUCK if is_late and may_cancel else RUNNING
+    return TaskStatus(state, progress, trouble, code=code, may_cancel=may_cancel)
 
 
 def _ended(state: str, document: Mapping[str, Any], *, reason: str = "", code: str = "") -> TaskStatus:
@@ -118,14 +121,14 @@ def _ended_at_ns(document: Mapping[str, Any]) -> int:
 
 def _trouble(document: Mapping[str, Any]) -> tuple[str, str]:
     """What is wrong, as a code and in words; two empty strings if nothing is."""
-    status = document.get("status")
+    status, nice = document.get("status"), document.get("nice_status") or "OK"
+    if status not in ("ACTIVE", "INACTIVE"):
+        return str(status), f"unknown status {status!r}"
+    # Observed: an INACTIVE task with PAUSED_BY_ADMIN as its nice_status.
+    if document.get("is_paused") or nice.upper().startswith("PAUSED"):
+        return "PAUSED", "PAUSED by an administrator of a collection; it continues when they resume it"
     if status == "INACTIVE":
         return "INACTIVE", "INACTIVE: its credentials expired; sign in again in the Globus web app to resume it"
-    if status != "ACTIVE":
-        return str(status), f"unknown status {status!r}"
-    if document.get("is_paused"):
-        return "PAUSED", "PAUSED by an administrator of a collection; it continues when they resume it"
-    nice = document.get("nice_status") or "OK"
     if nice.upper() in HEALTHY_STATUS or document.get("is_ok"):
         return "", ""
     details = document.get("nice_status_short_description") or ""
