@@ -113,7 +113,8 @@ def is_definite(error: Api) -> bool:
 TABLE = (
     Row(_auth("invalid_grant"), SignInNeeded, f"The stored login is no longer valid. {SIGN_IN}"),
     Row(
-        _auth("invalid_client", "unauthorized_client"),
+        # Observed for a wrong secret: 401 UNAUTHORIZED, "Basic auth failed" (ssl-hep/ServiceX, issue 841).
+        _any(_auth("invalid_client", "unauthorized_client"), _text("basic auth failed")),
         ConfigurationProblem,
         "Check CLIENT_ID, and for a service account its secret (CLIENT_SECRET_FILE or GLOBUS_CLIENT_SECRET).",
     ),
@@ -132,7 +133,8 @@ TABLE = (
     Row(_timers(404), UsageProblem, "`timer.py job list` shows the timers of the identity that is signed in now."),
     Row(_timers(400, 422), UsageProblem, "Correct that, and try again."),
     Row(
-        _any(_code("EndpointNotFound"), _text("endpoint not found", "no such endpoint")),
+        # Observed for one that was deleted: 404 EndpointDeleted (the SDK's tests against the service, 2017).
+        _any(_code("EndpointNotFound", "EndpointDeleted"), _text("endpoint not found", "no such endpoint")),
         ConfigurationProblem,
         "Check SRC_ID and DST_ID against the collections' pages in the Globus web app.",
     ),
