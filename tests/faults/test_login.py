@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from faulty import FaultCheck, assert_recovers
+from small_globus import Answer, SmallGlobus, refusal
+from stored_login import store_login
+from struck import spare, strike
 from suite import DST_ID, LONG_AGO, SRC_ID, Route, let_time_pass
 from terminal import on_a_terminal, sign_in
 
@@ -28,6 +31,33 @@ def person(route: Route) -> Route:
     return route
 
 
+@pytest.fixture
+def person_there(there: Route) -> Route:
+    """The same at the second service, with access tokens that have expired."""
+    there.write("a.dat")
+    store_login(there)
+    return there
+
+
+def check_there(there: Route, service: SmallGlobus, fault: FaultCheck, *, tasks: int = 1) -> None:
+    """Run with the fault, and then without: what a new login brings."""
+    fault.check(there.run_here("main.py", status=None), there)
+
+    spare(service)
+    assert_recovers(there, tasks=tasks, service=service)
+
+
+def refusing(service: SmallGlobus, answer: Answer, *, end: str = "/transfer", skip: int = 0, times: int = 1000) -> None:
+    """Refuse requests whose path ends so, after the first so many, so many times."""
+    seen: list[str] = []
+
+    def instead(method: str, path: str, *rest: Any) -> Optional[Answer]:
+        seen.extend([path] * path.endswith(end))
+        return answer if path.endswith(end) and skip < len(seen) <= skip + times else None
+
+    service.answer = instead
+
+
 def sign_in_again(route: Route) -> None:
     """What every message of status 4 says is to be done."""
     sign_in(route)
@@ -44,7 +74,10 @@ def test_without_a_login_nothing_is_asked_or_sent(route: Route, fault: FaultChec
     assert_recovers(route)
 
 
-@pytest.mark.fault("access token expired", sees="", status=0, recorded="1 path under way")
+EXPIRED = pytest.mark.fault("access token expired", sees="", status=0, recorded="1 path under way")
+
+
+@EXPIRED
 def test_an_expired_access_token_is_renewed_without_a_word(person: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.change_auth(expire_access_tokens=True)
 
@@ -53,7 +86,17 @@ def test_an_expired_access_token_is_renewed_without_a_word(person: Route, globus
     assert_recovers(person)
 
 
-@pytest.mark.fault("access token revoked", sees="", status=0, recorded="1 path under way")
+@EXPIRED
+def test_an_expired_access_token_there_is_renewed_without_a_word(
+    person_there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    check_there(person_there, service, fault)
+
+
+REVOKED = pytest.mark.fault("access token revoked", sees="", status=0, recorded="1 path under way")
+
+
+@REVOKED
 def test_a_revoked_access_token_is_replaced_without_a_word(person: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.change_auth(revoke="access_tokens")
 
@@ -62,7 +105,21 @@ def test_a_revoked_access_token_is_replaced_without_a_word(person: Route, globus
     assert_recovers(person)
 
 
-@pytest.mark.fault("access token expired between two requests of a run", sees="", status=0, recorded="1 path under way")
+@REVOKED
+def test_a_revoked_access_token_there_is_replaced_without_a_word(
+    person_there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    """The code: what globus-cli looks for."""
+    refusing(service, refusal(401, "ClientError.AuthenticationFailed", "Token is not active"), end="_id", times=1)
+    check_there(person_there, service, fault)
+
+
+EXPIRED_WITHIN = pytest.mark.fault(
+    "access token expired between two requests of a run", sees="", status=0, recorded="1 path under way"
+)
+
+
+@EXPIRED_WITHIN
 def test_a_token_that_expires_within_a_run_is_renewed(person: Route, globus: Emulator, fault: FaultCheck) -> None:
     refusal = {"code": "AuthenticationFailed", "message": "Token is not active"}
     globus.world.add_fault("POST /v0.10/transfer", times=1, status=401, json=refusal)
@@ -72,7 +129,15 @@ def test_a_token_that_expires_within_a_run_is_renewed(person: Route, globus: Emu
     assert_recovers(person)
 
 
-@pytest.mark.parametrize(
+@EXPIRED_WITHIN
+def test_a_token_that_expires_there_within_a_run_is_renewed(
+    person_there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    refusing(service, refusal(401, "ClientError.AuthenticationFailed", "Token is not active"), times=1)
+    check_there(person_there, service, fault)
+
+
+WITHDRAWN = pytest.mark.parametrize(
     "name",
     [
         pytest.param(
@@ -99,6 +164,9 @@ def test_a_token_that_expires_within_a_run_is_renewed(person: Route, globus: Emu
         ),
     ],
 )
+
+
+@WITHDRAWN
 def test_a_withdrawn_login_is_reported_with_what_to_run(
     person: Route, globus: Emulator, fault: FaultCheck, name: str
 ) -> None:
@@ -110,13 +178,25 @@ def test_a_withdrawn_login_is_reported_with_what_to_run(
     assert_recovers(person)
 
 
-@pytest.mark.fault(
+@WITHDRAWN
+def test_a_withdrawn_login_there_is_reported_with_what_to_run(
+    person_there: Route, service: SmallGlobus, fault: FaultCheck, name: str
+) -> None:
+    """The refusal: as seen in public reports, for either."""
+    refusing(service, (400, {"error": "invalid_grant"}), end="/token")
+    check_there(person_there, service, fault)
+
+
+LOST_UNDER_WAY = pytest.mark.fault(
     "refresh token revoked while a task is under way",
     sees=f"Globus did not show task ...: invalid_grant "
     f"(HTTP 400, code invalid_grant). The stored login is no longer valid. {SIGN_IN}",
     status=4,
     recorded="1 path under way",
 )
+
+
+@LOST_UNDER_WAY
 def test_a_login_lost_under_way_keeps_the_task(person: Route, globus: Emulator, fault: FaultCheck) -> None:
     person.run_here("main.py")
     globus.world.change_auth(revoke="refresh_tokens", expire_access_tokens=True)
@@ -128,7 +208,18 @@ def test_a_login_lost_under_way_keeps_the_task(person: Route, globus: Emulator, 
     assert_recovers(person, tasks=2)
 
 
-@pytest.mark.fault(
+@LOST_UNDER_WAY
+def test_a_login_lost_there_under_way_keeps_the_task(
+    person_there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    person_there.run_here("main.py")
+    store_login(person_there)
+    refusing(service, (400, {"error": "invalid_grant"}), end="/token")
+    person_there.write("b.dat")
+    check_there(person_there, service, fault, tasks=2)
+
+
+NO_CONSENT = pytest.mark.fault(
     "consent missing",
     sees=f"Globus did not accept task ...: Missing required data_access consent (HTTP 403, code "
     f"ConsentRequired, request_id ...). {REFUSED} The collection requires a consent that was not given yet. Run "
@@ -136,6 +227,9 @@ def test_a_login_lost_under_way_keeps_the_task(person: Route, globus: Emulator, 
     status=4,
     recorded="nothing",
 )
+
+
+@NO_CONSENT
 def test_a_missing_consent_is_reported(person: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.change_collection(DST_ID, type="mapped")
 
@@ -145,13 +239,25 @@ def test_a_missing_consent_is_reported(person: Route, globus: Emulator, fault: F
     assert_recovers(person)
 
 
-@pytest.mark.fault(
+@NO_CONSENT
+def test_a_missing_consent_there_is_reported(person_there: Route, service: SmallGlobus, fault: FaultCheck) -> None:
+    """The older of the two recorded forms, with the scopes at the top alone (the SDK's tests of `err.info`)."""
+    scope = f"urn:globus:auth:scope:transfer.api.globus.org:all[*https://auth.globus.org/scopes/{DST_ID}/data_access]"
+    message = "Missing required data_access consent"
+    refusing(service, refusal(403, "ConsentRequired", message, required_scopes=[scope]))
+    check_there(person_there, service, fault)
+
+
+NO_CONSENT_FOR_A_SERVICE = pytest.mark.fault(
     "consent missing, with a service account",
     sees="Globus did not grant the service account the collection's consent: The scope is not allowed (HTTP 400, code "
     f"invalid_scope). {UNSENT}",
     status=6,
     recorded="nothing",
 )
+
+
+@NO_CONSENT_FOR_A_SERVICE
 def test_a_consent_that_is_refused_to_a_service_account_is_reported(
     route: Route, globus: Emulator, fault: FaultCheck
 ) -> None:
@@ -166,7 +272,21 @@ def test_a_consent_that_is_refused_to_a_service_account_is_reported(
     assert_recovers(route)
 
 
-@pytest.mark.fault(
+@NO_CONSENT_FOR_A_SERVICE
+def test_a_consent_that_is_refused_there_to_a_service_account_is_reported(
+    there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    there.write("a.dat")
+    service.collection = {"entity_type": "GCSv5_mapped_collection"}
+    refused = {"error": "invalid_scope", "error_description": "The scope is not allowed"}  # RFC 6749, 5.2
+    refusing(service, (400, refused), end="/token", skip=1)
+    fault.check(there.run_here("main.py", status=None), there)
+
+    spare(service)
+    assert_recovers(there, service=service)
+
+
+SESSION = pytest.mark.fault(
     "session expired",
     sees="Globus did not accept task ...: Session reauthentication required (HTTP 403, code AuthPolicyFailed, "
     f"request_id ...). {REFUSED} The collection requires a login of its own kind or a more recent one. Run "
@@ -174,6 +294,9 @@ def test_a_consent_that_is_refused_to_a_service_account_is_reported(
     status=4,
     recorded="nothing",
 )
+
+
+@SESSION
 def test_an_expired_session_is_reported(person: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.change_auth(session_expired=[SRC_ID])
 
@@ -183,13 +306,25 @@ def test_an_expired_session_is_reported(person: Route, globus: Emulator, fault: 
     assert_recovers(person)
 
 
-@pytest.mark.fault(
+@SESSION
+def test_an_expired_session_there_is_reported(person_there: Route, service: SmallGlobus, fault: FaultCheck) -> None:
+    """The form: recorded by the SDK (policies as one text); that a submission is refused so is assumed."""
+    demand = {"session_message": "Session reauthentication required", "session_required_policies": f"{SRC_ID},{DST_ID}"}
+    message = "Session reauthentication required"
+    refusing(service, refusal(403, "AuthPolicyFailed", message, authorization_parameters=demand))
+    check_there(person_there, service, fault)
+
+
+UNKNOWN_THERE = pytest.mark.fault(
     "wrong identity: the collection does not know it",
     sees="Globus did not accept task ...: No effective ACL rules on the endpoint ... (HTTP 403, code PermissionDenied, "
     f"request_id ...). {REFUSED} Ask the collection's administrator to give the signed-in identity access",
     status=6,
     recorded="nothing",
 )
+
+
+@UNKNOWN_THERE
 def test_an_identity_that_the_collection_does_not_know(person: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.change_collection(DST_ID, allowed_identities=[COLLEAGUE.id])
 
@@ -197,6 +332,14 @@ def test_an_identity_that_the_collection_does_not_know(person: Route, globus: Em
 
     globus.world.change_collection(DST_ID, allowed_identities=None)
     assert_recovers(person)
+
+
+@UNKNOWN_THERE
+def test_an_identity_that_the_collection_there_does_not_know(
+    person_there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    refusing(service, refusal(403, "PermissionDenied", f"No effective ACL rules on the endpoint Archive ({DST_ID})"))
+    check_there(person_there, service, fault)
 
 
 @pytest.mark.fault(
@@ -267,6 +410,26 @@ def test_a_wrong_secret_is_reported(route: Route, globus: Emulator, fault: Fault
     assert_recovers(route)
 
 
+@pytest.mark.fault(
+    "wrong secret of a service account, in the words of the real service",
+    sees="Globus did not show the collection ...: Basic auth failed (HTTP 401, code UNAUTHORIZED, request_id ...). "
+    f"{UNSENT} Check CLIENT_ID, and for a service account its secret",
+    status=5,
+    recorded="nothing",
+)
+def test_a_wrong_secret_is_reported_there(there: Route, service: SmallGlobus, fault: FaultCheck) -> None:
+    """Status, code and words: ssl-hep/ServiceX, issue 841; the form: recorded by the SDK."""
+    there.write("a.dat")
+    error = {"status": "401", "id": "0f429f54", "code": "UNAUTHORIZED", "detail": "Basic auth failed"}
+    answer = {
+        "errors": [{**error, "title": "Unauthorized"}],
+        "error": "unauthorized",
+        "error_description": "Unauthorized",
+    }
+    strike(service, "POST /v2/oauth2/token", status=401, json=answer)
+    check_there(there, service, fault)
+
+
 # ---- a route with nothing to send ------------------------------------------------------------------------------------
 
 
@@ -309,12 +472,15 @@ def test_an_idle_route_whose_globus_is_away_ends_well_and_tries_again(person: Ro
         assert store.shelf["LAST_RUN"]["login_used_at_ns"] > LONG_AGO * 10**9
 
 
-@pytest.mark.fault(
+IDLE = pytest.mark.fault(
     "a login that was not used for months and is no longer valid, while nothing is to be sent",
     sees=f"invalid_grant (HTTP 400, code invalid_grant). ... The stored login is no longer valid. {SIGN_IN}",
     status=4,
     recorded="1 path delivered; 1 task succeeded",
 )
+
+
+@IDLE
 def test_an_idle_route_reports_a_login_that_expired(person: Route, globus: Emulator, fault: FaultCheck) -> None:
     person.deliver_here()
     let_months_pass(person)
@@ -324,6 +490,17 @@ def test_an_idle_route_reports_a_login_that_expired(person: Route, globus: Emula
 
     sign_in_again(person)
     assert_recovers(person)
+
+
+@IDLE
+def test_an_idle_route_there_reports_a_login_that_expired(
+    person_there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    person_there.deliver_here()
+    let_months_pass(person_there)
+    store_login(person_there)
+    refusing(service, (400, {"error": "invalid_grant"}), end="/token")
+    check_there(person_there, service, fault)
 
 
 def test_a_renewal_that_brings_no_refresh_token_keeps_the_old_one(

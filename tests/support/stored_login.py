@@ -16,7 +16,7 @@ SCOPES = {
 
 def store_login(route: Route) -> None:
     """Give the route a person's login in place of its service account; its access tokens have expired."""
-    del route.settings["CLIENT_SECRET_FILE"]
+    route.settings.pop("CLIENT_SECRET_FILE", None)
     path = route.code_path / "tokens.db"
     with closing(SQLiteTokenStorage(str(path))) as storage:
         storage.store_token_data_by_resource_server(
