@@ -1,6 +1,7 @@
 """Processes killed in the middle: nothing is lost, nothing is submitted twice, and nobody has to clean up.
 
-There are no hooks in the product: the emulator holds or drops a request, and the script is killed while it waits.
+There are no hooks in the product: the emulator holds or drops a request, and the script is killed while it waits. So
+does the second service (support/small_globus.py) where the outcome rests on what is answered to a repeated submission.
 """
 
 from __future__ import annotations
@@ -8,10 +9,15 @@ from __future__ import annotations
 import signal
 import sqlite3
 import subprocess
+import threading
 from collections import Counter
 from contextlib import closing
+from typing import Any, Optional
 
 import pytest
+from faulty import assert_recovers
+from small_globus import DROPPED, Answer, SmallGlobus
+from struck import spare
 from suite import LONG_AGO, Route
 from waiting import LONGEST_WAIT_SECONDS, until, until_held
 
@@ -261,3 +267,55 @@ def test_killed_with_a_stop_signal_it_ends_at_once_and_can_be_taken_up(route: Ro
     route.deliver_here()
 
     assert_delivered_once(route, globus, tasks=1)
+
+
+# ---- the second service ----------------------------------------------------------------------------------------------
+
+
+def kill_while_held(there: Route, service: SmallGlobus, end: str, *, accepted: bool = False) -> None:
+    """Kill main.py while the second service holds its request whose path ends so.
+
+    Args:
+        accepted: Carry out the first such request and close the connection; hold the repetition.
+    """
+    is_held, is_released = threading.Event(), threading.Event()
+    to_lose = [end] if accepted else []
+
+    def answer(method: str, path: str, query: dict[str, str], body: Any) -> Optional[Answer]:
+        if not path.endswith(end):
+            return None
+        if to_lose:
+            to_lose.clear()
+            service.usual(method, path, query, body)
+            return DROPPED
+        is_held.set()
+        is_released.wait(LONGEST_WAIT_SECONDS)
+        return DROPPED
+
+    service.answer = answer
+    process = there.start("main.py")
+    until(is_held.is_set, process)
+    kill(process)
+    spare(service)
+    is_released.set()
+
+
+@pytest.mark.parametrize(("end", "accepted"), [("/submission_id", False), ("/transfer", False), ("/transfer", True)])
+def test_killed_at_a_request_there_the_next_run_delivers_once(
+    there: Route, service: SmallGlobus, end: str, accepted: bool
+) -> None:
+    there.write("a.dat")
+    kill_while_held(there, service, end, accepted=accepted)
+    assert len(service.tasks) == accepted
+
+    assert_recovers(there, service=service)
+
+
+def test_killed_while_it_asks_there_what_became_of_a_task_the_next_run_asks_again(
+    there: Route, service: SmallGlobus
+) -> None:
+    there.write("a.dat")
+    there.run_here("main.py")
+    kill_while_held(there, service, f"/task/{service.newest.task_id}")
+
+    assert_recovers(there, service=service)

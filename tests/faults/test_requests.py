@@ -8,23 +8,33 @@ from typing import Any
 import pytest
 from evidence_kept import recorded, recorded_text
 from faulty import FaultCheck, assert_recovers
-from small_globus import SmallGlobus
+from small_globus import CHECKSUM, SmallGlobus, refusal
+from struck import spare, strike
 from suite import LONG_AGO, Route
 
 from emulator.http.server import Emulator
 
 REFUSED = "None of it was transferred or recorded."
 SUBMITTING = "POST /v0.10/transfer"
+CONFLICT = {
+    "code": "Conflict",
+    "message": "A transfer with identical paths has not yet completed",
+    "request_id": "oRk4lxkbD",
+}
+TEAPOT = {"code": "Teapot", "message": "I am a teapot", "request_id": "oRk4lxkbD"}
 
 
-@pytest.mark.fault(
+FULL = pytest.mark.fault(
     "100 tasks of this account are pending already",
-    sees="Globus did not accept task ...: Only 100 tasks may be pending (HTTP 409, code ClientError.Conflict."
+    sees="Globus did not accept task ... (HTTP 409, code ClientError.Conflict."
     f"TooManyPendingJobs, request_id ...). {REFUSED} Globus asks for fewer requests or fewer pending tasks. The next "
     "run tries again.",
     status=6,
     recorded="nothing",
 )
+
+
+@FULL
 def test_a_queue_that_is_full_is_reported(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     route.write("a.dat")
     fill_the_queue(route, globus)
@@ -36,6 +46,19 @@ def test_a_queue_that_is_full_is_reported(route: Route, globus: Emulator, fault:
         globus.world.change_task(task.task_id, forget=True)
     globus.world.set_progress("immediate")
     assert_recovers(route)
+
+
+@FULL
+def test_a_queue_that_is_full_there_is_reported(there: Route, service: SmallGlobus, fault: FaultCheck) -> None:
+    """The code: from a program that handles it (jrussell9000/cloudpipe)."""
+    there.write("a.dat")
+    full = refusal(409, "ClientError.Conflict.TooManyPendingJobs", "Too many pending jobs")
+    service.answer = lambda method, path, *rest: full if path.endswith("/transfer") else None
+
+    fault.check(there.run_here("main.py", status=None), there)
+
+    spare(service)
+    assert_recovers(there, service=service)
 
 
 def fill_the_queue(route: Route, globus: Emulator) -> None:
@@ -58,7 +81,10 @@ def fill_the_queue(route: Route, globus: Emulator) -> None:
     assert len(globus.world.tasks) == 103  # three are worked, a hundred wait
 
 
-@pytest.mark.fault("a request that is too large", sees="", status=0, recorded="10 paths under way")
+LARGE = pytest.mark.fault("a request that is too large", sees="", status=0, recorded="10 paths under way")
+
+
+@LARGE
 def test_a_request_that_is_too_large_is_halved(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.limits.items_per_task = 3
     for number in range(10):
@@ -69,7 +95,18 @@ def test_a_request_that_is_too_large_is_halved(route: Route, globus: Emulator, f
     assert_recovers(route, tasks=4)
 
 
-@pytest.mark.fault(
+@LARGE
+def test_a_request_that_is_too_large_there_is_halved(there: Route, service: SmallGlobus, fault: FaultCheck) -> None:
+    for number in range(10):
+        there.write(f"{number}.dat")
+    refusing(service, 400, lambda paths: len(paths) > 3)  # status and words: not known
+
+    fault.check(there.run_here("main.py", status=None), there)
+
+    assert_recovers(there, tasks=4, service=service)
+
+
+LARGE_ITEM = pytest.mark.fault(
     "a request that is too large though it holds one item",
     sees="Globus accepts no task with a.dat: A request may hold at most 300 bytes; this one holds ... (HTTP 413, code "
     "RequestTooLarge, request_id ...). It was not sent. It will be retried with growing delays, or at once after "
@@ -77,6 +114,9 @@ def test_a_request_that_is_too_large_is_halved(route: Route, globus: Emulator, f
     status=3,
     recorded="1 path to be sent again",
 )
+
+
+@LARGE_ITEM
 def test_one_item_that_is_too_large_is_set_aside(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.limits.request_bytes = 300
     route.write("a.dat")
@@ -87,13 +127,29 @@ def test_one_item_that_is_too_large_is_set_aside(route: Route, globus: Emulator,
     assert_recovers(route)
 
 
-@pytest.mark.fault(
+@LARGE_ITEM
+def test_one_item_that_is_too_large_there_is_set_aside(there: Route, service: SmallGlobus, fault: FaultCheck) -> None:
+    there.write("a.dat")
+    message = "A request may hold at most 300 bytes; this one holds 305"
+    too_large = {"code": "RequestTooLarge", "message": message, "request_id": "small"}
+    strike(service, SUBMITTING, status=413, json=too_large)
+
+    fault.check(there.run_here("main.py", status=None), there)
+
+    spare(service)
+    assert_recovers(there, service=service)
+
+
+IDENTICAL = pytest.mark.fault(
     "identical paths are in an open task that the datastore does not know",
     sees="Globus already has an open task with the paths of ..., which this datastore has no record of. When it "
     "has ended, these paths will be compared by checksum.",
     status=3,
     recorded="1 path under way",
 )
+
+
+@IDENTICAL
 def test_an_open_task_with_the_same_paths_is_waited_for(route: Route, globus: Emulator, fault: FaultCheck) -> None:
     globus.world.set_progress("polls:3")
     route.write("a.dat")
@@ -105,26 +161,51 @@ def test_an_open_task_with_the_same_paths_is_waited_for(route: Route, globus: Em
     assert_recovers(route, tasks=2)
 
 
-@pytest.mark.fault(
+@IDENTICAL
+def test_an_open_task_there_with_the_same_paths_is_waited_for(
+    there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    service.is_held = True
+    there.write("a.dat")
+    there.run_here("main.py")
+    there.begin_anew()
+
+    fault.check(there.run_here("main.py", status=None), there)
+
+    service.is_held = False
+    assert_recovers(there, tasks=2, service=service)
+    assert service.newest.posted["sync_level"] == CHECKSUM
+
+
+NO_SUCH_TASK = pytest.mark.fault(
     "identical paths, says Globus, but there is no such task",
     sees="Globus did not accept task ...: A transfer with identical paths has not yet completed (HTTP 409, code "
     f"Conflict, request_id oRk4lxkbD). No such task was found. {REFUSED} The next run tries again.",
     status=6,
     recorded="nothing",
 )
+
+
+@NO_SUCH_TASK
 def test_a_conflict_with_no_task_is_reported(route: Route, globus: Emulator, fault: FaultCheck) -> None:
-    conflict = {
-        "code": "Conflict",
-        "message": "A transfer with identical paths has not yet completed",
-        "request_id": "oRk4lxkbD",
-    }
-    globus.world.add_fault(SUBMITTING, times=None, status=409, json=conflict)
+    globus.world.add_fault(SUBMITTING, times=None, status=409, json=CONFLICT)
     route.write("a.dat")
 
     fault.check(route.run("main.py", status=None), route)
 
     globus.world.clear_faults()
     assert_recovers(route)
+
+
+@NO_SUCH_TASK
+def test_a_conflict_there_with_no_task_is_reported(there: Route, service: SmallGlobus, fault: FaultCheck) -> None:
+    strike(service, SUBMITTING, status=409, json=CONFLICT)
+    there.write("a.dat")
+
+    fault.check(there.run_here("main.py", status=None), there)
+
+    spare(service)
+    assert_recovers(there, service=service)
 
 
 BAD = {"code": "ClientError.BadRequest", "message": "Oh.", "request_id": "small"}
@@ -229,19 +310,34 @@ def test_a_refusal_of_everything_ends_the_run(there: Route, service: SmallGlobus
     assert set(recorded(there).values()) == {"verified"}
 
 
-@pytest.mark.fault(
+TEAPOT_ANSWERS = pytest.mark.fault(
     "a refusal of a kind that is not known",
     sees="Globus did not accept task ...: I am a teapot (HTTP 418, code Teapot, request_id oRk4lxkbD). "
     f"{REFUSED} The next run tries again.",
     status=6,
     recorded="nothing",
 )
+
+
+@TEAPOT_ANSWERS
 def test_an_unknown_refusal_is_reported_in_its_own_words(route: Route, globus: Emulator, fault: FaultCheck) -> None:
-    refusal = {"code": "Teapot", "message": "I am a teapot", "request_id": "oRk4lxkbD"}
-    globus.world.add_fault(SUBMITTING, times=None, status=418, json=refusal)
+    globus.world.add_fault(SUBMITTING, times=None, status=418, json=TEAPOT)
     route.write("a.dat")
 
     fault.check(route.run("main.py", status=None), route)
 
     globus.world.clear_faults()
     assert_recovers(route)
+
+
+@TEAPOT_ANSWERS
+def test_an_unknown_refusal_there_is_reported_in_its_own_words(
+    there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    strike(service, SUBMITTING, status=418, json=TEAPOT)
+    there.write("a.dat")
+
+    fault.check(there.run_here("main.py", status=None), there)
+
+    spare(service)
+    assert_recovers(there, service=service)
