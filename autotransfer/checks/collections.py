@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from autotransfer.checks.shared_ends import refuse_shared_ends
-from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem
+from autotransfer.common.errors import ConfigurationProblem, FolderTooLarge, GlobusProblem, Problem
 from autotransfer.common.files import explained_as
 from autotransfer.common.paths import can_be_sent, display, on_collection
 from autotransfer.common.settings import Settings
@@ -58,6 +58,8 @@ class SourceView(NamedTuple):
         before = [name for name in names_on_disk(self.settings, self.root_fd, MOST_NAMES) if can_be_sent(name)]
         try:
             shown = self.signed_in(lambda: self._listed(path))
+        except FolderTooLarge:
+            return f"{path} on the collection is too large to be listed, so no names were compared"
         except (ConfigurationProblem, GlobusProblem) as problem:
             # Personal endpoints and guest collections refuse paths outside what they share.
             if isinstance(problem, ConfigurationProblem) or self._right_src_path(before):

@@ -150,6 +150,10 @@ class ListRefused(GlobusProblem):
     """Globus refused a page of a task's list, and not because of the login or of too many requests."""
 
 
+class FolderTooLarge(GlobusProblem):
+    """Globus lists no folder as large; it transfers it nevertheless."""
+
+
 class RequestTooLarge(GlobusProblem):
     """The submission holds more than Globus accepts in one request."""
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import globus_sdk
 
-from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem
+from autotransfer.common.errors import ConfigurationProblem, FolderTooLarge, GlobusProblem, Problem
 from autotransfer.common.settings import Settings
 from autotransfer.globus.answers import COLLECTION, LISTING, document_in, rows_in, words
 from autotransfer.globus.failures import NEXT_RUN, explained
@@ -78,6 +78,7 @@ class Collections:
 
         Raises:
             ConfigurationProblem: The path is not a folder.
+            FolderTooLarge: It has more than 100,000 names, however few are asked for.
             SignInNeeded, GlobusProblem: It could not be listed.
         """
         with explained(f"list {path} on collection {collection_id}", effect="Nothing was changed."):
@@ -90,6 +91,13 @@ class Collections:
                         f"{path} on collection {collection_id} is not a folder",
                         why=words(error.message) or "",
                         remedy="Correct the path. Nothing was changed.",
+                    ) from error
+                # Observed: 502 ExternalError.DirListingFailed.SizeLimit (azrael417/mlperf-deepcam, issue 13).
+                if "sizelimit" in code or message.startswith("directory limit"):
+                    raise FolderTooLarge(
+                        f"{path} on collection {collection_id} is too large to be listed",
+                        why=words(error.message) or "",
+                        remedy="Transfers are not affected. Nothing was changed.",
                     ) from error
                 if "endpointnotfound" not in code and ("notfound" in code or "no such file or directory" in message):
                     return None

@@ -165,6 +165,12 @@ TABLE = (
         "Ask the collection's administrator to give the signed-in identity access, then run test_config.py. "
         f"{NEXT_RUN}",
     ),
+    Row(
+        _code("LoginFailed"),  # observed with 502, where a collection has no account or credential for the identity
+        GlobusProblem,
+        "Open the collection in the Globus web app once: it may ask for a credential. If not, ask its administrator to "
+        f"map the signed-in identity to an account. {NEXT_RUN}",
+    ),
     Row(_asks_for_a_pause, RateLimited, f"You need not do anything. {NEXT_RUN}"),
     Row(_status(500, 502, 503, 504), GlobusProblem, f"You need not do anything. {NEXT_RUN}"),
     Row(_status(400, 422), RequestRefused, f"{NEXT_RUN} If the same happens, run test_config.py."),

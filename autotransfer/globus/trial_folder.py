@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Protocol
 
-from autotransfer.common.errors import GlobusProblem
+from autotransfer.common.errors import FolderTooLarge, GlobusProblem
 from autotransfer.common.paths import TEST_PREFIX, on_collection
 
 
@@ -43,14 +43,20 @@ class TrialFolder:
         """
         return self.nearest_names(most=1)[0]
 
-    def nearest_names(self, *, most: int) -> tuple[str, list[str]]:
-        """The same folder, and at most `most` of the names in it.
+    def nearest_names(self, *, most: int) -> tuple[str, list[str] | None]:
+        """The same folder, and at most `most` of the names in it; None where it is too large to be listed.
 
         Raises:
             GlobusProblem: Not even "/" can be listed.
         """
         folder = self._dst_dir
-        while (names := self._names(folder, most)) is None:
+        while True:
+            try:
+                names = self._names(folder, most)
+            except FolderTooLarge:
+                return folder, None
+            if names is not None:
+                return folder, names
             if folder == "/":
                 raise GlobusProblem(
                     f"DST_DIR {self._dst_dir} cannot be created",
@@ -58,7 +64,6 @@ class TrialFolder:
                     remedy="Correct DST_DIR: its path as the destination collection shows it in the Globus web app.",
                 )
             folder = folder.rpartition("/")[0] or "/"
-        return folder, names
 
     def make(self, folder: str) -> str:
         """Make it in a folder of the destination; returns its path there.

@@ -75,7 +75,7 @@ def refuse_to_begin_inside(
     except GlobusProblem:  # some destinations can be written to and not listed
         return
     below = [word for word in settings.dst_dir[len(nearest) :].split("/") if word]  # still to be created
-    if any(map(excludes, below)):
+    if found is None or any(map(excludes, below)):
         return
     names = set(found)
     suspects = [place for place in store.trie.below("") if _is_alike(store.trie.folder(place).all_names(), names)]

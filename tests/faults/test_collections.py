@@ -300,3 +300,39 @@ def test_a_task_that_its_collection_there_holds_up_goes_on_when_it_is_back(
     service.newest.document.update(usual)
     service.is_held = False
     assert_recovers(there, service=service)
+
+
+# ---- folders that cannot be listed -----------------------------------------------------------------------------------
+
+
+def refusing_to_list(service: SmallGlobus, code: str, message: str) -> None:
+    """Refuse every listing. Codes and words: observed in public reports."""
+    answer = refusal(502, f"ExternalError.DirListingFailed.{code}", message)
+    service.answer = lambda method, path, *rest: answer if path.endswith("/ls") else None
+
+
+@pytest.mark.fault(
+    "test_config.py, while the collections have no account for the identity",
+    sees="No account ... code ExternalError.DirListingFailed.LoginFailed, request_id small) ... Open the collection "
+    "in the Globus web app once: it may ask for a credential. If not, ask its administrator to map",
+    status=6,
+    recorded="nothing",
+)
+def test_a_collection_without_an_account_for_the_identity(
+    there: Route, service: SmallGlobus, fault: FaultCheck
+) -> None:
+    there.write("a.dat")
+    refusing_to_list(service, "LoginFailed", "No account")
+
+    fault.check(there.run_here("test_config.py", status=None), there)
+
+    spare(service)
+    assert_recovers(there, service=service)
+
+
+def test_a_folder_that_is_too_large_to_be_listed_is_no_mistake(there: Route, service: SmallGlobus) -> None:
+    there.write("scan/a.dat")
+    refusing_to_list(service, "SizeLimit", "Directory limit of 100000 reached. Sorry, Globus does not list it")
+
+    there.run_here("test_config.py", says="is too large to be listed, so no names were compared")
+    assert_recovers(there, service=service)
