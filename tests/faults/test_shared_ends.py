@@ -10,7 +10,7 @@ from pathlib import Path
 import machine
 import pytest
 from faulty import FaultCheck
-from small_globus import SmallGlobus
+from small_globus import SmallGlobus, refusal
 from suite import LONG_AGO, Route
 
 from autotransfer.common.paths import TEST_PREFIX
@@ -67,6 +67,18 @@ def test_a_run_whose_new_files_are_its_own_copies_stops(
     assert [path.name for path in inside.src.rglob(f"{TEST_PREFIX}*")] == []
     inside.configure(EXCLUDE=["shared"])  # the way out
     assert inside.summary_here("--wait", *options)["status"] == 0
+
+
+def test_a_destination_that_is_too_large_to_be_listed_hides_no_copies(inside: Route, service: SmallGlobus) -> None:
+    """Status and code: observed in public reports."""
+    refused = refusal(502, "ExternalError.DirListingFailed.SizeLimit", "Directory limit of 100000 reached.")
+    service.answer = lambda method, path, query, body: (
+        refused if path.endswith("/ls") and query["path"] == "/arc/" else None
+    )
+
+    inside.run_here("main.py", status=5, says="are copies that this route has made")
+
+    assert len(service.tasks) == 1
 
 
 def test_the_emulator_shows_the_same(route: Route) -> None:
