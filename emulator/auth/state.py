@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from emulator.clock import Clock
-from emulator.errors import OAuthRefusal
+from emulator.errors import AuthApiRefusal, OAuthRefusal
 
 from . import signing
 from .consents import Consents
@@ -157,13 +157,14 @@ class AuthState:
         """The id of the client that calls: any id with any secret, unless it was registered here.
 
         Raises:
-            OAuthRefusal: invalid_client: no id, no secret where one is needed, a wrong one, or a deleted client.
+            OAuthRefusal: invalid_client: no id, no secret where one is needed, or a deleted client (assumed).
+            AuthApiRefusal: 401 UNAUTHORIZED: a wrong secret (observed: ssl-hep/ServiceX, issue 841).
         """
         if not client_id or client_id in self.deleted_clients or (needs_secret and not secret):
             raise OAuthRefusal(401, "invalid_client")
         known = self.clients.get(client_id)
         if known is not None and known.secret is not None and secret != known.secret:
-            raise OAuthRefusal(401, "invalid_client")
+            raise AuthApiRefusal(401, "UNAUTHORIZED", "Basic auth failed", "Unauthorized")
         return client_id
 
     def register_client(
