@@ -26,7 +26,8 @@ from .transfer.queue import Progress
 
 _DESCRIPTION = """\
 A local Globus: Auth and Transfer on 127.0.0.1, with folders of this computer as
-collections. Tasks really copy files, into collections that are given `write`.
+collections. Tasks really copy files, into folders that are given `write`, or
+that are empty when it starts.
 Who knows the URLs that it prints may do everything: keep them to yourself. Any
 client id with any secret is accepted, and one person, researcher@example.org,
 consents to whatever is asked. Nothing reaches the real service, and nothing is
@@ -96,8 +97,16 @@ def parse_collection(text: str) -> Collection:
         name=options.get("name", ""),
         host_id=options.get("host"),
         folds=options.get("folds", ""),
-        read_only=not may_write,
+        read_only=not (may_write or _is_empty(root)),
     )
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether there is nothing in it that could be replaced; False where that cannot be read."""
+    try:
+        return next(folder.iterdir(), None) is None
+    except OSError:
+        return False
 
 
 def _options(text: str) -> tuple[str, dict[str, str]]:
@@ -139,9 +148,9 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         metavar="ID=DIR",
         action="append",
         default=[],
-        help="a UUID and the folder behind it; repeat for more. Without write it can only be read. type is gcp (the "
-        "default), mapped or guest; name is what people call it; host is a guest's mapped collection; folds is case, "
-        "nfc or case+nfc where its file system takes names for one that differ in case or Unicode form",
+        help="a UUID and the folder behind it; repeat for more. Without write it can only be read, unless it is empty. "
+        "type is gcp (the default), mapped or guest; name is what people call it; host is a guest's mapped collection; "
+        "folds is case, nfc or case+nfc where its file system takes names for one that differ in case or Unicode form",
     )
     parser.add_argument("--port", type=int, default=0, metavar="N", help="the port on 127.0.0.1 (default: a free one)")
     parser.add_argument(

@@ -15,6 +15,7 @@ import pytest
 import requests
 from suite import DST_ID, ROOT, SRC_ID
 
+from emulator.__main__ import parse_collection
 from emulator.http.server import SERVICES, Emulator
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
@@ -207,6 +208,17 @@ def test_no_other_request_changes_it_either(folders: Folders) -> None:
         assert asked.status_code == 403
 
     assert {path.name: path.read_text() for path in folders.kept.iterdir()} == {"old": "old"}
+
+
+def test_an_empty_folder_can_be_written_without_saying_so_and_any_other_cannot(tmp_path: Path) -> None:
+    """There is nothing in it that could be replaced."""
+    for name in ("empty", "full/below"):
+        (tmp_path / name).mkdir(parents=True)
+
+    found = {name: parse_collection(f"{SRC_ID}={tmp_path / name}").read_only for name in ("empty", "full")}
+
+    assert found == {"empty": False, "full": True}
+    assert parse_collection(f"{SRC_ID}=/").read_only
 
 
 def test_a_folder_with_write_is_changed(folders: Folders) -> None:
