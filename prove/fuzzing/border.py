@@ -56,6 +56,7 @@ REFUSAL = {
     "authorization_parameters": {"session_message": "again", "session_required_single_domain": ["example.org"]},
     "errors": [{"code": "X", "message": "x"}],
 }
+SIGN_IN = 4
 EVIDENCE = {"verified", "equal", "transferred", "found"}
 TIMER_ID = "7a0c9d5e-0000-4000-8000-000000000001"
 
@@ -99,9 +100,9 @@ class BorderTargets:
             good = [task.task_id for task in self._service.tasks.values() if _carries(task.posted, "/good")]
             # What is asked about the good task is answered right, and so is what concerns all of them.
             self._spoil(rng, lambda method, path: path.startswith("/v0.10/task/") and path.split("/")[3] not in good)
-            for _ in range(rng.randint(1, 3)):
-                self._run(route)
-            assert recorded(route)["good"] == "verified", recorded(route)
+            ended = [self._run(route).status for _ in range(rng.randint(1, 3))]
+            if SIGN_IN not in ended:  # what demands a sign-in is about all requests
+                assert recorded(route)["good"] == "verified", recorded(route)
             self._service.answer = lambda *request: None
             self._settle(route)
 
