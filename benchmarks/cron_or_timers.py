@@ -101,7 +101,7 @@ class Stage:
         return changed
 
     def cost_since(self, tasks: int) -> Cost:
-        """What was done since there were so many tasks, and since the emulator's requests were forgotten."""
+        """What was done since there were this many tasks, and since the emulator's requests were forgotten."""
         done = list(self.globus.world.tasks.values())[tasks:]
         assert all(task.status == "SUCCEEDED" for task in done), "a task did not succeed"
         return Cost(

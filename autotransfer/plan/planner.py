@@ -48,7 +48,7 @@ OnProgress = Callable[[int, int], None]
 HELD_WORDS = {UNSETTLED: "modified too recently", WAITING: "waiting for a task", BACKING_OFF: "backing off"}
 LEFT = "left to a later run"
 
-# A list of so many names, of which no more than this part is known, is another list than it should be.
+# A list of at least this many names, of which at most this part is known, is not the list that it should be.
 FEWEST_NAMES, FEWEST_KNOWN = 10, 0.1
 
 # The count of the summary for each reason to send a path.

@@ -15,7 +15,7 @@ from autotransfer.globus.trial_folder import Folders, TrialFolder
 # Of the folders that were found to be another one than DST_DIR, that many are remembered.
 MOST_APART = 1000
 
-# What lies in DST_DIR before the first transfer is compared by so many names.
+# At most this many names in DST_DIR are compared before the first transfer.
 MOST_NAMES = 1000
 
 

@@ -35,7 +35,7 @@ from autotransfer.transfer.task_status import label_for
 
 # How long a task may stay prepared while no POST of it is answered with an outcome.
 LONGEST_DOUBT_NS = DAY * NS_PER_SECOND
-# When so many paths were refused one after the other, each by itself, the refusal is about no path: the rest waits.
+# After this many paths in a row were refused, each by itself, the refusal is not about a path: the rest waits.
 MOST_REFUSED_IN_A_ROW = 3
 # How many ended tasks are checked for having used a submission_id.
 RECENT_TASKS = 100

@@ -48,7 +48,7 @@ def check_there(there: Route, service: SmallGlobus, fault: FaultCheck, *, tasks:
 
 
 def refusing(service: SmallGlobus, answer: Answer, *, end: str = "/transfer", skip: int = 0, times: int = 1000) -> None:
-    """Refuse requests whose path ends so, after the first so many, so many times."""
+    """Refuse requests whose path ends like this: `skip` are answered first, then `times` are refused."""
     seen: list[str] = []
 
     def instead(method: str, path: str, *rest: Any) -> Optional[Answer]:

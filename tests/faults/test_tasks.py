@@ -29,7 +29,7 @@ Change = Callable[[SmallGlobus], None]
 
 
 def failing(code: str, description: str, *, items: int = 0) -> Change:
-    """The task has FAILED after so many of its files."""
+    """The task has FAILED after this number of its files."""
 
     def change(service: SmallGlobus) -> None:
         service.fail(service.newest, code, description, items=items)

@@ -94,7 +94,7 @@ def recorded_words(route: Route) -> str:
 
 
 def assert_recovers(route: Route, *, tasks: int = 1, service: Optional[SmallGlobus] = None) -> None:
-    """The fault is over: the next runs deliver everything, in so many tasks all told; no path in two at once.
+    """The fault is over: the next runs deliver everything, in `tasks` tasks in all; no path in two at once.
 
     Args:
         service: The second service, of a route that is aimed at it.

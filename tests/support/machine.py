@@ -163,7 +163,7 @@ def limited(limit: int, most: int) -> Iterator[None]:
 
 @contextmanager
 def file_size_limit(most_bytes: int) -> Iterator[None]:
-    """Scripts started in the block cannot write beyond so many bytes of a file; the tests' own process neither."""
+    """Scripts started in the block cannot write a file beyond this size; the tests' own process neither."""
     former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         with limited(resource.RLIMIT_FSIZE, most_bytes):

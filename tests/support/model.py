@@ -424,7 +424,7 @@ class Model(RuleBasedStateMachine):
 def play(
     *, examples: int, steps: int, seed: int, blob: str = "", may_mislead: bool = False, shrinks: bool = True
 ) -> None:
-    """Play so many examples of at most so many steps each; raises what failed, shrunk, with its steps in its notes.
+    """Play examples, each of at most `steps` steps; raises what failed, shrunk, with its steps in its notes.
 
     Args:
         seed: Where all chance comes from.

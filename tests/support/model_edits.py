@@ -14,7 +14,7 @@ SIZES = (0, 3, 6, 6, 13)  # half of one is another: a half-written copy may have
 
 
 class Moment(NamedTuple):
-    """A modification time to be: so many seconds from a base."""
+    """A modification time to be: some seconds from a base."""
 
     base: str
     seconds: int

@@ -18,7 +18,7 @@ from autotransfer.datastore.record import Fingerprint, Folder
 from autotransfer.datastore.store import Store
 from emulator.world import Task
 
-# A tree that is left alone is equal after so many runs, with two more for each time that what it holds exceeds what one
+# A tree left alone is equal after this many runs, with two more for each time that what it holds exceeds what one
 # run may send; twice as many while a file at the destination lies where a folder should, or the other way round.
 RUNS_TO_EQUALITY = 8
 # Three more where Globus has forgotten a task: it is not shown, not shown a day later, and then given up.

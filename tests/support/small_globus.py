@@ -271,7 +271,7 @@ class SmallGlobus:
     # --- copying
 
     def fail(self, task: SmallTask, code: str, description: str, *, items: int = 0) -> None:
-        """End a task as FAILED when so many more of its items are copied."""
+        """End a task as FAILED once this number of further items is copied."""
         self.copy(task, items)
         fatal = {"code": code, "description": description}
         task.document.update(status="FAILED", completion_time=_now(), is_ok=None, nice_status=None, fatal_error=fatal)
@@ -287,7 +287,7 @@ class SmallGlobus:
         self.after(task)
 
     def copy(self, task: SmallTask, most: Optional[int] = None) -> None:
-        """Copy the task's items, or the first so many of them."""
+        """Copy the task's items, or only the first ones."""
         for item in task.posted["DATA"][:most]:
             source, destination = str(item["source_path"]), str(item["destination_path"])
             if not item.get("recursive"):

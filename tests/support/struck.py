@@ -23,7 +23,7 @@ def strike(
     reset: Optional[str] = None,
     truncate: bool = False,
 ) -> None:
-    """Have requests of this method and path ("GET /v0.10/endpoint/*") answered so, the first so many or all of them.
+    """Have requests of this method and path ("GET /v0.10/endpoint/*") answered like this: the first `times`, or all.
 
     Args:
         reset: Close the connection in the place of an answer, "before" or "after" the request is carried out.
