@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from autotransfer.common.errors import ConfigurationProblem, GlobusProblem, Problem, Unreachable
+from autotransfer.common.errors import GLOBUS_AWAY, ConfigurationProblem, GlobusProblem, Problem
 from autotransfer.common.paths import display, join
 from autotransfer.common.settings import Settings
 from autotransfer.datastore.store import APART, Store
@@ -65,15 +65,15 @@ def refuse_to_begin_inside(
 
     Raises:
         ConfigurationProblem: DST_DIR lies in SRC_DIR, or is it.
-        Unreachable, SignInNeeded, GlobusProblem: That could not be found out.
+        SignInNeeded, GlobusProblem: That cannot be found out now.
     """
     made = TrialFolder(folders, settings.dst_id, settings.dst_dir)
     try:
         nearest, found = made.nearest_names(most=MOST_NAMES)
-    except Unreachable:
-        raise
-    except GlobusProblem:  # some destinations can be written to and not listed
-        return
+    except GlobusProblem as problem:
+        if problem.kind == GLOBUS_AWAY:  # it passes, and a folder in itself does not
+            raise
+        return  # some destinations can be written to and not listed
     below = [word for word in settings.dst_dir[len(nearest) :].split("/") if word]  # still to be created
     if found is None or any(map(excludes, below)):
         return

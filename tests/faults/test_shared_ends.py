@@ -172,6 +172,17 @@ def test_a_destination_that_cannot_be_listed_holds_up_no_first_run(there: Route,
     assert there.deliver_here()["delivered"] == 1
 
 
+def test_a_first_run_waits_while_the_destination_cannot_be_listed_for_now(there: Route, service: SmallGlobus) -> None:
+    refusal = {"code": "ServiceUnavailable", "message": "Not now", "request_id": "small"}
+    service.answer = lambda method, path, query, body: (503, refusal) if path.endswith("/ls") else None
+    there.write("scan1/frame.tif")
+
+    there.run_here("main.py", status=6, says="Not now")
+    assert not service.tasks
+    service.answer = lambda *request: None
+    assert there.deliver_here()["delivered"] == 1
+
+
 def test_copies_that_appear_while_their_task_is_open_stop_the_next_run(there: Route, service: SmallGlobus) -> None:
     (there.src / "out").mkdir()
     shows(there, service, there.src / "out")

@@ -247,6 +247,8 @@ def test_a_refused_listing_proves_nothing_and_is_asked_for_again(there: Route, s
 
 
 def test_a_service_that_is_away_is_not_asked_about_the_next_folder(there: Route, service: SmallGlobus) -> None:
+    there.write("first")
+    there.deliver_here()
     refuse_listings(service, 503)
     for folder in ("a", "b"):
         for name in ("x", "X"):
@@ -254,7 +256,7 @@ def test_a_service_that_is_away_is_not_asked_about_the_next_folder(there: Route,
     there.deliver_here()
 
     assert listings(service) <= 4  # the SDK repeats each three times
-    assert set(evidence(there).values()) == {"found"}
+    assert {word for path, word in evidence(there).items() if path != "first"} == {"found"}
 
 
 def test_a_folder_with_more_names_than_are_listed_is_not_taken_for_folded(
