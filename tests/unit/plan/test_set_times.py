@@ -9,41 +9,23 @@ from typing import Any
 
 import pytest
 from tasks_in_memory import settings_of
+from tree_with_records import MTIME_NS, TreeWithRecords
 
 from autotransfer.common.errors import ConfigurationProblem, UsageProblem
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.evidence import ASSUMED, VERIFIED
 from autotransfer.datastore.record import Delivered, InFlight, Retry
-from autotransfer.datastore.store import APART, EMPTY_IS_MEANT, IN_MEMORY, ITEM_LIMIT, RESCAN, RESET, SERVICE, Store
+from autotransfer.datastore.store import APART, EMPTY_IS_MEANT, ITEM_LIMIT, RESCAN, RESET, SERVICE
 from autotransfer.datastore.tasks import Item, Task
 from autotransfer.datastore.twins import Doubt
 from autotransfer.plan.set_times import ABANDONED, Counts, set_times
-from autotransfer.scan.folders import open_root
 
-MTIME_NS = 1_700_000_000 * NS_PER_SECOND
 NOW_NS = 1_900_000_000 * NS_PER_SECOND
 
 
-class Setting:
-    """A route with a tree, whose times are set.
-
-    Attributes:
-        store: Its records.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.src = folder / "src"
-        self.src.mkdir()
-        self.root_fd = open_root(str(self.src))
-        self.store = Store(IN_MEMORY)
-
-    def write(self, rel_path: str, content: str = "12345", *, mtime_ns: int = MTIME_NS) -> None:
-        path = self.src / rel_path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-        os.utime(path, ns=(mtime_ns, mtime_ns))
+class Setting(TreeWithRecords):
+    """A route with a tree, whose times are set."""
 
     def set(self, *scopes: str, moment_ns: int | None = NOW_NS, settings: Any = (), **options: Any) -> Counts:
         return set_times(
@@ -55,13 +37,6 @@ class Setting:
             clock_ns=lambda: NOW_NS,
             **options,
         )
-
-    def record(self, rel_path: str, **fields: Any) -> None:
-        folder = self.store.trie.folder(rel_path)
-        for name, value in fields.items():
-            setattr(folder, name, value)
-        self.store.trie.put(rel_path, folder)
-        self.store.trie.link(rel_path)
 
     def submit(self, number: int = 1) -> Task:
         task = Task(number, f"sub {number}", "label", "mtime", {}, "/s", "/d", 1, 5, 1, MTIME_NS)
@@ -75,8 +50,7 @@ class Setting:
 def setting(tmp_path: Path) -> Iterator[Setting]:
     made = Setting(tmp_path)
     yield made
-    made.store.close()
-    os.close(made.root_fd)
+    made.close()
 
 
 def delivered(size_bytes: int = 5, *, evidence: int = VERIFIED, task: int = 1, mtime_ns: int = MTIME_NS) -> Delivered:

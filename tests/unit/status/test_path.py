@@ -9,48 +9,24 @@ from typing import Any
 
 import pytest
 from tasks_in_memory import settings_of
+from tree_with_records import MTIME_NS, TreeWithRecords
 
 from autotransfer.common.paths import FOLDER_ITSELF
 from autotransfer.common.times import NS_PER_SECOND
 from autotransfer.datastore.evidence import ASSUMED, EQUAL, FOUND, VERIFIED
 from autotransfer.datastore.reader import Reader
 from autotransfer.datastore.record import Delivered, InFlight, Retry
-from autotransfer.datastore.store import IN_MEMORY, Store
 from autotransfer.datastore.tasks import Task
 from autotransfer.datastore.twins import Doubt
-from autotransfer.scan.folders import open_root
 from autotransfer.status import path as asked
 from autotransfer.status.folders import Amount
 from autotransfer.status.path import MOST_NAMED, FileAnswer, FolderAnswer, answer
 
-MTIME_NS = 1_700_000_000 * NS_PER_SECOND
 NOW_NS = 1_900_000_000 * NS_PER_SECOND
 
 
-class Asking:
+class Asking(TreeWithRecords):
     """A tree and its records, about which is asked."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.src = folder / "src"
-        self.src.mkdir()
-        self.root_fd = open_root(str(self.src))
-        self.store = Store(IN_MEMORY)
-
-    def write(self, rel_path: str, *, mtime_ns: int = MTIME_NS) -> int:
-        """Write a file of 5 bytes; returns its ctime - mtime."""
-        path = self.src / rel_path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("12345")
-        os.utime(path, ns=(mtime_ns, mtime_ns))
-        return path.stat().st_ctime_ns - mtime_ns
-
-    def record(self, rel_path: str, **fields: Any) -> None:
-        folder = self.store.trie.folder(rel_path)
-        for name, value in fields.items():
-            setattr(folder, name, value)
-        self.store.trie.put(rel_path, folder)
-        self.store.trie.link(rel_path)
 
     def deliver(self, rel_path: str, **fields: Any) -> None:
         """Write a file, and record it as delivered."""
@@ -82,8 +58,7 @@ class Asking:
 def asking(tmp_path: Path) -> Iterator[Asking]:
     made = Asking(tmp_path)
     yield made
-    made.store.close()
-    os.close(made.root_fd)
+    made.close()
 
 
 # ---- a file ------------------------------------------------------------------------------------------------------
