@@ -91,7 +91,6 @@ class Feed:
 
     Args:
         rel_paths: Their folders are open folders, and no name in them is excluded (see locate_names).
-
         counts: How many names lead to each of them.
 
     Attributes:
